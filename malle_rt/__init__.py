@@ -1,0 +1,49 @@
+"""malle-rt: real-time video denoising with malleable convolutions."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from malle_rt.api import Transcode, TranscodeReport, denoise_video, open_denoiser
+    from malle_rt.config import DenoiseConfig
+    from malle_rt.errors import MalleError
+    from malle_rt.frame import Frame
+    from malle_rt.media.encode_config import EncodeConfig
+
+__all__ = [
+    "DenoiseConfig",
+    "EncodeConfig",
+    "Frame",
+    "MalleError",
+    "Transcode",
+    "TranscodeReport",
+    "__version__",
+    "denoise_video",
+    "open_denoiser",
+]
+
+__version__ = "0.1.0"
+
+# Imported on first use: ``import malle_rt`` and ``malle-rt --help`` stay instant.
+_HOMES = {
+    "DenoiseConfig": "malle_rt.config",
+    "EncodeConfig": "malle_rt.media.encode_config",
+    "Frame": "malle_rt.frame",
+    "MalleError": "malle_rt.errors",
+    "Transcode": "malle_rt.api",
+    "TranscodeReport": "malle_rt.api",
+    "denoise_video": "malle_rt.api",
+    "open_denoiser": "malle_rt.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'malle_rt' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

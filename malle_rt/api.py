@@ -1,0 +1,168 @@
+"""The whole of malle-rt in a few calls: opens the rooms and connects them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from malle_rt.backends.select import select_backend
+from malle_rt.config import DenoiseConfig
+from malle_rt.denoiser import FrameDenoiser, PassThrough
+from malle_rt.media.encode_config import EncodeConfig
+from malle_rt.media.file_sink import FileSink
+from malle_rt.media.file_source import FileSource
+from malle_rt.media.side_by_side import SideBySide
+from malle_rt.pipeline import Pipeline, Progress, Report
+from malle_rt.protocols import Denoiser
+
+__all__ = ["Transcode", "TranscodeReport", "denoise_video", "open_denoiser"]
+
+log = logging.getLogger(__name__)
+
+
+def open_denoiser(config: DenoiseConfig | None = None) -> tuple[Denoiser, str]:
+    """A denoiser for one video, and a line on what runs and why.
+
+    Raises:
+        ConfigError: unknown model.
+        BackendUnavailable: the backend asked for cannot run here.
+    """
+    config = config or DenoiseConfig()
+    if config.backend == "none":
+        return PassThrough(), "none (asked for): frames pass through"
+    if config.strength == 0 or config.mix == 0:
+        return PassThrough(), "none (strength or mix is 0): frames pass through"
+    selection = select_backend(config.backend, config.model)
+    return FrameDenoiser(selection.backend, config), f"{selection.backend.info} ({selection.reason})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranscodeReport:
+    """What a transcode did.
+
+    Attributes:
+        pipeline: frames, speed and latency.
+        backend: what ran, and why.
+        sigma: what the last frame was denoised with, 8-bit scale; None when frames passed through.
+        corrupt_packets: damaged packets that were skipped.
+        output: the file that was written.
+        compare: the side-by-side picture, if one was asked for and there was a frame to show.
+    """
+
+    pipeline: Report
+    backend: str
+    sigma: float | None
+    corrupt_packets: int
+    output: Path
+    compare: Path | None
+
+    def summary(self) -> str:
+        """A few lines for the user."""
+        lines = [self.pipeline.summary(), f"backend: {self.backend}"]
+        if self.sigma is not None:
+            lines[-1] += f", strength {self.sigma:.1f} at the end"
+        if self.corrupt_packets:
+            lines.append(f"{self.corrupt_packets} corrupt packets in the input were skipped")
+        lines.append(f"wrote {self.output}")
+        if self.compare:
+            lines.append(f"wrote {self.compare}")
+        return "\n".join(lines)
+
+
+class Transcode:
+    """One file on its way to another, opened and ready to run.
+
+    Attributes:
+        backend: what will run, and why, one line.
+        frames: expected number of frames, None when the container does not say.
+        seconds: expected duration, None when the container does not say.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        output: str | os.PathLike[str],
+        *,
+        config: DenoiseConfig | None = None,
+        encode: EncodeConfig | None = None,
+        start: Fraction | None = None,
+        duration: Fraction | None = None,
+        overwrite: bool = False,
+        compare: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Open everything; nothing is decoded beyond the first frame, and nothing appears under the output's name.
+
+        Args:
+            source: path or URL of the noisy video.
+            output: path of the result; its extension chooses the container.
+            config: how to denoise.
+            encode: how to encode.
+            start: seconds to skip.
+            duration: seconds to transcode.
+            overwrite: replace an existing output.
+            compare: path of a PNG that shows some frames before and after.
+
+        Raises:
+            ConfigError: an option, or a combination of them, that cannot work.
+            SourceError, SinkError: the input cannot be read, the output not written.
+            BackendUnavailable: the backend asked for cannot run here.
+        """
+        with ExitStack() as undo:
+            self._denoiser, self.backend = open_denoiser(config)
+            undo.callback(self._denoiser.close)
+            self._source = FileSource(source, start=start, duration=duration)
+            undo.callback(self._source.close)
+            self._sink = FileSink(output, self._source, encode, overwrite)
+            undo.pop_all()
+        info = self._source.info
+        self.seconds = info.duration
+        self.frames = info.frames
+        if self.frames is None and info.duration is not None and info.frame_rate is not None:
+            self.frames = round(info.duration * info.frame_rate)
+        self._compare = Path(compare) if compare is not None else None
+        shown = SideBySide(self._denoiser, expected=self.frames) if self._compare else None
+        self._shown = shown
+        self._pipeline = Pipeline(self._source, shown or self._denoiser, self._sink)
+
+    def run(self, on_progress: Callable[[Progress], None] | None = None) -> TranscodeReport:
+        """Transcode to the end, or until ``stop``. Used once.
+
+        Raises:
+            PipelineError: a stage failed; nothing is left under the output's name.
+        """
+        report = self._pipeline.run(on_progress)
+        compare = None
+        if self._shown is not None and self._compare is not None and self._shown.save(self._compare):
+            compare = self._compare
+        return TranscodeReport(
+            pipeline=report,
+            backend=self.backend,
+            sigma=self._denoiser.sigma if isinstance(self._denoiser, FrameDenoiser) else None,
+            corrupt_packets=self._source.corrupt_packets,
+            output=Path(self._sink.path),
+            compare=compare,
+        )
+
+    def stop(self) -> None:
+        """End early with a playable file of what was done; from any thread or a signal handler."""
+        self._pipeline.stop()
+
+
+def denoise_video(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    config: DenoiseConfig | None = None,
+    encode: EncodeConfig | None = None,
+    overwrite: bool = False,
+) -> TranscodeReport:
+    """Denoise one video file into another; sound, subtitles, chapters and metadata come along untouched.
+
+    Args and errors: see ``Transcode``.
+    """
+    return Transcode(source, output, config=config, encode=encode, overwrite=overwrite).run()

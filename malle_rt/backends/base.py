@@ -1,0 +1,112 @@
+"""The contract every backend keeps: planes and state in, planes and state out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from malle_rt.frame import Plane
+
+__all__ = ["Backend", "BackendInfo", "FrameShape", "Planes420", "Session", "pad_edge", "usable_cpus"]
+
+Planes420 = tuple[Plane, Plane, Plane]
+
+
+@dataclass(frozen=True)
+class FrameShape:
+    """What a session is made for.
+
+    Attributes:
+        width, height: of the luma plane, any size from 1 x 1; chroma planes are half of it, rounded up.
+        bits: significant bits of a sample: 8 in uint8, 9 to 16 in uint16.
+    """
+
+    width: int
+    height: int
+    bits: int = 8
+
+    @property
+    def largest(self) -> int:
+        """Largest code value; planes are divided by it on their way into the network."""
+        return (1 << self.bits) - 1
+
+    def padded(self, multiple: int) -> tuple[int, int]:
+        """Rows and columns of the luma after padding to what the network takes."""
+        return -(-self.height // multiple) * multiple, -(-self.width // multiple) * multiple
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """What is running, for people and for benchmarks.
+
+    Attributes:
+        name: "openvino", "torch" ...
+        model: name of the network.
+        precision: "f32", "int8" ...
+        device: for example "CPU (2 threads)".
+        weights: first digits of the checksum of the file that is running.
+        notes: anything a user should know, such as a slower path that is in use.
+    """
+
+    name: str
+    model: str
+    precision: str
+    device: str
+    weights: str
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.model} {self.precision} on {self.device}"
+
+
+class Session(Protocol):
+    """A network made ready for one size and bit depth."""
+
+    def run(self, planes: Planes420, sigma: float, state: object | None) -> tuple[Planes420, object]:
+        """Denoise one frame.
+
+        Args:
+            planes: Y, U, V of 4:2:0, sizes and dtype as the session's shape says. Not changed.
+            sigma: standard deviation of the luma's noise, 8-bit scale.
+            state: what the previous call returned, which is used up by this call; None at the start of a video.
+
+        Returns:
+            New planes of the same sizes and dtype, owned by the caller, and the state for the next frame.
+        """
+        ...
+
+
+class Backend(Protocol):
+    """One way to run one network."""
+
+    @property
+    def info(self) -> BackendInfo:
+        """What is running."""
+        ...
+
+    def prepare(self, shape: FrameShape) -> Session:
+        """Compile for a size; may take a second. Raises ``BackendError`` when it cannot."""
+        ...
+
+    def close(self) -> None:
+        """Release the runtime. May be called twice."""
+        ...
+
+
+def pad_edge(plane: Plane, out: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> None:
+    """Copy ``plane`` into the larger ``out`` (rows, columns) and repeat its last row and column outward."""
+    rows, columns = plane.shape
+    out[:rows, :columns] = plane
+    out[:rows, columns:] = plane[:, -1:]
+    out[rows:] = out[rows - 1]
+
+
+def usable_cpus() -> int:
+    """Processors this process may run on: a container or ``taskset`` may leave fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

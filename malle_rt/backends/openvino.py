@@ -1,0 +1,167 @@
+"""OpenVINO: the embedded default on every machine without an NVIDIA GPU.
+
+The portable graph works on floats in [0, 1]. Here it is wrapped into one that takes the decoder's integers and
+gives integers back, so that scaling, rounding and clipping run inside the runtime too; the floats it also returns
+are the state of the next frame and never leave the runtime's memory.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+from openvino import opset13 as op
+
+from malle_rt.backends.base import BackendInfo, FrameShape, Planes420, Session, pad_edge, usable_cpus
+from malle_rt.errors import BackendError, KernelError
+from malle_rt.models import checksum, model_file
+from malle_rt.ops.native import load_extension
+
+__all__ = ["OpenVinoBackend"]
+
+MULTIPLE = 8
+_CODES = ("y_codes", "uv_codes")
+_STATE = ("y_before", "uv_before", "hidden_before")
+_NEXT = ("y_clean", "uv_clean", "hidden")
+
+
+class OpenVinoBackend:
+    """Run a portable graph with OpenVINO on the CPU, in float32."""
+
+    def __init__(self, model: str, *, threads: int | None = None) -> None:
+        path = model_file(model, ".onnx")
+        self._core = ov.Core()
+        fused = load_extension(self._core)
+        self._graph = _read(self._core, path)
+        self._threads = threads or usable_cpus()
+        notes = () if fused else ("the fused slice was not built here: the slower function body runs",)
+        self._info = BackendInfo(
+            name="openvino",
+            model=model,
+            precision="f32",
+            device=f"CPU ({self._threads} threads)",
+            weights=checksum(path),
+            notes=notes,
+        )
+
+    @property
+    def info(self) -> BackendInfo:
+        """What is running."""
+        return self._info
+
+    def prepare(self, shape: FrameShape) -> Session:
+        """Compile for one size and bit depth."""
+        try:
+            graph = _integer_graph(self._graph.clone(), shape)
+            compiled = self._core.compile_model(
+                graph,
+                "CPU",
+                {
+                    "PERFORMANCE_HINT": "LATENCY",
+                    "INFERENCE_NUM_THREADS": self._threads,
+                    "INFERENCE_PRECISION_HINT": "f32",
+                },
+            )
+        except RuntimeError as exc:
+            raise BackendError(f"OpenVINO cannot compile {self._info.model} for {shape}: {exc}") from exc
+        return _OpenVinoSession(compiled, shape)
+
+    def close(self) -> None:
+        """Nothing is held outside the sessions."""
+
+
+def _read(core: ov.Core, path: Path) -> ov.Model:
+    try:
+        return core.read_model(path)
+    except RuntimeError as exc:
+        raise BackendError(f"OpenVINO cannot read {path}: {exc}") from exc
+
+
+def _integer_graph(graph: ov.Model, shape: FrameShape) -> ov.Model:
+    """The graph at a fixed size, with integer planes in and out beside the float state."""
+    rows, columns = shape.padded(MULTIPLE)
+    small = (rows // 2, columns // 2)
+    sizes = {"y": (1, 1, rows, columns), "uv": (1, 2, *small), "sigma": (1, 1, 1, 1)}
+    sizes |= {"y_before": sizes["y"], "uv_before": sizes["uv"]}
+    hidden = graph.input("hidden_before").partial_shape[1].get_length()
+    graph.reshape({**sizes, "hidden_before": (1, hidden, *small)})
+    integer = ov.Type.u8 if shape.bits == 8 else ov.Type.u16
+    outputs = {name: graph.output(name) for name in _NEXT}
+    for name in ("y", "uv"):
+        codes = op.parameter(sizes[name], integer, name=f"{name}_codes")
+        codes.output(0).set_names({f"{name}_codes"})
+        scaled = op.multiply(op.convert(codes, "f32"), np.float32(1 / shape.largest))
+        parameter = graph.input(name).get_node()
+        for reader in parameter.output(0).get_target_inputs():
+            reader.replace_source_output(scaled.output(0))
+        graph.remove_parameter(parameter)
+        graph.add_parameters([codes])
+        clean = outputs[f"{name}_clean"].get_node().input_value(0)
+        rounded = op.round(op.multiply(clean, np.float32(shape.largest)), "half_to_even")
+        result = op.result(op.convert(rounded, "u8" if shape.bits == 8 else "u16"))
+        result.output(0).set_names({f"{name}_clean_codes"})
+        graph.add_results([result])
+    graph.validate_nodes_and_infer_types()
+    return graph
+
+
+class _State:
+    """Tensors of one time step, in the order of ``_STATE``."""
+
+    def __init__(self, compiled: ov.CompiledModel) -> None:
+        self.tensors = [ov.Tensor(ov.Type.f32, compiled.input(name).shape) for name in _STATE]
+        self.clear()
+
+    def clear(self) -> None:
+        for tensor in self.tensors:
+            tensor.data[...] = 0
+
+
+class _OpenVinoSession:
+    """One compiled size. Two states take turns: one is read while the other is written."""
+
+    def __init__(self, compiled: ov.CompiledModel, shape: FrameShape) -> None:
+        self._shape = shape
+        self._request = compiled.create_infer_request()
+        self._codes = {n: ov.Tensor(compiled.input(n).element_type, compiled.input(n).shape) for n in _CODES}
+        for name, tensor in self._codes.items():
+            self._request.set_tensor(name, tensor)
+        self._sigma = ov.Tensor(np.zeros((1, 1, 1, 1), np.float32))
+        self._request.set_tensor("sigma", self._sigma)
+        self._states = (_State(compiled), _State(compiled))
+
+    def run(self, planes: Planes420, sigma: float, state: object | None) -> tuple[Planes420, object]:
+        """See ``Session``."""
+        before, after = self._turn(state)
+        luma, chroma = (self._codes[name].data for name in _CODES)
+        pad_edge(planes[0], luma[0, 0])
+        pad_edge(planes[1], chroma[0, 0])
+        pad_edge(planes[2], chroma[0, 1])
+        self._sigma.data[...] = sigma / 255
+        for names, values in ((_STATE, before), (_NEXT, after)):
+            for name, tensor in zip(names, values.tensors, strict=True):
+                self._request.set_tensor(name, tensor)
+        try:
+            self._request.infer()
+        except RuntimeError as exc:
+            raise KernelError(f"OpenVINO failed on a {self._shape} frame: {exc}") from exc
+        y = self._request.get_tensor("y_clean_codes").data[0, 0]
+        uv = self._request.get_tensor("uv_clean_codes").data[0]
+        rows, columns = planes[1].shape
+        return (
+            y[: self._shape.height, : self._shape.width].copy(),
+            uv[0, :rows, :columns].copy(),
+            uv[1, :rows, :columns].copy(),
+        ), after
+
+    def _turn(self, state: object | None) -> tuple[_State, _State]:
+        first, second = self._states
+        if state is None:
+            first.clear()
+            return first, second
+        if state is first:
+            return first, second
+        if state is second:
+            return second, first
+        raise KernelError("the state belongs to another session; start the video again with state=None")

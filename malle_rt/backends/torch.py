@@ -1,0 +1,83 @@
+"""Eager torch: the yardstick. Slow on a CPU, exact everywhere."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from malle_rt.backends.base import BackendInfo, FrameShape, Planes420, Session, pad_edge
+from malle_rt.errors import BackendUnavailable, KernelError
+from malle_rt.models import checksum, model_file
+
+try:
+    import torch
+
+    from malle_rt.net.rt import RTState
+    from malle_rt.net.weights import load_rt
+except ImportError as exc:
+    raise BackendUnavailable(
+        f"backend 'torch' needs torch and safetensors ({exc}): pip install 'malle-rt[torch]'"
+    ) from exc
+
+__all__ = ["TorchBackend"]
+
+
+class TorchBackend:
+    """Run the network as torch defines it, in float32, on the GPU where torch has one."""
+
+    def __init__(self, model: str, *, device: str | None = None) -> None:
+        path = model_file(model, ".safetensors")
+        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._net = load_rt(path).to(self._device)
+        where = str(self._device)
+        if self._device.type == "cpu":
+            where = f"CPU ({torch.get_num_threads()} threads)"
+        self._info = BackendInfo("torch", model, "f32", where, checksum(path))
+
+    @property
+    def info(self) -> BackendInfo:
+        """What is running."""
+        return self._info
+
+    def prepare(self, shape: FrameShape) -> Session:
+        """Nothing to compile."""
+        return _TorchSession(self._net, shape, self._device)
+
+    def close(self) -> None:
+        """Nothing is held outside the sessions."""
+
+
+class _TorchSession:
+    def __init__(self, net: torch.nn.Module, shape: FrameShape, device: torch.device) -> None:
+        self._net, self._shape, self._device = net, shape, device
+        rows, columns = shape.padded(int(net.multiple))  # type: ignore[arg-type]  # a class attribute
+        dtype = np.uint8 if shape.bits == 8 else np.uint16
+        self._luma = np.zeros((1, 1, rows, columns), dtype)
+        self._chroma = np.zeros((1, 2, rows // 2, columns // 2), dtype)
+
+    @torch.inference_mode()
+    def run(self, planes: Planes420, sigma: float, state: object | None) -> tuple[Planes420, object]:
+        """See ``Session``."""
+        pad_edge(planes[0], self._luma[0, 0])
+        pad_edge(planes[1], self._chroma[0, 0])
+        pad_edge(planes[2], self._chroma[0, 1])
+        y, uv = (self._floats(codes) for codes in (self._luma, self._chroma))
+        if state is None:
+            state = self._net.first_state(y)  # type: ignore[operator]
+        if not isinstance(state, RTState):
+            raise KernelError("the state belongs to another backend; start the video again with state=None")
+        level = torch.full((1, 1, 1, 1), sigma / 255, device=self._device)
+        after = RTState(*self._net(y, uv, level, state))
+        clean_y, clean_uv = (self._codes(values) for values in (after.y, after.uv))
+        rows, columns = planes[1].shape
+        return (
+            clean_y[0, 0, : self._shape.height, : self._shape.width].copy(),
+            clean_uv[0, 0, :rows, :columns].copy(),
+            clean_uv[0, 1, :rows, :columns].copy(),
+        ), after
+
+    def _floats(self, codes: np.ndarray) -> torch.Tensor:
+        # torch has no uint16 arithmetic on every device: floats are made here.
+        return torch.from_numpy(codes.astype(np.float32) / np.float32(self._shape.largest)).to(self._device)
+
+    def _codes(self, values: torch.Tensor) -> np.ndarray:
+        return values.mul(self._shape.largest).round().cpu().numpy().astype(self._luma.dtype)

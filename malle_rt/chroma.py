@@ -1,0 +1,62 @@
+"""From any planar layout to the 4:2:0 planes the network takes, and the change it made back again.
+
+Chroma of 4:4:4 or 4:2:2 is never replaced by something smaller: what the network changed at 4:2:0 is enlarged and
+added to the full-size planes, so detail finer than 4:2:0 stays as it was.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from malle_rt.frame import PixelLayout, Plane
+
+__all__ = ["from_420", "to_420"]
+
+Planes420 = tuple[Plane, Plane, Plane]
+
+
+def to_420(planes: tuple[Plane, ...], layout: PixelLayout) -> Planes420:
+    """Y, U, V with chroma at half size, rounded up; gray gets neutral chroma. Samples keep their dtype."""
+    luma = planes[0]
+    small = (-(-luma.shape[0] // 2), -(-luma.shape[1] // 2))
+    if layout.chroma is None:
+        neutral = np.full(small, 1 << (layout.bits - 1), luma.dtype)
+        return luma, neutral, neutral
+    if layout.chroma == (1, 1):
+        return luma, planes[1], planes[2]
+    return luma, _resize(planes[1], small), _resize(planes[2], small)
+
+
+def from_420(
+    clean: Planes420, noisy: Planes420, planes: tuple[Plane, ...], layout: PixelLayout
+) -> tuple[Plane, ...]:
+    """Planes in the layout of ``planes`` with the change from ``noisy`` to ``clean`` applied.
+
+    Args:
+        clean: 4:2:0 planes after the network.
+        noisy: the same before it.
+        planes: the frame's own planes, before.
+        layout: their layout.
+    """
+    if layout.chroma is None:
+        return (clean[0],)
+    if layout.chroma == (1, 1):
+        return clean
+    return clean[0], *(_changed(planes[i], clean[i], noisy[i], layout.bits) for i in (1, 2))
+
+
+def _changed(plane: Plane, clean: Plane, noisy: Plane, bits: int) -> Plane:
+    change = clean.astype(np.float32) - noisy.astype(np.float32)
+    total = plane + _resize(change, (plane.shape[0], plane.shape[1]))
+    return np.clip(np.rint(total), 0, (1 << bits) - 1).astype(plane.dtype)
+
+
+def _resize(plane: npt.NDArray[np.generic], size: tuple[int, int]) -> npt.NDArray[np.generic]:
+    """Area mean when both sides shrink, bilinear otherwise; half-pixel centres."""
+    if plane.shape == size:
+        return plane
+    shrinks = size[0] <= plane.shape[0] and size[1] <= plane.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(plane, (size[1], size[0]), interpolation=method)

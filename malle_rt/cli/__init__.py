@@ -1,0 +1,52 @@
+"""The command line: one file per command, and the only place that prints.
+
+Only argparse is imported until a command runs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from malle_rt import __version__
+from malle_rt.cli import transcode
+from malle_rt.errors import ConfigError, MalleError, PipelineError
+
+__all__ = ["main"]
+
+_COMMANDS = (transcode,)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0; 2 for options that cannot work; 1 for any other failure; 130 and 143 after Ctrl-C and SIGTERM.
+    """
+    options = _parser().parse_args(argv)
+    level = logging.DEBUG if options.verbose else logging.WARNING
+    logging.basicConfig(level=level, format="malle-rt: %(levelname)s: %(message)s")
+    try:
+        return int(options.run(options))
+    except MalleError as exc:
+        if options.verbose:
+            logging.getLogger(__name__).debug("traceback", exc_info=True)
+        print(f"malle-rt: error: {exc}", file=sys.stderr)
+        cause = exc.__cause__ if isinstance(exc, PipelineError) else exc
+        return 2 if isinstance(cause, ConfigError) else 1
+    except KeyboardInterrupt:
+        print("malle-rt: interrupted, nothing was kept", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="malle-rt", description="Real-time video denoising.")
+    parser.add_argument("--version", action="version", version=f"malle-rt {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for command in _COMMANDS:
+        command.add_parser(commands)
+    for each in commands.choices.values():
+        each.add_argument("-v", "--verbose", action="store_true", help="log what happens, with tracebacks")
+    return parser

@@ -1,0 +1,60 @@
+"""A progress bar of one line: share done, frames, speed, time left, and what is running."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from malle_rt.pipeline.stats import Progress
+
+__all__ = ["ProgressBar"]
+
+_BAR = 20  # characters
+_LINES_BETWEEN = 10.0  # seconds between lines where the output is not a terminal
+
+
+class ProgressBar:
+    """Draws on a terminal; writes a plain line now and then anywhere else.
+
+    Args:
+        out: where to draw.
+        backend: name of what is running.
+        frames: expected number of frames, None when unknown.
+    """
+
+    def __init__(self, out: TextIO, backend: str, frames: int | None) -> None:
+        self._out, self._backend, self._frames = out, backend, frames
+        self._live = out.isatty()
+        self._next_line = _LINES_BETWEEN
+
+    def update(self, progress: Progress) -> None:
+        """Show a snapshot."""
+        if self._live:
+            width = shutil.get_terminal_size().columns - 1
+            self._out.write("\r" + self._text(progress)[:width].ljust(width))
+            self._out.flush()
+        elif progress.seconds >= self._next_line:
+            self._next_line = progress.seconds + _LINES_BETWEEN
+            self._out.write(self._text(progress) + "\n")
+
+    def close(self) -> None:
+        """Leave the terminal's line."""
+        if self._live:
+            self._out.write("\n")
+            self._out.flush()
+
+    def _text(self, progress: Progress) -> str:
+        done, speed = progress.frames_out, progress.fps
+        if not self._frames:
+            return f"{done} frames  {speed:.1f} fps  {self._backend}"
+        share = min(done / self._frames, 1.0)
+        bar = "#" * round(share * _BAR)
+        left = _clock((self._frames - done) / speed) if speed and done < self._frames else "0:00"
+        return f"[{bar:<{_BAR}}] {share:4.0%}  {done}/{self._frames} frames  {speed:.1f} fps  ETA {left}  {self._backend}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

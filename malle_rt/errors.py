@@ -1,0 +1,76 @@
+"""Every error malle-rt raises on purpose.
+
+MalleError
+├── ConfigError(ValueError)      a bad option, found before any work starts
+├── MediaError
+│   ├── SourceError              a file, camera or stream that cannot be read
+│   └── SinkError                an output that cannot be written
+├── BackendError
+│   ├── BackendUnavailable       this machine or installation cannot run the backend
+│   ├── EngineMismatch           a built engine that belongs to another machine or version
+│   └── KernelError              a kernel or graph that failed while running
+└── PipelineError                a stage failed; ``__cause__`` is the reason
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BackendError",
+    "BackendUnavailable",
+    "ConfigError",
+    "EngineMismatch",
+    "KernelError",
+    "MalleError",
+    "MediaError",
+    "PipelineError",
+    "SinkError",
+    "SourceError",
+]
+
+
+class MalleError(Exception):
+    """Base of all errors that malle-rt raises on purpose; the text is one line for the user."""
+
+
+class ConfigError(MalleError, ValueError):
+    """An option outside its range, or options that exclude each other."""
+
+
+class MediaError(MalleError):
+    """Something is wrong with a file, a camera or a stream."""
+
+
+class SourceError(MediaError):
+    """The input cannot be opened, or stopped being readable."""
+
+
+class SinkError(MediaError):
+    """The output cannot be opened, written or verified."""
+
+
+class BackendError(MalleError):
+    """Something is wrong with the way the network is run."""
+
+
+class BackendUnavailable(BackendError):
+    """The backend cannot run here; the text says what is missing and how to add it."""
+
+
+class EngineMismatch(BackendError):
+    """A built engine does not belong to this machine, graph or library version."""
+
+
+class KernelError(BackendError):
+    """A kernel or a graph failed while it ran."""
+
+
+class PipelineError(MalleError):
+    """A stage of the pipeline failed.
+
+    Attributes:
+        stage: name of the stage, as its thread is called.
+    """
+
+    def __init__(self, stage: str, cause: BaseException) -> None:
+        super().__init__(f"{stage}: {cause}")
+        self.stage = stage

@@ -1,0 +1,104 @@
+"""How to encode: what the user may choose, and what the encoders call it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import av
+from av.codec.codec import UnknownCodecError
+
+from malle_rt.errors import ConfigError
+
+__all__ = ["EncodeConfig"]
+
+# Encoders with a constant-quality scale, and a value of it that keeps what a denoiser leaves.
+_CRF = {
+    "libx264": 18,
+    "libx264rgb": 18,
+    "libx265": 20,
+    "libsvtav1": 25,
+    "libvpx": 10,
+    "libvpx-vp9": 24,
+    "libaom-av1": 24,
+}
+# Encoders with speed presets, and one that leaves the machine to the network.
+_PRESET = {"libx264": "veryfast", "libx264rgb": "veryfast", "libx265": "veryfast", "libsvtav1": "9"}
+_PRESET |= {f"{codec}_nvenc": "p4" for codec in ("h264", "hevc", "av1")}
+# What else these need for constant quality; the user's own options come after and win.
+_FIXED: dict[str, dict[str, str]] = {
+    "libvpx": {"b": "0", "deadline": "realtime", "cpu-used": "4"},
+    "libvpx-vp9": {"b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1"},
+    "libaom-av1": {"b": "0", "cpu-used": "8", "row-mt": "1"},
+    "h264_nvenc": {"rc": "vbr", "cq": "19", "b": "0"},
+    "hevc_nvenc": {"rc": "vbr", "cq": "21", "b": "0"},
+    "av1_nvenc": {"rc": "vbr", "cq": "25", "b": "0"},
+}
+_SUGGESTED = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "h264_nvenc", "hevc_nvenc")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeConfig:
+    """Encoder settings, checked at construction.
+
+    Attributes:
+        codec: FFmpeg's name of the encoder.
+        crf: constant quality on the encoder's own scale, less is better; None: a good value for the encoder.
+            Refused for encoders that have no such scale.
+        preset: speed preset by the encoder's own name; None: a fast one where the encoder has presets.
+        pix_fmt: format to encode in; None: the source's, or what the encoder supports that loses least.
+        options: further options by FFmpeg's names, such as {"x264-params": "keyint=60"}; they win over the above.
+    """
+
+    codec: str = "libx264"
+    crf: int | None = None
+    preset: str | None = None
+    pix_fmt: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        encoder = self._encoder()
+        if self.crf is not None:
+            self._check("crf", self.codec in _CRF, "crf", sorted(_CRF))
+            if not 0 <= self.crf <= 63:
+                raise ConfigError(f"crf must be 0 to 63, got {self.crf}")
+        if self.preset is not None:
+            self._check("preset", self.codec in _PRESET, "presets", sorted(_PRESET))
+        supported = [form.name for form in encoder.video_formats or ()]
+        if self.pix_fmt is not None and supported and self.pix_fmt not in supported:
+            raise ConfigError(
+                f"encoder {self.codec} cannot take pix_fmt {self.pix_fmt!r}; it takes {', '.join(supported)}"
+            )
+
+    def supported_formats(self) -> list[str]:
+        """Names of the pixel formats the encoder takes; empty when it does not say."""
+        return [form.name for form in self._encoder().video_formats or ()]
+
+    def encoder_options(self) -> dict[str, str]:
+        """All options for the encoder, by FFmpeg's names."""
+        chosen = dict(_FIXED.get(self.codec, {}))
+        crf = _CRF.get(self.codec) if self.crf is None else self.crf
+        preset = _PRESET.get(self.codec) if self.preset is None else self.preset
+        if crf is not None:
+            chosen["crf"] = str(crf)
+        if preset is not None:
+            chosen["preset"] = preset
+        return chosen | dict(self.options)
+
+    def _encoder(self) -> av.Codec:
+        try:
+            encoder = av.Codec(self.codec, "w")
+        except UnknownCodecError as exc:
+            known = ", ".join(name for name in _SUGGESTED if name in av.codecs_available)
+            raise ConfigError(f"no encoder named {self.codec!r} here. Try one of: {known}") from exc
+        if encoder.type != "video":
+            raise ConfigError(
+                f"{self.codec!r} encodes {encoder.type}, not video. Try one of: {', '.join(_SUGGESTED)}"
+            )
+        return encoder
+
+    def _check(self, name: str, has_it: bool, what: str, with_it: list[str]) -> None:
+        if not has_it:
+            raise ConfigError(
+                f"encoder {self.codec} has no {what}: leave {name} unset, or use one of {', '.join(with_it)}"
+            )

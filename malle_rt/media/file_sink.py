@@ -1,0 +1,149 @@
+"""Write a video file: encode the frames, copy the other tracks, and let the result appear only when it is whole."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+import av
+from av.container import OutputContainer
+
+from malle_rt.errors import SinkError
+from malle_rt.frame import Frame, Packet, VideoInfo
+from malle_rt.media.encode_config import EncodeConfig
+from malle_rt.media.output_file import OutputFile
+from malle_rt.media.output_streams import OutputStreams, create_container
+from malle_rt.media.template import Template
+from malle_rt.media.verify import Written, verify_file
+from malle_rt.protocols import Source
+
+__all__ = ["FileSink"]
+
+log = logging.getLogger(__name__)
+
+
+class FileSink:
+    """Encodes frames and copies packets into a file beside the target, renamed onto it by ``finish``.
+
+    Attributes:
+        path: the target.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        source: Source | VideoInfo,
+        config: EncodeConfig | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Open the output and its encoder, and write its header.
+
+        Args:
+            path: target; its extension chooses the container.
+            source: where the frames come from. From a ``FileSource`` everything else of its file is copied too.
+            config: encoder settings; None for the defaults.
+            overwrite: whether ``finish`` may replace an existing file.
+
+        Raises:
+            ConfigError: the container, the encoder and the settings do not fit together.
+            SinkError: the target may not or cannot be written.
+        """
+        template = _template_of(source)
+        self._output = OutputFile(path, overwrite=overwrite, source=template.location)
+        self.path = self._output.target
+        self._written = Written()
+        self._container: OutputContainer | None = create_container(
+            self._output.partial, self.path, template.container.metadata if template.container else {}
+        )
+        try:
+            self._streams = OutputStreams(self._container, template, config or EncodeConfig())
+            self._guarded(self._container.start_encoding)
+        except BaseException:
+            self.abort()
+            raise
+
+    @property
+    def frames(self) -> int:
+        """Frames written so far."""
+        return self._written.frames
+
+    def write(self, item: Frame | Packet) -> None:
+        """Encode a frame, or copy a packet of a carried track.
+
+        Raises:
+            SinkError: the disk is full, or the muxer refuses.
+        """
+        container = self._opened()
+        if isinstance(item, Frame):
+            frame = self._moved(item)
+            self._guarded(lambda: container.mux(self._streams.encoder.encode(frame)))
+            self._written.add(frame.seconds)
+        elif isinstance(item.payload, av.Packet):
+            packet = item.payload
+            track = self._streams.tracks.get(packet.stream_index)
+            if track is not None and track.prepare(packet, self._streams.shift):
+                self._guarded(lambda: container.mux(packet))
+
+    def finish(self) -> None:
+        """Flush, close, verify, and let the file appear under its name.
+
+        Raises:
+            SinkError: no frame was written, the disk is full, or the file does not hold what was written.
+        """
+        container = self._opened()
+        try:
+            if not self.frames:
+                raise SinkError(f"{self.path}: no frame was written, so there is no file")
+            self._guarded(lambda: container.mux(self._streams.encoder.flush()))
+            self._guarded(container.close)
+            self._container = None
+            verify_file(self._output.partial, self.path, self._streams.position, self._written)
+            self._output.commit()
+        except BaseException:
+            self.abort()
+            raise
+
+    def abort(self) -> None:
+        """Give up: nothing is left behind, and an existing target is as it was. May be called twice."""
+        container, self._container = self._container, None
+        if container is not None:
+            try:
+                container.close()
+            except (av.error.FFmpegError, OSError, ValueError):
+                log.debug("closing an abandoned output failed", exc_info=True)
+        self._output.discard()
+
+    def _opened(self) -> OutputContainer:
+        if self._container is None:
+            raise SinkError(f"{self.path}: already finished or given up")
+        return self._container
+
+    def _moved(self, frame: Frame) -> Frame:
+        """The frame at its instant on the output's clock."""
+        shift = self._streams.shift
+        return replace(frame, pts=frame.pts - round(shift / frame.time_base)) if shift else frame
+
+    def _guarded(self, step: Callable[[], object]) -> None:
+        """Do one step of encoding or muxing; its failure becomes a SinkError."""
+        try:
+            step()
+        except (av.error.FFmpegError, OSError, ValueError) as exc:
+            if getattr(exc, "errno", None) == errno.ENOSPC:
+                raise SinkError(
+                    f"{self.path}: the disk is full. Free some space, or choose another folder"
+                ) from exc
+            reason = getattr(exc, "strerror", None) or str(exc)
+            raise SinkError(
+                f"{self.path}: cannot be written ({reason}). Try another container, such as .mkv"
+            ) from exc
+
+
+def _template_of(source: Source | VideoInfo) -> Template:
+    """What to write a file like: all of an input file, or a bare video track."""
+    if isinstance(source, VideoInfo):
+        return Template(info=source)
+    template = getattr(source, "template", None)
+    return template if isinstance(template, Template) else Template(info=source.info)

@@ -1,0 +1,211 @@
+"""Read a video file or network stream: demux, decode, and hand on everything in the container's order."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+
+from malle_rt.errors import SourceError
+from malle_rt.frame import ColorTags, Frame, Packet, VideoInfo
+from malle_rt.media.compat import frame_duration
+from malle_rt.media.conversion import color_tags, planes_of
+from malle_rt.media.opening import is_url, main_video, open_input
+from malle_rt.media.pixel_formats import has_alpha, nearest_planar
+from malle_rt.media.reading import Reader
+from malle_rt.media.template import describe
+from malle_rt.media.timeline import FrameClock, PacketClock, has_joins
+from malle_rt.media.window import Window, instant_of
+
+__all__ = ["FileSource"]
+
+log = logging.getLogger(__name__)
+
+_AV_TIME_BASE = 1_000_000
+# Broadcast streams have no index: seeking may land between keyframes, so it aims this many seconds earlier.
+_SEEK_MARGIN = Fraction(12)
+
+
+class FileSource:
+    """A video file (or URL) as frames of its main video track and packets of all others.
+
+    The first frame is decoded on opening: only then are the format, the rotation and the HDR data certain.
+    A picture whose size or format changes on the way comes with its own size and format; the sink deals with it.
+
+    Attributes:
+        corrupt_packets: damaged packets skipped so far.
+        template: what a sink needs to write a file like this one.
+    """
+
+    def __init__(
+        self,
+        location: str | os.PathLike[str],
+        *,
+        start: Fraction | None = None,
+        duration: Fraction | None = None,
+        carry_other_streams: bool = True,
+    ) -> None:
+        """Open the input.
+
+        Args:
+            location: path or URL.
+            start: seconds from the beginning; frames before are discarded, and all timestamps move so that the
+                first frame is at 0. None: timestamps stay as they are.
+            duration: seconds wanted from there; None: all.
+            carry_other_streams: whether packets of audio, subtitles, data and further video tracks are handed on.
+
+        Raises:
+            ConfigError: a negative start, a duration that is not positive.
+            SourceError: it cannot be opened, or holds no frame that can be decoded.
+        """
+        self._location = os.fspath(location)
+        self._carry = carry_other_streams
+        self._container = open_input(self._location)
+        self._closed = False
+        try:
+            self._open(start, duration)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def info(self) -> VideoInfo:
+        """What is known of the video track."""
+        return self.template.info
+
+    @property
+    def corrupt_packets(self) -> int:
+        """Damaged packets skipped so far."""
+        return self._reader.corrupt_packets
+
+    @property
+    def repaired_timestamps(self) -> int:
+        """Frames that came without a usable pts so far."""
+        return self._clock.repaired
+
+    def __iter__(self) -> Iterator[Frame | Packet]:
+        """Frames and packets, once. The planes are views of the decoder's memory, valid as long as they are kept."""
+        yield from self._primed
+        self._primed.clear()
+        yield from self._items
+
+    def close(self) -> None:
+        """Release the input. May be called twice, but not while another thread reads."""
+        if not self._closed:
+            self._closed = True
+            self._container.close()
+
+    def _open(self, start: Fraction | None, duration: Fraction | None) -> None:
+        container = self._container
+        video = self._video = main_video(container, self._location)
+        video.codec_context.thread_type = "SLICE" if is_url(self._location) else "AUTO"
+        self._reader = Reader(container, video)
+        self._window = Window(start, duration, Fraction(container.start_time or 0, _AV_TIME_BASE))
+        self._packet_clock = PacketClock(container.format)
+        self._clock = FrameClock(_frame_ticks(video))
+        self._counts_frames = container.format.name == "avi"
+        self._color: ColorTags | None = None
+        others = tuple(stream for stream in container.streams if stream is not video) if self._carry else ()
+        self._carried = {stream.index for stream in others}
+        if self._window.has_start:
+            self._seek()
+        self._items = self._read()
+        self._primed, first = self._prime()
+        self.template = describe(
+            self._location, container, video, first, self._color or ColorTags(), self._window, others
+        )
+
+    def _seek(self) -> None:
+        broadcast = has_joins(self._container.format)
+        target = self._window.begin - (_SEEK_MARGIN if broadcast else 0)
+        unit = Fraction(self._video.time_base or Fraction(1, _AV_TIME_BASE))
+        try:
+            self._container.seek(int(target / unit), stream=self._video, backward=True)
+        except (av.error.FFmpegError, OSError) as exc:
+            log.info("%s: cannot seek (%s); reading from the beginning", self._location, exc)
+
+    def _prime(self) -> tuple[list[Frame | Packet], av.VideoFrame]:
+        """Items up to and including the first frame, and the decoder's picture of that frame."""
+        primed: list[Frame | Packet] = []
+        for item in self._items:
+            primed.append(item)
+            if isinstance(item, Frame) and isinstance(item.origin, av.VideoFrame):
+                return primed, item.origin
+        if self._window.has_start:
+            raise SourceError(f"{self._location}: no frame in the part asked for. Choose an earlier start")
+        raise SourceError(f"{self._location}: no frame could be decoded; the video track is damaged or empty")
+
+    def _read(self) -> Iterator[Frame | Packet]:
+        """All wanted items. Packets before the first frame wait for it where a start was asked for."""
+        held: list[av.Packet[Any]] | None = [] if self._window.has_start else None
+        for item in self._decoded():
+            if isinstance(item, av.VideoFrame):
+                frame = self._to_frame(item)
+                if frame is None:
+                    continue
+                yield from self._release(held or [])
+                held = None
+                yield frame
+            elif held is not None:
+                held.append(item)
+            else:
+                yield from self._release([item])
+
+    def _decoded(self) -> Iterator[av.VideoFrame | av.Packet[Any]]:
+        """Decoded pictures, and packets of the carried tracks."""
+        for packet in self._reader.packets():
+            self._packet_clock.adjust(packet)
+            if packet.stream_index == self._video.index:
+                instant = instant_of(packet)
+                if instant is not None and self._window.exhausted(instant):
+                    break
+                yield from self._reader.decode(packet)
+            elif packet.stream_index in self._carried:
+                yield packet
+        yield from self._reader.drain()
+
+    def _release(self, packets: list[av.Packet[Any]]) -> Iterator[Packet]:
+        for packet in packets:
+            if self._window.holds(instant_of(packet)):
+                self._window.move(packet)
+                yield Packet(packet)
+
+    def _to_frame(self, picture: av.VideoFrame) -> Frame | None:
+        """The picture as a frame, or None where it is outside the window."""
+        unit = Fraction(picture.time_base or self._video.time_base or 1)
+        found = self._timestamp(picture)
+        if found is not None and not self._window.holds(found * unit):
+            return None
+        pts = self._clock.stamp(found, frame_duration(picture))
+        if self._color is None:
+            self._color = color_tags(picture, self._video.codec_context)
+            self._window.open_at(pts * unit)
+            if has_alpha(picture.format.name):
+                log.warning("%s: transparency is dropped, frames have none", self._location)
+        return Frame(
+            planes=planes_of(picture),
+            pix_fmt=nearest_planar(picture.format.name),
+            pts=pts - round(self._window.shift / unit),
+            time_base=unit,
+            duration=frame_duration(picture),
+            color=self._color,
+            origin=picture,
+        )
+
+    def _timestamp(self, picture: av.VideoFrame) -> int | None:
+        # AVI stores no presentation times; FFmpeg guesses them and can swap neighbours. Frames come out of the
+        # decoder in display order, so there the decoding times, a plain count, are the right ones.
+        if self._counts_frames:
+            return picture.dts
+        return picture.pts if picture.pts is not None else picture.dts
+
+
+def _frame_ticks(video: av.VideoStream) -> int:
+    """Duration of one frame at the average rate, in units of the track's time_base."""
+    if not video.average_rate or not video.time_base:
+        return 1
+    return round(1 / Fraction(video.average_rate) / Fraction(video.time_base))

@@ -1,0 +1,100 @@
+"""Open an input, and say in one line why it cannot be opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+
+from malle_rt.errors import SourceError
+from malle_rt.media.compat import disposition_of
+
+__all__ = ["is_attached_picture", "is_url", "main_video", "open_input"]
+
+# Seconds to open a network stream, and to wait for its next packet.
+_NETWORK_TIMEOUT = (10.0, 20.0)
+_DEFAULT, _ATTACHED_PICTURE = 1 << 0, 1 << 10
+
+
+def is_url(location: str) -> bool:
+    """Whether the location is a network address or another FFmpeg protocol, not a path."""
+    return "://" in location and not location.startswith("file:")
+
+
+def open_input(location: str) -> InputContainer:
+    """Open a file or URL for reading.
+
+    Raises:
+        SourceError: what is wrong with it, and what to do.
+    """
+    url = is_url(location)
+    if not url:
+        _check_file(location)
+    try:
+        # A title in a broken encoding must not stop the film.
+        return av.open(location, "r", metadata_errors="replace", timeout=_NETWORK_TIMEOUT if url else None)
+    except (av.error.FFmpegError, OSError, ValueError) as exc:
+        raise SourceError(_why_not(location, exc, url)) from exc
+
+
+def main_video(container: InputContainer, location: str) -> av.VideoStream:
+    """The video track to process: the default one, else the largest; never a cover picture.
+
+    Raises:
+        SourceError: there is none, or nothing here can decode it.
+    """
+    tracks = [stream for stream in container.streams.video if not is_attached_picture(stream)]
+    if not tracks:
+        found = ", ".join(_describe(stream) for stream in container.streams) or "nothing"
+        raise SourceError(f"{location}: no video track, only {found}. Give a file that has a picture")
+    usable = [stream for stream in tracks if stream.codec_context is not None]
+    if not usable:
+        raise SourceError(
+            f"{location}: this FFmpeg build has no decoder for its video track. Convert it with another program first"
+        )
+    return max(usable, key=_rank)
+
+
+def is_attached_picture(stream: Any) -> bool:
+    """Whether a video stream is a cover picture: one still image that is not played."""
+    return bool(disposition_of(stream) & _ATTACHED_PICTURE)
+
+
+def _rank(stream: av.VideoStream) -> tuple[bool, int, int]:
+    default = bool(disposition_of(stream) & _DEFAULT)
+    return default, stream.codec_context.width * stream.codec_context.height, -stream.index
+
+
+def _describe(stream: Any) -> str:
+    codec = stream.codec_context.name if stream.codec_context is not None else "unknown"
+    kind = "cover picture" if is_attached_picture(stream) else stream.type
+    return f"{kind} ({codec})"
+
+
+def _check_file(location: str) -> None:
+    """The reasons FFmpeg words badly or not at all."""
+    path = Path(location.removeprefix("file:"))
+    checks: tuple[tuple[Callable[[], bool], str], ...] = (
+        (lambda: not path.exists(), "no such file. Check the name"),
+        (path.is_dir, "this is a folder. Give a video file"),
+        (lambda: not os.access(path, os.R_OK), "no permission to read it. Change its mode or owner"),
+        (lambda: path.is_file() and path.stat().st_size == 0, "the file is empty (0 bytes). Copy it again"),
+    )
+    for is_so, problem in checks:
+        if is_so():
+            raise SourceError(f"{location}: {problem}")
+
+
+def _why_not(location: str, exc: Exception, url: bool) -> str:
+    if isinstance(exc, av.error.InvalidDataError):
+        return (
+            f"{location}: not a video that FFmpeg can read: damaged, cut off before its index, or no video at all. "
+            "Try playing it; if a player opens it, please report this"
+        )
+    reason = getattr(exc, "strerror", None) or str(exc)
+    hint = "Check the address, the network and that the server is up" if url else "Try playing it in a player"
+    return f"{location}: cannot be opened ({reason}). {hint}"

@@ -1,0 +1,141 @@
+"""The container of an output: its encoded track, the copied tracks around it, and its header."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import OutputContainer
+
+from malle_rt.errors import ConfigError, SinkError
+from malle_rt.media.carrying import CarriedTrack, add_carried, clean_metadata, copy_labels
+from malle_rt.media.compat import can_write_display_matrix, chapters_of, set_chapters
+from malle_rt.media.encode_config import EncodeConfig
+from malle_rt.media.opening import is_attached_picture
+from malle_rt.media.picture_plan import plan_picture
+from malle_rt.media.template import Template
+from malle_rt.media.video_encoder import VideoEncoder
+
+__all__ = ["OutputStreams", "create_container"]
+
+log = logging.getLogger(__name__)
+
+# Muxers with edit lists, which hold packets that are decoded and not shown (the start-up of an AAC track).
+_EDIT_LISTS = frozenset({"mp4", "mov", "ipod"})
+# Muxers whose files begin at 0: a later start would be shown as an empty stretch, an hour of it in some broadcasts.
+_ZERO_BASED = _EDIT_LISTS | {"matroska", "webm", "avi", "flv"}
+# Muxers that store a display matrix.
+_TURNING = _EDIT_LISTS | {"matroska", "webm"}
+# What MP4 readers report of the file type, not of the film.
+_FILE_TYPE = ("major_brand", "minor_version", "compatible_brands")
+
+
+def create_container(partial: Path, shown: Path, metadata: Mapping[str, str]) -> OutputContainer:
+    """Open ``partial`` for writing in the format its extension means; ``metadata`` is what the film will carry.
+
+    Raises:
+        ConfigError: no such format.
+        SinkError: the file cannot be created.
+    """
+    # Without it, the keys that phones write (com.apple.quicktime.make ...) are lost.
+    keys = {"movflags": "use_metadata_tags"} if any(key.startswith("com.") for key in metadata) else {}
+    try:
+        return av.open(str(partial), "w", container_options=keys if _is_mov(partial) else {})
+    except ValueError as exc:
+        raise ConfigError(
+            f"{shown}: no container format is known by the extension {shown.suffix!r}. Use .mkv, .mp4, .mov or .webm"
+        ) from exc
+    except (av.error.FFmpegError, OSError) as exc:
+        raise SinkError(f"{shown}: cannot be created ({exc.strerror or exc}). Check the folder") from exc
+
+
+class OutputStreams:
+    """All tracks of an output, its header not yet written.
+
+    Attributes:
+        encoder: of the video track.
+        tracks: copied tracks by their index in the source.
+        position: of the encoded track among the video tracks, cover pictures not counted.
+        shift: seconds to take off every timestamp.
+    """
+
+    def __init__(self, container: OutputContainer, template: Template, config: EncodeConfig) -> None:
+        """Add all tracks.
+
+        Raises:
+            ConfigError: the container, the encoder and the settings do not fit together.
+        """
+        self.tracks: dict[int, CarriedTrack] = {}
+        self._container = container
+        self.shift = _shift(container, template)
+        self._add_tracks(template, config)
+        if template.container is not None:
+            container.metadata.update(_film_metadata(template.container.metadata))
+            self._copy_chapters(template)
+
+    def _add_tracks(self, template: Template, config: EncodeConfig) -> None:
+        """The encoded track at the place of the one it replaces, the others around it."""
+        own = template.video.index if template.video is not None else 0
+        before = [stream for stream in template.others if stream.index < own]
+        self._carry(before)
+        self.position = sum(
+            stream.type == "video" and stream.index in self.tracks and not is_attached_picture(stream)
+            for stream in before
+        )
+        self._encode(template, config)
+        self._carry(stream for stream in template.others if stream.index > own)
+
+    def _encode(self, template: Template, config: EncodeConfig) -> None:
+        name = self._container.format.name
+        tells = name in _TURNING and can_write_display_matrix()
+        turn = bool(template.info.rotation) and not tells
+        if turn:
+            log.warning(
+                "%s files cannot say how to turn the picture here: it is turned by %d degrees itself",
+                name,
+                template.info.rotation,
+            )
+        plan = plan_picture(template.info, config, turn=turn)
+        self.encoder = VideoEncoder(self._container, template, config, plan)
+        if template.video is not None:
+            copy_labels(template.video, self.encoder.stream)
+        if template.display_matrix is not None and tells:
+            self.encoder.stream.set_display_matrix(template.display_matrix)
+
+    def _carry(self, sources: Iterable[Any]) -> None:
+        for source in sources:
+            track = add_carried(self._container, source, keeps_hidden=self._container.format.name in _EDIT_LISTS)
+            if track is not None:
+                self.tracks[source.index] = track
+
+    def _copy_chapters(self, template: Template) -> None:
+        moved = [_moved(chapter, self.shift + template.shift) for chapter in chapters_of(template.container)]
+        kept = [chapter for chapter in moved if chapter["end"] > 0]
+        if kept and not set_chapters(self._container, kept):
+            log.warning("%d chapters are lost: this PyAV cannot write them. Update PyAV", len(kept))
+
+
+def _is_mov(path: Path) -> bool:
+    return path.suffix.lower() in (".mp4", ".mov", ".m4v")
+
+
+def _shift(container: OutputContainer, template: Template) -> Fraction:
+    if container.format.name not in _ZERO_BASED or template.origin <= 0:
+        return Fraction(0)
+    log.info("the input begins at %.3f s; %s files begin at 0", float(template.origin), container.format.name)
+    return template.origin
+
+
+def _film_metadata(metadata: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in clean_metadata(metadata).items() if key not in _FILE_TYPE}
+
+
+def _moved(chapter: Any, shift: Fraction) -> dict[str, Any]:
+    """A chapter ``shift`` seconds earlier, cut off at 0."""
+    ticks = round(shift / Fraction(chapter["time_base"] or 1))
+    start, end = max(0, chapter["start"] - ticks), chapter["end"] - ticks
+    return {**chapter, "start": start, "end": end}

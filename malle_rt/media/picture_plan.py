@@ -1,0 +1,111 @@
+"""Size, format and orientation of the pictures an encoder is given, decided before the first one."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import cast
+
+import av
+
+from malle_rt.errors import ConfigError
+from malle_rt.frame import VideoInfo, pixel_layout
+from malle_rt.media.encode_config import EncodeConfig
+from malle_rt.media.pixel_formats import nearest_supported, plain_name
+
+__all__ = ["PicturePlan", "plan_picture"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PicturePlan:
+    """What the encoder is given.
+
+    Attributes:
+        source_size: (width, height) that frames should have; others are scaled to it.
+        rotation: degrees counter-clockwise each picture is turned by; 0 where the container can say it instead.
+        size: (width, height) after turning and padding.
+        pix_fmt: the encoder's input format.
+        sample_aspect_ratio: after turning.
+    """
+
+    source_size: tuple[int, int]
+    rotation: int
+    size: tuple[int, int]
+    pix_fmt: str
+    sample_aspect_ratio: Fraction
+
+
+def plan_picture(info: VideoInfo, config: EncodeConfig, *, turn: bool) -> PicturePlan:
+    """Decide what the encoder is given.
+
+    Where an encoder refuses an odd size (4:2:0 in H.264 and H.265 cannot have one), the picture is padded by one
+    column or row that repeats its neighbour: every pixel stays where and what it is, and the file plays everywhere,
+    which it would not in 4:4:4.
+
+    Args:
+        info: the source's track.
+        config: what the user chose.
+        turn: whether the picture must be turned upright, since the container cannot say how.
+    """
+    rotation = info.rotation if turn else 0
+    sideways = rotation % 180 != 0
+    width, height = (info.height, info.width) if sideways else (info.width, info.height)
+    aspect = 1 / info.sample_aspect_ratio if sideways else info.sample_aspect_ratio
+    pix_fmt = _choose_format(info, config)
+    size = _choose_size((width, height), pix_fmt, config)
+    return PicturePlan((info.width, info.height), rotation, size, pix_fmt, aspect)
+
+
+def _choose_format(info: VideoInfo, config: EncodeConfig) -> str:
+    wanted = plain_name(info.pix_fmt)
+    if config.pix_fmt is not None:
+        return config.pix_fmt
+    supported = config.supported_formats()
+    chosen = nearest_supported(wanted, supported) if supported else wanted
+    if chosen is None:
+        raise ConfigError(f"encoder {config.codec} takes no pixel format that can be given to it here")
+    if chosen != wanted:
+        log.warning("encoder %s cannot take %s; encoding %s", config.codec, wanted, chosen)
+    return chosen
+
+
+def _choose_size(size: tuple[int, int], pix_fmt: str, config: EncodeConfig) -> tuple[int, int]:
+    padded = _even(size, pix_fmt)
+    if padded == size or _accepts(size, pix_fmt, config):
+        return size
+    log.warning(
+        "encoder %s cannot encode %dx%d in %s: the last column or row is repeated to %dx%d "
+        "(pix_fmt yuv444p or codec ffv1 would keep the size)",
+        config.codec,
+        *size,
+        pix_fmt,
+        *padded,
+    )
+    return padded
+
+
+def _even(size: tuple[int, int], pix_fmt: str) -> tuple[int, int]:
+    """The size rounded up to whole chroma samples."""
+    try:
+        across, down = pixel_layout(pix_fmt).chroma or (0, 0)
+    except ConfigError:  # nv12, p010 and the like, which only encoders take
+        across = down = 1
+    width, height = size
+    return -(-width >> across) << across, -(-height >> down) << down
+
+
+def _accepts(size: tuple[int, int], pix_fmt: str, config: EncodeConfig) -> bool:
+    """Whether the encoder opens with this size, tried on an encoder that is thrown away."""
+    context = cast(av.VideoCodecContext, av.CodecContext.create(config.codec, "w"))
+    context.width, context.height = size
+    context.pix_fmt = pix_fmt
+    context.time_base = Fraction(1, 25)
+    context.options = config.encoder_options()
+    try:
+        context.open()
+    except (av.error.FFmpegError, OSError, ValueError):
+        return False
+    return True

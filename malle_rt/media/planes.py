@@ -1,0 +1,67 @@
+"""Between a decoder's frame and our planes: numpy views in, copies out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import cast
+
+import av
+import numpy as np
+
+from malle_rt.frame import Frame, Plane, pixel_layout
+from malle_rt.media.pixel_formats import plain_name
+
+__all__ = ["fill_planes", "new_video_frame", "pad_to_size", "rescaled", "view_planes"]
+
+
+def view_planes(picture: av.VideoFrame) -> tuple[Plane, ...]:
+    """Y, U, V of a decoded frame as strided views, without a copy; each keeps the decoder's buffer alive.
+
+    Args:
+        picture: in a format that ``pixel_layout`` knows.
+    """
+    layout = pixel_layout(picture.format.name)
+    shapes = layout.plane_shapes(picture.width, picture.height)
+    return tuple(_rows(picture, index, shape, layout.dtype) for index, shape in enumerate(shapes))
+
+
+def new_video_frame(planes: Sequence[Plane], pix_fmt: str) -> av.VideoFrame:
+    """A new frame for the encoder with the pixels of ``planes`` copied into it."""
+    height, width = planes[0].shape
+    picture = av.VideoFrame(width, height, pix_fmt)
+    fill_planes(picture, planes)
+    return picture
+
+
+def fill_planes(picture: av.VideoFrame, planes: Sequence[Plane]) -> None:
+    """Copy ``planes`` into a frame of the same size and format that nobody else reads."""
+    for target, plane in zip(view_planes(picture), planes, strict=True):
+        np.copyto(target, plane)
+
+
+def pad_to_size(planes: Sequence[Plane], pix_fmt: str, size: tuple[int, int]) -> tuple[Plane, ...]:
+    """Planes grown to ``size`` (width, height) by repeating the last column and row; chroma sizes follow."""
+    shapes = pixel_layout(pix_fmt).plane_shapes(*size)
+    return tuple(
+        cast(Plane, np.pad(plane, ((0, rows - plane.shape[0]), (0, columns - plane.shape[1])), mode="edge"))
+        for plane, (rows, columns) in zip(planes, shapes, strict=True)
+    )
+
+
+def rescaled(frame: Frame, size: tuple[int, int], pix_fmt: str) -> Frame:
+    """The frame in another size (width, height) and format, by FFmpeg's scaler."""
+    picture = new_video_frame(frame.planes, plain_name(frame.pix_fmt))
+    scaled = picture.reformat(width=size[0], height=size[1], format=pix_fmt)
+    return replace(frame, planes=view_planes(scaled), pix_fmt=pix_fmt)
+
+
+def _rows(
+    picture: av.VideoFrame, index: int, shape: tuple[int, int], dtype: type[np.uint8] | type[np.uint16]
+) -> Plane:
+    """One plane as (rows, columns); FFmpeg pads each line to ``line_size`` bytes."""
+    plane = picture.planes[index]
+    samples = cast(Plane, np.frombuffer(memoryview(plane), dtype))
+    pitch = plane.line_size // np.dtype(dtype).itemsize
+    rows, columns = shape
+    return samples[: rows * pitch].reshape(rows, pitch)[:, :columns]

@@ -1,0 +1,35 @@
+"""A frame as the RGB picture a screen would show."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+from av.video.reformatter import ColorRange, Colorspace
+
+from malle_rt.frame import Frame
+from malle_rt.media.pixel_formats import plain_name
+from malle_rt.media.planes import new_video_frame
+
+__all__ = ["to_rgb"]
+
+# FFmpeg's numbers (ISO/IEC 23091-2): AVCOL_RANGE_JPEG; matrices by their coefficients.
+_FULL_RANGE = 2
+_MATRICES = {1: Colorspace.ITU709, 4: Colorspace.FCC, 5: Colorspace.ITU601, 6: Colorspace.ITU601}
+_MATRICES |= {7: Colorspace.SMPTE240M}
+# Untagged video: players take BT.709 from this height on and BT.601 below.
+_HD = 720
+
+
+def to_rgb(frame: Frame) -> npt.NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB, full range. Only for looking at: untagged matrices are chosen as players do."""
+    default = Colorspace.ITU709 if frame.height >= _HD else Colorspace.ITU601
+    full = frame.color.color_range == _FULL_RANGE or frame.pix_fmt.startswith("yuvj")
+    picture = new_video_frame(frame.planes, plain_name(frame.pix_fmt)).reformat(
+        format="rgb24",
+        src_colorspace=_MATRICES.get(frame.color.colorspace, default),
+        src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
+        dst_color_range=ColorRange.JPEG,
+    )
+    return cast("npt.NDArray[np.uint8]", picture.to_ndarray())

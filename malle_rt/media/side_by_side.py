@@ -1,0 +1,86 @@
+"""A picture that shows some frames of a video before and after: noisy on the left, denoised on the right."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from malle_rt.errors import SinkError
+from malle_rt.frame import Frame
+from malle_rt.media.rgb import to_rgb
+from malle_rt.protocols import Denoiser
+
+__all__ = ["SideBySide"]
+
+log = logging.getLogger(__name__)
+
+WIDEST = 960  # pixels of one picture; larger frames are shown smaller
+_PLACES = (0.2, 0.5, 0.8)  # of the video's length
+_FALLBACK = (10, 60, 240)  # frame numbers, where the length is unknown
+
+
+class SideBySide:
+    """A denoiser around another one that keeps three pairs of frames.
+
+    Args:
+        inner: the denoiser that works.
+        expected: number of frames of the video, None when unknown.
+    """
+
+    def __init__(self, inner: Denoiser, *, expected: int | None) -> None:
+        self._inner = inner
+        self._wanted = {int(expected * place) for place in _PLACES} if expected else set(_FALLBACK)
+        self._seen = 0
+        self._rows: dict[int, npt.NDArray[np.uint8]] = {}
+
+    def denoise(self, frame: Frame) -> Frame:
+        """Let the inner denoiser work; keep the pair if it is one of the wanted, or the first as a fallback."""
+        clean = self._inner.denoise(frame)
+        if self._seen in self._wanted or self._seen == 0:
+            self._rows[self._seen] = _row(frame, clean)
+        self._seen += 1
+        return clean
+
+    def close(self) -> None:
+        """Close the inner denoiser."""
+        self._inner.close()
+
+    def save(self, path: Path) -> bool:
+        """Write the kept pairs, one row each, as a PNG; False when there was no frame.
+
+        Raises:
+            SinkError: the file cannot be written.
+        """
+        rows = [row for number, row in sorted(self._rows.items()) if number in self._wanted]
+        rows = rows or list(self._rows.values())
+        if not rows:
+            return False
+        widest = max(row.shape[1] for row in rows)
+        sheet = np.concatenate([np.pad(row, ((0, 4), (0, widest - row.shape[1]), (0, 0))) for row in rows])
+        encoded, data = cv2.imencode(".png", sheet[:-4])
+        try:
+            if not encoded:
+                raise OSError("PNG encoding failed")
+            path.write_bytes(data.tobytes())
+        except OSError as exc:
+            raise SinkError(f"cannot write the comparison {path}: {exc}") from exc
+        return True
+
+
+def _row(noisy: Frame, clean: Frame) -> npt.NDArray[np.uint8]:
+    """Both pictures in one, (rows, columns, 3) BGR, with a white line between."""
+    left, right = (_picture(frame) for frame in (noisy, clean))
+    line = np.full((left.shape[0], 2, 3), 255, np.uint8)
+    return np.concatenate((left, line, right), axis=1)
+
+
+def _picture(frame: Frame) -> npt.NDArray[np.uint8]:
+    rgb = to_rgb(frame)
+    if rgb.shape[1] > WIDEST:
+        size = (WIDEST, max(1, rgb.shape[0] * WIDEST // rgb.shape[1]))
+        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(rgb[..., ::-1])

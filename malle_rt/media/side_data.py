@@ -1,0 +1,87 @@
+"""What a decoded picture carries beside its pixels: how to turn it, HDR light levels, captions, fields."""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+
+__all__ = ["HdrMetadata", "display_matrix_of", "dynamic_hdr_of", "hdr_of", "needs_carrier", "rotation_of"]
+
+_MASTERING = struct.Struct("22i")  # AVMasteringDisplayMetadata: ten rationals, then two flags
+_LIGHT_LEVEL = struct.Struct("2I")  # AVContentLightMetadata
+
+_DYNAMIC = {"DOVI_RPU_BUFFER": "Dolby Vision", "DYNAMIC_HDR_PLUS": "HDR10+", "DYNAMIC_HDR_VIVID": "HDR Vivid"}
+
+
+@dataclass(frozen=True)
+class HdrMetadata:
+    """Static HDR metadata (SMPTE ST 2086, CTA 861.3).
+
+    Attributes:
+        primaries: CIE xy of red, green, blue and the white point, in this order; None when not given.
+        luminance: (least, greatest) of the mastering display in cd/m2; None when not given.
+        light_level: (MaxCLL, MaxFALL) in cd/m2; None when not given.
+    """
+
+    primaries: tuple[tuple[Fraction, Fraction], ...] | None
+    luminance: tuple[Fraction, Fraction] | None
+    light_level: tuple[int, int] | None
+
+
+def display_matrix_of(picture: av.VideoFrame) -> tuple[int, ...] | None:
+    """FFmpeg's 3 x 3 display matrix, row-major fixed point; None when the picture is shown as stored."""
+    raw = _raw(picture, "DISPLAYMATRIX")
+    return struct.unpack("9i", raw) if len(raw) == 36 else None
+
+
+def rotation_of(matrix: tuple[int, ...] | None) -> int:
+    """Degrees counter-clockwise to turn the stored picture for display: 0, 90, 180 or -90."""
+    if matrix is None or not (math.hypot(matrix[0], matrix[3]) and math.hypot(matrix[1], matrix[4])):
+        return 0
+    across = matrix[0] / math.hypot(matrix[0], matrix[3])
+    down = matrix[1] / math.hypot(matrix[1], matrix[4])
+    quarter_turns = round(-math.degrees(math.atan2(down, across)) / 90)
+    return {0: 0, 1: 90, 2: 180, -2: 180, -1: -90}[quarter_turns]
+
+
+def hdr_of(picture: av.VideoFrame) -> HdrMetadata | None:
+    """Static HDR metadata of a decoded picture, or None."""
+    mastering, light = _raw(picture, "MASTERING_DISPLAY_METADATA"), _raw(picture, "CONTENT_LIGHT_LEVEL")
+    primaries = luminance = None
+    if len(mastering) >= _MASTERING.size:
+        values = _MASTERING.unpack(mastering[: _MASTERING.size])
+        rationals = [Fraction(n, d or 1) for n, d in zip(values[:20:2], values[1:20:2], strict=True)]
+        if values[20]:
+            primaries = tuple((rationals[2 * i], rationals[2 * i + 1]) for i in range(4))
+        if values[21]:
+            luminance = (rationals[8], rationals[9])
+    light_level = None
+    if len(light) >= _LIGHT_LEVEL.size:
+        light_level = _LIGHT_LEVEL.unpack(light[: _LIGHT_LEVEL.size])
+    if primaries is None and luminance is None and light_level is None:
+        return None
+    return HdrMetadata(primaries, luminance, light_level)
+
+
+def dynamic_hdr_of(picture: av.VideoFrame) -> tuple[str, ...]:
+    """Names of the HDR metadata that change from scene to scene."""
+    return tuple(name for kind, name in _DYNAMIC.items() if _raw(picture, kind))
+
+
+def needs_carrier(picture: av.VideoFrame) -> bool:
+    """Whether the encoder must see the decoder's own frame: fields and captions cannot be set on a new one."""
+    return bool(picture.interlaced_frame) or bool(_raw(picture, "A53_CC"))
+
+
+def _raw(picture: av.VideoFrame, kind: str) -> bytes:
+    """Bytes of one kind of side data; empty when there is none."""
+    try:
+        found: Any = picture.side_data.get(kind)
+    except KeyError:  # PyAV does not know this kind, or met one it does not know
+        return b""
+    return b"" if found is None else bytes(found)

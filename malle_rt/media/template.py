@@ -1,0 +1,109 @@
+"""What an input file is besides its pixels: all that a sink needs to write another one like it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.container import InputContainer
+
+from malle_rt.frame import ColorTags, VideoInfo
+from malle_rt.media.pixel_formats import nearest_planar
+from malle_rt.media.side_data import HdrMetadata, display_matrix_of, dynamic_hdr_of, hdr_of, rotation_of
+from malle_rt.media.window import Window
+
+__all__ = ["Template", "describe"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """An opened input, for a sink to copy from before the first packet is read by the pipeline.
+
+    Attributes:
+        info: the video track.
+        container: the open container; only for headers (metadata, chapters, stream parameters). None where frames
+            come from elsewhere than a file.
+        video: the stream the frames come from.
+        location: the input's path or URL.
+        others: streams whose packets will come, cover pictures and attachments included.
+        display_matrix: FFmpeg's 9 integers, or None when pictures are shown as stored.
+        hdr: static HDR metadata, or None.
+        dynamic_hdr: names of per-scene HDR metadata that no encoder here can write again.
+        interlaced: whether pictures hold two fields.
+        origin: seconds on the output's clock where the input begins; 0 where timestamps were moved there.
+        shift: seconds that were taken off every timestamp.
+    """
+
+    info: VideoInfo
+    container: InputContainer | None = None
+    video: av.VideoStream | None = None
+    location: str | None = None
+    others: tuple[Any, ...] = ()
+    display_matrix: tuple[int, ...] | None = None
+    hdr: HdrMetadata | None = None
+    dynamic_hdr: tuple[str, ...] = ()
+    interlaced: bool = False
+    origin: Fraction = Fraction(0)
+    shift: Fraction = Fraction(0)
+
+
+def describe(
+    location: str,
+    container: InputContainer,
+    video: av.VideoStream,
+    first: av.VideoFrame,
+    color: ColorTags,
+    window: Window,
+    others: tuple[Any, ...],
+) -> Template:
+    """The template of an input whose first picture is known."""
+    matrix = display_matrix_of(first)
+    info = VideoInfo(
+        width=first.width,
+        height=first.height,
+        pix_fmt=nearest_planar(first.format.name),
+        time_base=Fraction(first.time_base or video.time_base or 1),
+        frame_rate=_frame_rate(video),
+        sample_aspect_ratio=video.sample_aspect_ratio or Fraction(1),
+        rotation=rotation_of(matrix),
+        duration=window.length(_duration(container, video)),
+        frames=_frame_count(container, video) if window.is_whole else None,
+        color=color,
+        codec=video.codec_context.name,
+    )
+    return Template(
+        location=location,
+        info=info,
+        container=container,
+        video=video,
+        others=others,
+        display_matrix=matrix,
+        hdr=hdr_of(first),
+        dynamic_hdr=dynamic_hdr_of(first),
+        interlaced=bool(first.interlaced_frame),
+        origin=window.origin - window.shift if not window.has_start else Fraction(0),
+        shift=window.shift,
+    )
+
+
+def _frame_count(container: InputContainer, video: av.VideoStream) -> int | None:
+    """The container's count, where it agrees with duration x rate: a fragmented MP4 counts its first part only."""
+    rate, duration = _frame_rate(video), _duration(container, video)
+    if not video.frames or rate is None or duration is None:
+        return video.frames or None
+    return video.frames if abs(video.frames - rate * duration) <= max(2, video.frames // 10) else None
+
+
+def _frame_rate(video: av.VideoStream) -> Fraction | None:
+    """Average rate; the header's nominal one where the container has no average."""
+    rate = video.average_rate or video.guessed_rate
+    return Fraction(rate) if rate else None
+
+
+def _duration(container: InputContainer, video: av.VideoStream) -> Fraction | None:
+    """Seconds of the video track, else of the file; None when neither says."""
+    if video.duration and video.time_base:
+        return video.duration * Fraction(video.time_base)
+    return Fraction(container.duration, 1_000_000) if container.duration else None

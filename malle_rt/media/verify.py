@@ -1,0 +1,85 @@
+"""Read a finished file back and compare it with what was written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from malle_rt.errors import SinkError
+from malle_rt.media.opening import is_attached_picture
+
+__all__ = ["Written", "verify_file"]
+
+# Seconds. Matroska rounds each end of the span to a millisecond.
+_ROUNDING = Fraction(1, 500)
+
+
+@dataclass
+class Written:
+    """What went into the video track.
+
+    Attributes:
+        frames: number of frames.
+        first, last: instants of the earliest and latest frame in seconds.
+        longest: seconds between two frames, at most.
+    """
+
+    frames: int = 0
+    first: Fraction = Fraction(0)
+    last: Fraction = Fraction(0)
+    longest: Fraction = Fraction(0)
+
+    def add(self, instant: Fraction) -> None:
+        """Count a frame at ``instant``."""
+        if not self.frames:
+            self.first = instant
+        else:
+            self.longest = max(self.longest, instant - self.last)
+        self.frames += 1
+        self.last = instant
+
+
+def verify_file(path: Path, shown: Path, position: int, written: Written) -> None:
+    """Check number of frames and duration of a finished file.
+
+    Args:
+        path: the file to read.
+        shown: the name the user knows it by.
+        position: of the encoded track among the file's video tracks, cover pictures not counted.
+        written: what it must hold.
+
+    Raises:
+        SinkError: it holds something else, or cannot be read.
+    """
+    try:
+        frames, span = _measure(path, position)
+    except (av.error.FFmpegError, OSError, IndexError) as exc:
+        raise SinkError(f"{shown}: the written file cannot be read back ({exc}). Is the disk full?") from exc
+    if frames != written.frames:
+        raise SinkError(
+            f"{shown}: wrote {written.frames} frames, but the file holds {frames}. Use another container, such as .mkv"
+        )
+    if abs(span - (written.last - written.first)) > written.longest + _ROUNDING:
+        raise SinkError(
+            f"{shown}: frames span {float(written.last - written.first):.3f} s, but {float(span):.3f} s in the file. "
+            "Use another container, such as .mkv"
+        )
+
+
+def _measure(path: Path, position: int) -> tuple[int, Fraction]:
+    """Number of video packets and seconds from the first to the last presentation time."""
+    frames = 0
+    instants: list[Fraction] = []
+    with av.open(str(path), "r", metadata_errors="replace") as container:
+        video = [stream for stream in container.streams.video if not is_attached_picture(stream)][position]
+        for packet in container.demux(video):
+            if not packet.size:
+                continue
+            frames += 1
+            if packet.pts is not None and packet.time_base:
+                instant = packet.pts * Fraction(packet.time_base)
+                instants = [min(instant, *instants), max(instant, *instants)] if instants else [instant]
+    return frames, (instants[-1] - instants[0]) if instants else Fraction(0)

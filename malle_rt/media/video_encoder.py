@@ -1,0 +1,182 @@
+"""The encoded video track of an output: opened from what the source is, fed with frames."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, cast
+
+import av
+from av.container import OutputContainer
+
+from malle_rt.errors import ConfigError
+from malle_rt.frame import Frame
+from malle_rt.media.compat import set_frame_duration
+from malle_rt.media.encode_config import EncodeConfig
+from malle_rt.media.hdr import add_hdr, can_write_hdr
+from malle_rt.media.picture_plan import PicturePlan
+from malle_rt.media.pixel_formats import is_full_range_name, plain_name
+from malle_rt.media.planes import fill_planes, new_video_frame, pad_to_size, rescaled
+from malle_rt.media.side_data import needs_carrier
+from malle_rt.media.template import Template
+from malle_rt.media.upright import rotatable, turn_planes
+
+__all__ = ["VideoEncoder"]
+
+log = logging.getLogger(__name__)
+
+_FULL_RANGE = 2
+# AV_CODEC_FLAG_FRAME_DURATION, _INTERLACED_DCT, _INTERLACED_ME: older PyAV has no names for them.
+_FRAME_DURATION, _INTERLACED = 1 << 8, 1 << 18 | 1 << 29
+# Encoders that code two fields when these flags are set.
+_FIELD_ENCODERS = frozenset({"libx264", "mpeg2video", "mpeg4", "ffv1", "prores_ks"})
+
+
+class VideoEncoder:
+    """Encodes frames into one stream of an output container.
+
+    Attributes:
+        stream: the output stream.
+    """
+
+    def __init__(
+        self, container: OutputContainer, template: Template, config: EncodeConfig, plan: PicturePlan
+    ) -> None:
+        """Add the stream and open its encoder.
+
+        Raises:
+            ConfigError: the container cannot hold the codec, or the encoder refuses its settings.
+        """
+        self._plan = plan
+        self._config = config
+        self._warned: set[str] = set()
+        try:
+            rate = template.info.frame_rate
+            self.stream = cast(av.VideoStream, container.add_stream(config.codec, rate=rate))
+        except ValueError as exc:
+            raise ConfigError(
+                f"a {container.format.name} file cannot hold {config.codec} video. Use .mkv, or another codec"
+            ) from exc
+        self._describe(template)
+        self._open(template)
+
+    def encode(self, frame: Frame) -> list[av.Packet[Any]]:
+        """Packets that are ready after this frame."""
+        picture = self._picture(frame)
+        picture.pts = frame.pts
+        picture.time_base = frame.time_base
+        set_frame_duration(picture, frame.duration)
+        return list(self.stream.encode(picture))
+
+    def flush(self) -> list[av.Packet[Any]]:
+        """The packets still held by the encoder."""
+        return list(self.stream.encode(None))
+
+    def _describe(self, template: Template) -> None:
+        info, plan, stream = template.info, self._plan, self.stream
+        context = stream.codec_context
+        context.width, context.height = plan.size
+        context.pix_fmt = plan.pix_fmt
+        context.sample_aspect_ratio = plan.sample_aspect_ratio
+        context.time_base = stream.time_base = info.time_base
+        # Slice threads, PyAV's default, make x264 worse and slower.
+        context.thread_type = "AUTO"
+        context.flags |= _FRAME_DURATION
+        full = is_full_range_name(info.pix_fmt) or info.color.color_range == _FULL_RANGE
+        context.color_range = _FULL_RANGE if full else info.color.color_range
+        context.colorspace = info.color.colorspace
+        context.color_primaries = info.color.primaries
+        context.color_trc = info.color.transfer
+        if template.interlaced:
+            self._describe_fields()
+
+    def _describe_fields(self) -> None:
+        if self._config.codec in _FIELD_ENCODERS:
+            self.stream.codec_context.flags |= _INTERLACED
+        else:
+            log.warning(
+                "encoder %s does not mark interlaced video: the output will show combs unless the player "
+                "is told to deinterlace (libx264 marks it)",
+                self._config.codec,
+            )
+
+    def _open(self, template: Template) -> None:
+        options = self._config.encoder_options()
+        if template.hdr is not None and can_write_hdr(self._config.codec):
+            options = add_hdr(self._config.codec, options, template.hdr)
+        elif template.hdr is not None:
+            log.warning(
+                "encoder %s cannot write HDR light levels; colours stay right (libx265 keeps both)",
+                self._config.codec,
+            )
+        for name in template.dynamic_hdr:
+            log.warning("%s metadata is not kept; the output is the base picture", name)
+        context = self.stream.codec_context
+        context.options = options
+        try:
+            context.open()
+        except (av.error.FFmpegError, OSError, ValueError) as exc:
+            raise ConfigError(self._refusal(options, exc)) from exc
+        unknown = sorted(set(context.options) & set(self._config.options))
+        if unknown:
+            raise ConfigError(
+                f"encoder {self._config.codec} has no option {', '.join(unknown)}. Check the spelling"
+            )
+
+    def _refusal(self, options: dict[str, str], exc: Exception) -> str:
+        width, height = self._plan.size
+        shown = " ".join(f"{name}={value}" for name, value in options.items())
+        reason = getattr(exc, "strerror", None) or str(exc)
+        return (
+            f"encoder {self._config.codec} refuses {width}x{height} {self._plan.pix_fmt} with {shown or 'no options'} "
+            f"({reason}). Change the option, or use another codec"
+        )
+
+    def _picture(self, frame: Frame) -> av.VideoFrame:
+        """The frame as the encoder wants it."""
+        plan = self._plan
+        carrier = self._carrier(frame)
+        if carrier is not None:
+            return carrier
+        frame = self._regular(frame)
+        planes = turn_planes(frame.planes, plan.rotation) if plan.rotation else frame.planes
+        height, width = planes[0].shape
+        if (width, height) != plan.size:
+            planes = pad_to_size(planes, frame.pix_fmt, plan.size)
+        picture = new_video_frame(planes, plain_name(frame.pix_fmt))
+        if picture.format.name != plan.pix_fmt:
+            picture = picture.reformat(format=plan.pix_fmt)
+        return picture
+
+    def _carrier(self, frame: Frame) -> av.VideoFrame | None:
+        """The decoder's own frame filled with the new pixels, where it has fields or captions to carry along."""
+        origin = frame.origin
+        if not isinstance(origin, av.VideoFrame) or not needs_carrier(origin):
+            return None
+        shape = (origin.width, origin.height, plain_name(origin.format.name))
+        if (
+            self._plan.rotation
+            or shape != (*self._plan.size, self._plan.pix_fmt)
+            or shape[2] != frame.pix_fmt
+        ):
+            return None
+        origin.make_writable()
+        fill_planes(origin, frame.planes)
+        # Else the encoder would repeat the source's choice of I, P and B pictures.
+        origin.pict_type = 0
+        return origin
+
+    def _regular(self, frame: Frame) -> Frame:
+        """The frame in the planned size, and in a format that can be turned."""
+        plan = self._plan
+        pix_fmt = rotatable(plain_name(frame.pix_fmt), plan.rotation)
+        if (frame.width, frame.height) == plan.source_size and pix_fmt == plain_name(frame.pix_fmt):
+            return frame
+        if (frame.width, frame.height) != plan.source_size and "size" not in self._warned:
+            self._warned.add("size")
+            log.warning(
+                "the picture changes from %dx%d to %dx%d on the way; scaled to the first size",
+                *plan.source_size,
+                frame.width,
+                frame.height,
+            )
+        return rescaled(frame, plan.source_size, pix_fmt)

@@ -1,0 +1,1 @@
+"""The networks. Needs torch; import the module you need."""

@@ -1,0 +1,145 @@
+"""Noise as cameras and decoders make it, synthesised on the device, and the step from RGB to 4:2:0 planes.
+
+A training sequence goes: clean RGB -> noise -> Y, U, V of 4:2:0 -> block coding (a share) -> 8-bit rounding.
+Standard deviations are on the 8-bit scale (0 to 255) in every argument; tensors hold [0, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["NoiseMix", "Planes420", "degrade", "rgb_to_planes"]
+
+# Kr, Kb of the luma equation: ITU-R BT.601 and BT.709.
+_LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
+# ITU-T T.81, tables K.1 and K.2.
+_JPEG_LUMA = (
+    "16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62 "
+    "18 22 37 56 68 109 103 77 24 35 55 64 81 104 113 92 49 64 78 87 103 121 120 101 72 92 95 98 112 100 103 99"
+)
+_JPEG_CHROMA = (
+    "17 18 24 47 99 99 99 99 18 21 26 66 99 99 99 99 24 26 56 99 99 99 99 99 47 66 99 99 99 99 99 99 "
+    + " ".join(["99"] * 32)
+)
+
+
+class Planes420(NamedTuple):
+    """Y (..., 1, H, W) and UV (..., 2, H/2, W/2), code value / 255."""
+
+    y: Tensor
+    uv: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseMix:
+    """How often a sequence gets which noise; what is left over stays clean.
+
+    Attributes:
+        gaussian: white, the same in every RGB channel, ``sigma`` 0 to ``rgb_sigma``.
+        poisson: signal-dependent, added in linear light.
+        planes: white, added to the planes themselves, chroma at a level of its own, 0 to ``plane_sigma``.
+        correlated: share of noisy sequences whose noise is blurred, as demosaicing leaves it.
+        coded: share of sequences whose noisy planes go through 8 x 8 transform coding.
+    """
+
+    gaussian: float = 0.6
+    poisson: float = 0.15
+    planes: float = 0.2
+    correlated: float = 0.12
+    coded: float = 0.08
+    rgb_sigma: float = 65.0
+    plane_sigma: float = 75.0
+
+
+def rgb_to_planes(rgb: Tensor, *, matrix: str = "bt709", full_range: bool = False) -> Planes420:
+    """Convert RGB to 4:2:0 planes; chroma is the mean of each 2 x 2 block.
+
+    Args:
+        rgb: (N, 3, H, W) in [0, 1], H and W even.
+        matrix: "bt601" or "bt709".
+        full_range: 0 to 255 instead of 16 to 235 (luma) and 16 to 240 (chroma).
+    """
+    red, blue = _LUMA_WEIGHTS[matrix]
+    luma = red * rgb[:, 0:1] + (1 - red - blue) * rgb[:, 1:2] + blue * rgb[:, 2:3]
+    u = (rgb[:, 2:3] - luma) / (2 * (1 - blue))
+    v = (rgb[:, 0:1] - luma) / (2 * (1 - red))
+    uv = F.avg_pool2d(torch.cat((u, v), 1), 2)
+    if full_range:
+        return Planes420(luma, uv + 128 / 255)
+    return Planes420((16 + 219 * luma) / 255, (128 + 224 * uv) / 255)
+
+
+def degrade(clean: Tensor, mix: NoiseMix, generator: torch.Generator) -> tuple[Planes420, Planes420, Tensor]:
+    """Make noisy and clean planes of one sequence.
+
+    Args:
+        clean: (T, 3, H, W) RGB in [0, 1], on the generator's device.
+        mix: how often which noise.
+        generator: all randomness comes from it.
+
+    Returns:
+        noisy planes on the 8-bit grid, clean planes, and sigma: (1,) standard deviation of the luma's noise, over
+        the sequence, in [0, 1].
+    """
+    draw = torch.rand(10, generator=generator, device=clean.device).tolist()
+    matrix = "bt709" if draw[0] < 0.6 else "bt601"
+    full_range = draw[1] < 0.2
+    target = rgb_to_planes(clean, matrix=matrix, full_range=full_range)
+    white = torch.randn(clean.shape, generator=generator, device=clean.device)
+    if draw[2] < mix.correlated:
+        white = _blur(white, 0.4 + 0.6 * draw[3])
+    kind = draw[4]
+    if kind < mix.gaussian:
+        noisy_rgb = clean + white * (draw[5] ** 1.5 * mix.rgb_sigma / 255)
+        noisy = rgb_to_planes(noisy_rgb.clamp(0, 1), matrix=matrix, full_range=full_range)
+    elif kind < mix.gaussian + mix.poisson:
+        noisy_rgb = _poisson_gaussian(clean, white, shot=draw[5] ** 2 * 0.08, read=draw[6] ** 2 * 0.04)
+        noisy = rgb_to_planes(noisy_rgb, matrix=matrix, full_range=full_range)
+    elif kind < mix.gaussian + mix.poisson + mix.planes:
+        luma_sigma = draw[5] ** 1.5 * mix.plane_sigma / 255
+        chroma_sigma = luma_sigma * (0.2 + draw[6])
+        half = white[:, 1:3, : clean.shape[2] // 2, : clean.shape[3] // 2]
+        noisy = Planes420(target.y + white[:, :1] * luma_sigma, target.uv + half * chroma_sigma)
+    else:
+        noisy = target
+    if draw[7] < mix.coded:
+        step = 0.1 + 0.9 * draw[8]
+        noisy = Planes420(
+            _transform_code(noisy.y, _JPEG_LUMA, step), _transform_code(noisy.uv, _JPEG_CHROMA, step)
+        )
+    noisy = Planes420(*(plane.mul(255).round_().clamp_(0, 255).div_(255) for plane in noisy))
+    sigma = (noisy.y - target.y).square().mean().sqrt().reshape(1)
+    return noisy, target, sigma
+
+
+def _blur(white: Tensor, spread: float) -> Tensor:
+    """Gaussian-blurred noise of unit variance; ``spread`` is the kernel's standard deviation in pixels."""
+    taps = torch.exp(-0.5 * (torch.arange(-2, 3, device=white.device) / spread) ** 2)
+    kernel = torch.outer(taps, taps)
+    kernel = (kernel / kernel.square().sum().sqrt()).expand(white.shape[1], 1, 5, 5)
+    return F.conv2d(F.pad(white, (2,) * 4, mode="reflect"), kernel, groups=white.shape[1])
+
+
+def _poisson_gaussian(clean: Tensor, white: Tensor, *, shot: float, read: float) -> Tensor:
+    """Variance shot**2 * x + read**2 in linear light (gamma 2.2), the Gaussian limit of Poisson noise."""
+    linear = clean.clamp(0, 1) ** 2.2
+    noisy = linear + white * (shot**2 * linear + read**2).sqrt()
+    return noisy.clamp(0, 1) ** (1 / 2.2)
+
+
+def _transform_code(plane: Tensor, table: str, step: float) -> Tensor:
+    """What 8 x 8 DCT quantisation leaves of a plane, sides multiples of 8; ``step`` 1 is JPEG quality 50."""
+    k = torch.arange(8, dtype=torch.float32, device=plane.device)
+    basis = torch.cos((2 * k[None] + 1) * k[:, None] * (math.pi / 16)) / 2
+    basis[0] /= math.sqrt(2)
+    size = torch.tensor([float(q) for q in table.split()], device=plane.device).view(8, 8) * step / 255
+    n, c, height, width = plane.shape
+    blocks = plane.reshape(n, c, height // 8, 8, width // 8, 8).transpose(3, 4)  # [n, c, h/8, w/8, 8, 8]
+    coded = (basis @ blocks @ basis.T / size).round() * size
+    return (basis.T @ coded @ basis).transpose(3, 4).reshape(n, c, height, width)

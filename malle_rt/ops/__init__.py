@@ -1,0 +1,1 @@
+"""Our operator: ``malle_slice`` and everything that implements it. Import the module you need."""

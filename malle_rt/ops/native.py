@@ -1,0 +1,70 @@
+"""The fused ``malle_slice`` of OpenVINO on the CPU: is it there, and what runs instead when it is not."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import openvino
+
+__all__ = ["extension_path", "load_extension"]
+
+log = logging.getLogger(__name__)
+
+_LIBRARY = "libmalle_openvino.so"
+
+
+def extension_path() -> Path | None:
+    """Where the compiled extension lies; None when it was not built at install time."""
+    path = Path(str(files("malle_rt.ops"))) / _LIBRARY
+    return path if path.is_file() else None
+
+
+def load_extension(core: openvino.Core) -> bool:
+    """Teach ``core`` to read our ONNX node, fused if possible; call it before reading a model.
+
+    Without the compiled extension the node becomes standard OpenVINO operations, same result, about ten times
+    slower; the reason is logged as a warning, once for each reason.
+
+    Args:
+        core: changed in place.
+
+    Returns:
+        Whether the fused operator is in use.
+    """
+    path = extension_path()
+    if path is None:
+        reason = f"{_LIBRARY} was not built (no C++ compiler when malle-rt was installed?)"
+    else:
+        try:
+            core.add_extension(str(path))
+        except RuntimeError as exc:
+            reason = f"{path.name} does not load, it belongs to another OpenVINO version ({_first_line(exc)})"
+        else:
+            return True
+    # Only machines without the extension pay for importing the frontend's Python side.
+    from malle_rt.ops.decomposed import conversion_extension
+
+    core.add_extension(conversion_extension())
+    _warn(reason)
+    return False
+
+
+@cache
+def _warn(reason: str) -> None:
+    """Say it once for each reason, however many cores are made."""
+    log.warning(
+        "the fused slicing operator is not available: %s. Running it as standard operations, about ten times "
+        "slower; reinstall malle-rt where g++ or clang++ is installed to build it.",
+        reason,
+    )
+
+
+def _first_line(exc: BaseException) -> str:
+    """The most telling line of an OpenVINO error, which begins with its own source location."""
+    lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
+    return lines[-1] if lines else type(exc).__name__

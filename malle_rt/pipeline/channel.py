@@ -1,0 +1,92 @@
+"""The bounded queue between two stages."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+
+from malle_rt.frame import Frame, Packet
+from malle_rt.pipeline.config import PipelineConfig
+
+__all__ = ["Channel"]
+
+# Seconds. Every wait ends by itself, so that a lost wake-up costs a moment and never the run.
+_LONGEST_WAIT = 0.2
+# Packets are small but not free: a file that stores all its sound first must not be read into memory.
+_PACKETS_PER_FRAME = 64
+
+
+class Channel:
+    """Frames and packets in order, from one stage to the next.
+
+    ``depth`` frames may wait. Packets wait beside them in a bound of their own and are never dropped: lost sound
+    cannot be made up for by the next picture.
+
+    Attributes:
+        dropped: frames dropped so far, to make room for newer ones.
+    """
+
+    def __init__(self, config: PipelineConfig) -> None:
+        self.dropped = 0
+        self._drops = config.when_full == "drop_oldest"
+        self._depth = config.depth
+        self._items: deque[Frame | Packet] = deque()
+        self._frames = 0
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def put(self, item: Frame | Packet) -> bool:
+        """Add an item, waiting or dropping the oldest frame when full; False once the channel is closed."""
+        with self._changed:
+            while not self._closed and self._is_full(item):
+                if self._drops and isinstance(item, Frame):
+                    self._drop_oldest()
+                else:
+                    self._changed.wait(_LONGEST_WAIT)
+            if self._closed:
+                return False
+            self._items.append(item)
+            self._frames += isinstance(item, Frame)
+            self._changed.notify_all()
+            return True
+
+    def close(self) -> None:
+        """Take nothing more; what waits can still be read. May be called twice and from any thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def __len__(self) -> int:
+        """Frames that wait now."""
+        with self._changed:
+            return self._frames
+
+    def __iter__(self) -> Iterator[Frame | Packet]:
+        """Items as they come; after ``close``, what is left, and then the end."""
+        while (item := self._get()) is not None:
+            yield item
+
+    def _get(self) -> Frame | Packet | None:
+        with self._changed:
+            while not self._items:
+                if self._closed:
+                    return None
+                self._changed.wait(_LONGEST_WAIT)
+            item = self._items.popleft()
+            self._frames -= isinstance(item, Frame)
+            self._changed.notify_all()
+            return item
+
+    def _is_full(self, item: Frame | Packet) -> bool:
+        if isinstance(item, Frame):
+            return self._frames >= self._depth
+        return len(self._items) - self._frames >= self._depth * _PACKETS_PER_FRAME
+
+    def _drop_oldest(self) -> None:
+        for index, item in enumerate(self._items):
+            if isinstance(item, Frame):
+                del self._items[index]
+                self._frames -= 1
+                self.dropped += 1
+                return

@@ -1,0 +1,161 @@
+"""Source, denoiser and sink at work at the same time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from malle_rt.errors import PipelineError
+from malle_rt.frame import Frame
+from malle_rt.pipeline.channel import Channel
+from malle_rt.pipeline.config import PipelineConfig
+from malle_rt.pipeline.stage import Failures, Stage
+from malle_rt.pipeline.stats import Progress, Report, Stats
+from malle_rt.protocols import Denoiser, Sink, Source
+
+__all__ = ["Pipeline"]
+
+# Seconds between two looks at the stages; also how long Ctrl-C may go unnoticed.
+_POLL = 0.05
+# Seconds between two calls of on_progress.
+_PROGRESS = 0.25
+
+
+class Pipeline:
+    """Runs a source, a denoiser and a sink, each in a thread of its own, over bounded channels.
+
+    Used once. It owns the three from ``run`` on and closes them however the run ends.
+    """
+
+    def __init__(
+        self, source: Source, denoiser: Denoiser, sink: Sink, config: PipelineConfig | None = None
+    ) -> None:
+        config = config or PipelineConfig()
+        self._source = source
+        self._denoiser = denoiser
+        self._sink = sink
+        self._decoded = Channel(config)
+        self._denoised = Channel(config)
+        self._stopping = threading.Event()
+        self._failures = Failures()
+        self._stats = Stats()
+        self._finished = False
+
+    def run(self, on_progress: Callable[[Progress], None] | None = None) -> Report:
+        """Process everything; return when the output is finished.
+
+        The first Ctrl-C stops as ``stop`` does, the second gives up and removes the output.
+
+        Args:
+            on_progress: called from this thread a few times per second.
+
+        Raises:
+            PipelineError: a stage failed; its reason is ``__cause__``. The output is removed by then.
+            KeyboardInterrupt: on the second Ctrl-C.
+        """
+        self._stats = Stats()
+        stages = self._stages()
+        for stage in stages:
+            stage.start()
+        try:
+            self._wait(stages, on_progress)
+        except BaseException as error:
+            self._cancel(stages, error)
+            raise
+        if (failure := self._failures.first) is not None:
+            name, cause = failure
+            raise PipelineError(name, cause) from cause
+        return self._stats.report(self._dropped, stopped=self._stopping.is_set())
+
+    def stop(self) -> None:
+        """End early and well: nothing more is read, everything read is written, the output is finished.
+
+        From any thread or a signal handler; returns at once.
+        """
+        self._stopping.set()
+
+    @property
+    def _dropped(self) -> int:
+        return self._decoded.dropped + self._denoised.dropped
+
+    def _stages(self) -> list[Stage]:
+        decoded, denoised, failures = self._decoded, self._denoised, self._failures
+        return [
+            Stage(
+                "malle-source", self._read, channels=[decoded], release=self._source.close, failures=failures
+            ),
+            Stage(
+                "malle-denoise",
+                self._denoise,
+                channels=[decoded, denoised],
+                release=self._denoiser.close,
+                failures=failures,
+            ),
+            Stage(
+                "malle-sink",
+                self._write,
+                channels=[denoised],
+                release=self._give_up_unfinished,
+                failures=failures,
+            ),
+        ]
+
+    def _wait(self, stages: Sequence[Stage], on_progress: Callable[[Progress], None] | None) -> None:
+        due = time.perf_counter() + _PROGRESS
+        while True:
+            try:
+                if all(stage.wait(_POLL) for stage in stages):
+                    return
+                if on_progress is not None and time.perf_counter() >= due:
+                    due = time.perf_counter() + _PROGRESS
+                    on_progress(self._stats.progress(self._dropped))
+            except KeyboardInterrupt:
+                if self._stopping.is_set():
+                    raise
+                self.stop()
+
+    def _cancel(self, stages: Sequence[Stage], error: BaseException) -> None:
+        """End all stages as fast as they can; the noted error makes the sink give up."""
+        self._failures.add("malle-main", error)
+        self.stop()
+        self._decoded.close()
+        self._denoised.close()
+        while not all(stage.wait(_POLL) for stage in stages):
+            pass
+
+    def _read(self) -> None:
+        items = iter(self._source)
+        while not self._stopping.is_set():
+            with self._stats.working("decode"):
+                item = next(items, None)
+            if item is None:
+                return
+            if isinstance(item, Frame):
+                self._stats.frame_in()
+            if not self._decoded.put(item):
+                return
+
+    def _denoise(self) -> None:
+        for item in self._decoded:
+            if isinstance(item, Frame):
+                with self._stats.denoising():
+                    item = self._denoiser.denoise(item)
+            if not self._denoised.put(item):
+                return
+
+    def _write(self) -> None:
+        for item in self._denoised:
+            with self._stats.working("encode"):
+                self._sink.write(item)
+            if isinstance(item, Frame):
+                self._stats.frame_out(item.seconds)
+        # Stages note an error before they close their channels, so it is known here.
+        if self._failures.first is None:
+            with self._stats.working("encode"):
+                self._sink.finish()
+            self._finished = True
+
+    def _give_up_unfinished(self) -> None:
+        if not self._finished:
+            self._sink.abort()

@@ -1,0 +1,58 @@
+"""The three things a pipeline is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+from malle_rt.frame import Frame, Packet, VideoInfo
+
+__all__ = ["Denoiser", "Sink", "Source"]
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where frames come from. Iterated once, by one thread; packets of other tracks come in between."""
+
+    @property
+    def info(self) -> VideoInfo:
+        """What is known of the video track, before the first frame."""
+        ...
+
+    def __iter__(self) -> Iterator[Frame | Packet]:
+        """Frames in presentation order, each with its own pts; packets where the container had them."""
+        ...
+
+    def close(self) -> None:
+        """Release the input. May be called twice."""
+        ...
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """Frame in, frame out: same size, pix_fmt, pts and order, one for one."""
+
+    def denoise(self, frame: Frame) -> Frame:
+        """Clean one frame; what is carried from frame to frame is the denoiser's own business."""
+        ...
+
+    def close(self) -> None:
+        """Release what the denoiser holds. May be called twice."""
+        ...
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Where frames go. Used by one thread."""
+
+    def write(self, item: Frame | Packet) -> None:
+        """Take one frame or carried packet."""
+        ...
+
+    def finish(self) -> None:
+        """Flush and make the output appear under its final name."""
+        ...
+
+    def abort(self) -> None:
+        """Give up and leave nothing half-written behind. May be called after a failed ``finish``."""
+        ...

@@ -1,0 +1,245 @@
+"""Train a MalleNet-RT preset for a wall-clock budget; stops and resumes anywhere.
+
+    python tools/train.py --preset rt-s --clips DIR --stills DIR --out runs/rt-s --budget 120
+    python tools/train.py ... --resume
+
+The learning rate follows a cosine over the budget, so that a run is finished whenever its minutes are. The folder
+``--out`` holds last.pt (everything needed to resume), best.safetensors (the averaged weights with the best
+validation) and log.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from trainset import TrainSet, load_clip
+
+from malle_rt.net.noise import NoiseMix, Planes420, degrade, rgb_to_planes
+from malle_rt.net.rt import PRESETS, MalleNetRT, RTState
+from malle_rt.net.weights import save_rt
+
+EMA = 0.999
+FLOOR = 1.5  # root mean square error on the 8-bit scale
+WARM_UP = 200  # steps
+SECONDS_BETWEEN_CHECKS = 300
+
+
+def main() -> int:
+    """Run the command line."""
+    options = parse()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cpu" and options.threads:
+        torch.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+    data = TrainSet.load(options.clips, options.stills, options.cache, device, options.seed)
+    checks = [validation_clip(path, device) for path in options.validate]
+    run = Run.start(options, device)
+    if options.resume:
+        run.resume(options.out / "last.pt", data.generator)
+    run.train(data, checks)
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    """Options of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="rt-s")
+    parser.add_argument("--clips", type=Path, required=True, help="folder of near-lossless video clips")
+    parser.add_argument("--stills", type=Path, required=True, help="folder of photographs")
+    parser.add_argument("--validate", type=Path, nargs="*", default=[], help="clips to measure on")
+    parser.add_argument(
+        "--cache", type=Path, default=Path("runs/trainset.pt"), help="decoded data, made once"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--budget", type=float, required=True, help="minutes in all, resumed runs included")
+    parser.add_argument("--resume", action="store_true", help="go on from OUT/last.pt")
+    parser.add_argument("--batch", type=int, default=8, help="sequences")
+    parser.add_argument("--frames", type=int, default=12, help="frames of a sequence")
+    parser.add_argument("--chunk", type=int, default=6, help="frames back-propagated through at once")
+    parser.add_argument("--size", type=int, default=96, help="side of a frame in pixels, a multiple of 16")
+    parser.add_argument("--rate", type=float, default=2e-3, help="largest learning rate")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves it to torch")
+    return parser.parse_args()
+
+
+def psnr_loss(output: Tensor, target: Tensor) -> Tensor:
+    """Mean over frames of 10 log10 of each frame's squared error: every noise level counts the same.
+
+    Below the floor it levels off: the slope goes with 1 / error, and nearly clean sequences would drown the rest.
+    """
+    error = (output - target).square().mean((-3, -2, -1))
+    return 10 * torch.log10(error + (FLOOR / 255) ** 2).mean()
+
+
+@dataclass
+class Run:
+    """One training run and everything that a checkpoint must hold."""
+
+    options: argparse.Namespace
+    device: torch.device
+    net: MalleNetRT
+    average: MalleNetRT
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    spent: float = 0.0  # seconds of training so far
+    best: float = -math.inf
+    losses: list[float] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, options: argparse.Namespace, device: torch.device) -> Run:
+        """A fresh run."""
+        torch.manual_seed(options.seed)
+        net = MalleNetRT(PRESETS[options.preset]).to(device, memory_format=torch.channels_last)
+        average = copy.deepcopy(net).requires_grad_(False)
+        optimizer = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=1e-4)
+        return cls(options, device, net, average, optimizer)
+
+    def resume(self, path: Path, generator: torch.Generator) -> None:
+        """Take up a checkpoint."""
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        self.net.load_state_dict(saved["net"])
+        self.average.load_state_dict(saved["average"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        generator.set_state(saved["generator"])
+        self.step, self.spent, self.best = saved["step"], saved["spent"], saved["best"]
+
+    def save(self, generator: torch.Generator) -> None:
+        """Write last.pt, whole or not at all."""
+        path = self.options.out / "last.pt"
+        partial = path.with_suffix(".partial")
+        torch.save(
+            {
+                "net": self.net.state_dict(),
+                "average": self.average.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "generator": generator.get_state(),
+                "step": self.step,
+                "spent": self.spent,
+                "best": self.best,
+            },
+            partial,
+        )
+        partial.replace(path)
+
+    def train(self, data: TrainSet, checks: list[Planes420]) -> None:
+        """Until the budget is spent."""
+        options, budget = self.options, self.options.budget * 60
+        since_check = 0.0
+        while self.spent < budget:
+            begun = time.monotonic()
+            noisy, clean, sigma = self.batch(data)
+            state = self.net.first_state(noisy.y[:, 0])
+            for first in range(0, options.frames, options.chunk):
+                state = self.learn(noisy, clean, sigma, state, slice(first, first + options.chunk))
+            took = time.monotonic() - begun
+            self.spent += took
+            since_check += took
+            if since_check > SECONDS_BETWEEN_CHECKS or self.spent >= budget:
+                since_check = 0.0
+                self.check(checks)
+                self.save(data.generator)
+
+    def batch(self, data: TrainSet) -> tuple[Planes420, Planes420, Tensor]:
+        """Noisy and clean planes (B, T, C, H, W) and sigma (B, 1, 1, 1)."""
+        drawn = [
+            degrade(data.draw(self.options.frames, self.options.size), NoiseMix(), data.generator)
+            for _ in range(self.options.batch)
+        ]
+        noisy, clean, sigma = zip(*drawn, strict=True)
+        stack = lambda planes: Planes420(*(torch.stack(plane) for plane in zip(*planes, strict=True)))  # noqa: E731
+        return stack(noisy), stack(clean), torch.stack(sigma).view(-1, 1, 1, 1)
+
+    def learn(
+        self, noisy: Planes420, clean: Planes420, sigma: Tensor, state: RTState, part: slice
+    ) -> RTState:
+        """One step on some frames of the sequences, back-propagated through all of them; the state goes on."""
+        self._set_rate()
+        outputs = []
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            for y, uv in zip(noisy.y[:, part].unbind(1), noisy.uv[:, part].unbind(1), strict=True):
+                state = RTState(*(value.float() for value in self.net(y, uv, sigma, state)))
+                outputs.append(state)
+        loss = psnr_loss(torch.stack([o.y for o in outputs], 1), clean.y[:, part])
+        loss = loss + 0.25 * psnr_loss(torch.stack([o.uv for o in outputs], 1), clean.uv[:, part])
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 2.0)
+        self.optimizer.step()
+        self.step += 1
+        decay = min(EMA, self.step / (self.step + 10))
+        with torch.no_grad():
+            for mean, value in zip(self.average.parameters(), self.net.parameters(), strict=True):
+                mean.lerp_(value, 1 - decay)
+        self.losses.append(float(loss.detach()))
+        return RTState(*(value.detach() for value in state))
+
+    def _set_rate(self) -> None:
+        progress = min(self.spent / (self.options.budget * 60), 1)
+        rate = self.options.rate * (0.005 + 0.995 * 0.5 * (1 + math.cos(math.pi * progress)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * min(1, (self.step + 1) / WARM_UP)
+
+    def check(self, clips: list[Planes420]) -> None:
+        """Measure the averaged weights, log, and keep them when they are the best so far."""
+        psnr = {f"{sigma}": validate(self.average, clips, sigma) for sigma in (10, 25, 50)} if clips else {}
+        row = {
+            "step": self.step,
+            "minutes": round(self.spent / 60, 1),
+            "loss": round(sum(self.losses) / max(len(self.losses), 1), 3),
+            "rate": self.optimizer.param_groups[0]["lr"],
+            "psnr_y": {sigma: [round(v, 2) for v in values] for sigma, values in psnr.items()},
+        }
+        self.losses.clear()
+        with (self.options.out / "log.jsonl").open("a") as log:
+            log.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
+        score = sum(values[-1] for values in psnr.values())
+        if score >= self.best or not clips:
+            self.best = score
+            save_rt(self.average, self.options.out / "best.safetensors", note={"step": str(self.step)})
+
+
+def validation_clip(path: Path, device: torch.device, frames: int = 12, size: int = 256) -> Tensor:
+    """The middle of a clip, (T, 3, size, size) RGB in [0, 1]; sides shrink to multiples of 16 if they must."""
+    clip = load_clip(path, frames)
+    height, width = (min(side, size) // 16 * 16 for side in clip.shape[1:3])
+    top, left = (clip.shape[1] - height) // 2, (clip.shape[2] - width) // 2
+    crop = clip[:, top : top + height, left : left + width]
+    return torch.from_numpy(crop.copy()).to(device).permute(0, 3, 1, 2).float() / 255
+
+
+@torch.no_grad()
+def validate(net: MalleNetRT, clips: list[Tensor], sigma: float) -> tuple[float, float, float]:
+    """PSNR-Y of the noisy clips, of the first output and of the last four, mean over clips; RGB noise, 8 bits."""
+    totals = torch.zeros(3)
+    for clip in clips:
+        generator = torch.Generator(clip.device).manual_seed(int(sigma))
+        noise = torch.randn(clip.shape, generator=generator, device=clip.device) * (sigma / 255)
+        clean = rgb_to_planes(clip)
+        noisy = Planes420(*(p.mul(255).round().div(255) for p in rgb_to_planes((clip + noise).clamp(0, 1))))
+        level = (noisy.y - clean.y).square().mean().sqrt().view(1, 1, 1, 1)
+        state = net.first_state(noisy.y[:1])
+        outputs = []
+        for y, uv in zip(noisy.y.split(1), noisy.uv.split(1), strict=True):
+            state = RTState(*net(y, uv, level, state))
+            outputs.append(state.y)
+        errors = (torch.cat(outputs) - clean.y).square().mean((1, 2, 3))
+        both = torch.stack((level.square().mean(), errors[0], errors[-4:].mean()))
+        totals += (-10 * both.log10()).cpu() / len(clips)
+    return tuple(totals.tolist())  # type: ignore[return-value]  # three, always
+
+
+if __name__ == "__main__":
+    sys.exit(main())
