@@ -6,6 +6,8 @@ added to the full-size planes, so detail finer than 4:2:0 stays as it was.
 
 from __future__ import annotations
 
+from typing import cast
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,7 @@ from malle_rt.frame import PixelLayout, Plane
 __all__ = ["from_420", "to_420"]
 
 Planes420 = tuple[Plane, Plane, Plane]
+Samples = Plane | npt.NDArray[np.float32]
 
 
 def to_420(planes: tuple[Plane, ...], layout: PixelLayout) -> Planes420:
@@ -26,7 +29,7 @@ def to_420(planes: tuple[Plane, ...], layout: PixelLayout) -> Planes420:
         return luma, neutral, neutral
     if layout.chroma == (1, 1):
         return luma, planes[1], planes[2]
-    return luma, _resize(planes[1], small), _resize(planes[2], small)
+    return luma, cast(Plane, _resize(planes[1], small)), cast(Plane, _resize(planes[2], small))
 
 
 def from_420(
@@ -49,14 +52,14 @@ def from_420(
 
 def _changed(plane: Plane, clean: Plane, noisy: Plane, bits: int) -> Plane:
     change = clean.astype(np.float32) - noisy.astype(np.float32)
-    total = plane + _resize(change, (plane.shape[0], plane.shape[1]))
-    return np.clip(np.rint(total), 0, (1 << bits) - 1).astype(plane.dtype)
+    total = plane.astype(np.float32) + _resize(change, plane.shape)
+    return cast(Plane, np.clip(np.rint(total), 0, (1 << bits) - 1).astype(plane.dtype))
 
 
-def _resize(plane: npt.NDArray[np.generic], size: tuple[int, int]) -> npt.NDArray[np.generic]:
+def _resize(plane: Samples, size: tuple[int, ...]) -> Samples:
     """Area mean when both sides shrink, bilinear otherwise; half-pixel centres."""
     if plane.shape == size:
         return plane
     shrinks = size[0] <= plane.shape[0] and size[1] <= plane.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(plane, (size[1], size[0]), interpolation=method)
+    return cast(Samples, cv2.resize(plane, (size[1], size[0]), interpolation=method))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
@@ -79,4 +80,5 @@ class FrameDenoiser:
 
     def _mixed(self, noisy: Plane, clean: Plane) -> Plane:
         mix = np.float32(self._config.mix)
-        return np.rint(noisy + mix * (clean.astype(np.float32) - noisy)).astype(noisy.dtype)
+        blend = (1 - mix) * noisy.astype(np.float32) + mix * clean.astype(np.float32)
+        return cast(Plane, np.rint(blend).astype(noisy.dtype))

@@ -59,7 +59,8 @@ def _haar_blocks(luma: Plane, bits: int) -> tuple[npt.NDArray[np.float32], ...] 
 
 def _blocks(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     rows, columns = (side // BLOCK for side in values.shape)
-    return values.reshape(rows, BLOCK, columns, BLOCK).swapaxes(1, 2).reshape(rows * columns, BLOCK * BLOCK)
+    grouped = values.reshape(rows, BLOCK, columns, BLOCK).swapaxes(1, 2)
+    return np.ascontiguousarray(grouped.reshape(rows * columns, BLOCK * BLOCK))
 
 
 class SigmaEstimator:

@@ -11,10 +11,8 @@ __all__ = ["checksum", "engines_folder", "model_file", "model_names"]
 
 
 def engines_folder() -> Path:
-    """The folder of graphs and weights: inside the installed package, or beside it in a source checkout."""
-    here = Path(__file__).resolve().parent
-    installed = here / "engines"
-    return installed if installed.is_dir() else here.parent / "engines"
+    """The folder of graphs and weights; in a source checkout it is a link to the ``engines`` beside the package."""
+    return Path(__file__).resolve().parent / "engines"
 
 
 def model_names() -> list[str]:

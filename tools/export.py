@@ -36,7 +36,10 @@ class PortableRT(nn.Module):
         self, y: Tensor, uv: Tensor, sigma: Tensor, y_before: Tensor, uv_before: Tensor, hidden_before: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See ``MalleNetRT.forward``; N is 1."""
-        return self.net(y, uv, sigma, RTState(y_before, uv_before, hidden_before))
+        clean: tuple[Tensor, Tensor, Tensor] = self.net(
+            y, uv, sigma, RTState(y_before, uv_before, hidden_before)
+        )
+        return clean
 
 
 def example(net: MalleNetRT, height: int, width: int) -> tuple[Tensor, ...]:

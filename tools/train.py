@@ -16,6 +16,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,6 +75,10 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _stacked(sequences: Iterable[Planes420]) -> Planes420:
+    return Planes420(*(torch.stack(planes) for planes in zip(*sequences, strict=True)))
+
+
 def psnr_loss(output: Tensor, target: Tensor) -> Tensor:
     """Mean over frames of 10 log10 of each frame's squared error: every noise level counts the same.
 
@@ -101,7 +106,8 @@ class Run:
     def start(cls, options: argparse.Namespace, device: torch.device) -> Run:
         """A fresh run."""
         torch.manual_seed(options.seed)
-        net = MalleNetRT(PRESETS[options.preset]).to(device, memory_format=torch.channels_last)
+        net = MalleNetRT(PRESETS[options.preset]).to(device)
+        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
         average = copy.deepcopy(net).requires_grad_(False)
         optimizer = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=1e-4)
         return cls(options, device, net, average, optimizer)
@@ -133,7 +139,7 @@ class Run:
         )
         partial.replace(path)
 
-    def train(self, data: TrainSet, checks: list[Planes420]) -> None:
+    def train(self, data: TrainSet, checks: list[Tensor]) -> None:
         """Until the budget is spent."""
         options, budget = self.options, self.options.budget * 60
         since_check = 0.0
@@ -158,8 +164,7 @@ class Run:
             for _ in range(self.options.batch)
         ]
         noisy, clean, sigma = zip(*drawn, strict=True)
-        stack = lambda planes: Planes420(*(torch.stack(plane) for plane in zip(*planes, strict=True)))  # noqa: E731
-        return stack(noisy), stack(clean), torch.stack(sigma).view(-1, 1, 1, 1)
+        return _stacked(noisy), _stacked(clean), torch.stack(sigma).view(-1, 1, 1, 1)
 
     def learn(
         self, noisy: Planes420, clean: Planes420, sigma: Tensor, state: RTState, part: slice
@@ -191,7 +196,7 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * min(1, (self.step + 1) / WARM_UP)
 
-    def check(self, clips: list[Planes420]) -> None:
+    def check(self, clips: list[Tensor]) -> None:
         """Measure the averaged weights, log, and keep them when they are the best so far."""
         psnr = {f"{sigma}": validate(self.average, clips, sigma) for sigma in (10, 25, 50)} if clips else {}
         row = {
@@ -238,7 +243,8 @@ def validate(net: MalleNetRT, clips: list[Tensor], sigma: float) -> tuple[float,
         errors = (torch.cat(outputs) - clean.y).square().mean((1, 2, 3))
         both = torch.stack((level.square().mean(), errors[0], errors[-4:].mean()))
         totals += (-10 * both.log10()).cpu() / len(clips)
-    return tuple(totals.tolist())  # type: ignore[return-value]  # three, always
+    noisy_psnr, first, last = totals.tolist()
+    return noisy_psnr, first, last
 
 
 if __name__ == "__main__":

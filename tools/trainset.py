@@ -24,7 +24,7 @@ def load_clip(path: Path, limit: int | None = None) -> np.ndarray:
     """Frames of a video file, or of a folder of pictures, as (T, H, W, 3) uint8 RGB."""
     if path.is_dir():
         names = sorted(path.iterdir())[:limit]
-        return np.stack([cv2.cvtColor(cv2.imread(str(name)), cv2.COLOR_BGR2RGB) for name in names])
+        return np.stack([_picture(name) for name in names])
     frames = []
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
@@ -32,6 +32,13 @@ def load_clip(path: Path, limit: int | None = None) -> np.ndarray:
             if limit and len(frames) == limit:
                 break
     return np.stack(frames)
+
+
+def _picture(path: Path) -> np.ndarray:
+    picture = cv2.imread(str(path))
+    if picture is None:
+        raise ValueError(f"cannot read {path} as a picture")
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
 def load_stills(folder: Path) -> list[np.ndarray]:
@@ -152,7 +159,7 @@ class TrainSet:
         start = torch.tensor([math.cos(heading), math.sin(heading)], device=device) * speed
         walk = (start + drift.cumsum(0)).cumsum(0)
         shake = torch.randn(frames, 2, generator=self.generator, device=device) * (
-            0.5 * float(self._uniform(1)) ** 2
+            0.5 * math.pow(float(self._uniform(1)), 2)
         )
         return walk - walk[frames // 2] + shake
 
@@ -165,7 +172,8 @@ class TrainSet:
         x = (line[None] - centre[:, :1]) / radius[0]
         y = (line[None] - centre[:, 1:]) / radius[1]
         distance = (x[:, None, :] ** 2 + y[:, :, None] ** 2).sqrt()
-        return torch.sigmoid((1 - distance) * float(radius.min()) * 1.5)[:, None]
+        mask: Tensor = torch.sigmoid((1 - distance) * float(radius.min()) * 1.5)
+        return mask[:, None]
 
     def _dihedral(self, sequence: Tensor) -> Tensor:
         if self._chance(0.5):

@@ -118,7 +118,7 @@ def _fits(format_name: str, source: Any) -> bool:
 def _add(container: OutputContainer, source: Any) -> Any:
     try:
         return container.add_stream_from_template(source, opaque=True)
-    except TypeError:  # PyAV 14.0 has no such switch and copies all but video that way
+    except (TypeError, AttributeError):  # PyAV 14.0 has no such switch, and copies all but video that way
         return container.add_stream_from_template(source)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import av
-from av.video.reformatter import ColorRange, Colorspace
 
 from malle_rt.frame import ColorTags, Plane
 from malle_rt.media.pixel_formats import is_full_range_name, nearest_planar, plain_name
@@ -51,7 +50,7 @@ def _reformat(picture: av.VideoFrame, target: str) -> av.VideoFrame:
         return picture.reformat(format=target)
     return picture.reformat(
         format=target,
-        dst_colorspace=Colorspace.ITU709,
-        src_color_range=ColorRange.JPEG,
-        dst_color_range=ColorRange.MPEG,
+        dst_colorspace="ITU709",
+        src_color_range="JPEG",
+        dst_color_range="MPEG",
     )

@@ -27,6 +27,7 @@ _PRESET = {"libx264": "veryfast", "libx264rgb": "veryfast", "libx265": "veryfast
 _PRESET |= {f"{codec}_nvenc": "p4" for codec in ("h264", "hevc", "av1")}
 # What else these need for constant quality; the user's own options come after and win.
 _FIXED: dict[str, dict[str, str]] = {
+    "libx265": {"x265-params": "log-level=error"},  # it prints to stderr by itself otherwise
     "libvpx": {"b": "0", "deadline": "realtime", "cpu-used": "4"},
     "libvpx-vp9": {"b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1"},
     "libaom-av1": {"b": "0", "cpu-used": "8", "row-mt": "1"},
@@ -34,6 +35,8 @@ _FIXED: dict[str, dict[str, str]] = {
     "hevc_nvenc": {"rc": "vbr", "cq": "21", "b": "0"},
     "av1_nvenc": {"rc": "vbr", "cq": "25", "b": "0"},
 }
+# Options that ask for another kind of rate control; encoders would let the default crf win over them.
+_OTHER_RATES = frozenset({"b", "qp", "cq", "q", "qscale", "global_quality", "rc"})
 _SUGGESTED = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "h264_nvenc", "hevc_nvenc")
 
 
@@ -77,7 +80,9 @@ class EncodeConfig:
     def encoder_options(self) -> dict[str, str]:
         """All options for the encoder, by FFmpeg's names."""
         chosen = dict(_FIXED.get(self.codec, {}))
-        crf = _CRF.get(self.codec) if self.crf is None else self.crf
+        crf = self.crf
+        if crf is None and not _OTHER_RATES & set(self.options):
+            crf = _CRF.get(self.codec)
         preset = _PRESET.get(self.codec) if self.preset is None else self.preset
         if crf is not None:
             chosen["crf"] = str(crf)

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 import av
+from av.container import InputContainer
 
 from malle_rt.errors import SourceError
 from malle_rt.frame import ColorTags, Frame, Packet, VideoInfo
@@ -104,7 +105,7 @@ class FileSource:
         video = self._video = main_video(container, self._location)
         video.codec_context.thread_type = "SLICE" if is_url(self._location) else "AUTO"
         self._reader = Reader(container, video)
-        self._window = Window(start, duration, Fraction(container.start_time or 0, _AV_TIME_BASE))
+        self._window = Window(start, duration, _beginning(container, video))
         self._packet_clock = PacketClock(container.format)
         self._clock = FrameClock(_frame_ticks(video))
         self._counts_frames = container.format.name == "avi"
@@ -202,6 +203,13 @@ class FileSource:
         if self._counts_frames:
             return picture.dts
         return picture.pts if picture.pts is not None else picture.dts
+
+
+def _beginning(container: InputContainer, video: av.VideoStream) -> Fraction:
+    """Where the video begins on the container's clock, in seconds: an hour, in some broadcasts."""
+    if video.start_time is not None and video.time_base:
+        return video.start_time * Fraction(video.time_base)
+    return Fraction(container.start_time or 0, _AV_TIME_BASE)
 
 
 def _frame_ticks(video: av.VideoStream) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from fractions import Fraction
 
 from malle_rt.media.side_data import HdrMetadata
 
 __all__ = ["add_hdr", "can_write_hdr"]
+
+log = logging.getLogger(__name__)
 
 # encoder -> (its parameter option, the names of mastering display and light level in it)
 _PARAMETERS = {
@@ -26,7 +29,11 @@ def add_hdr(codec: str, options: dict[str, str], hdr: HdrMetadata) -> dict[str, 
     """The encoder's options with the metadata added to its parameter string."""
     option, mastering_name, light_name = _PARAMETERS[codec]
     parts = [options[option]] if option in options else []
-    if hdr.primaries is not None:
+    if codec == "libsvtav1" and hdr.luminance is None and hdr.primaries is not None:
+        log.warning(
+            "libsvtav1 cannot write a mastering display without its luminance; only light levels are kept"
+        )
+    elif hdr.primaries is not None:
         # SVT-AV1 takes plain numbers; x264 and x265 the integers of the standard: 0.00002 and 0.0001 cd/m2.
         point, light = (_decimal, _decimal) if codec == "libsvtav1" else (_scaled(50_000), _scaled(10_000))
         parts.append(f"{mastering_name}={_mastering(hdr, point, light)}")

@@ -108,7 +108,9 @@ class OutputStreams:
 
     def _carry(self, sources: Iterable[Any]) -> None:
         for source in sources:
-            track = add_carried(self._container, source, keeps_hidden=self._container.format.name in _EDIT_LISTS)
+            track = add_carried(
+                self._container, source, keeps_hidden=self._container.format.name in _EDIT_LISTS
+            )
             if track is not None:
                 self.tracks[source.index] = track
 

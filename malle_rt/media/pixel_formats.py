@@ -48,7 +48,7 @@ def nearest_planar(pix_fmt: str) -> str:
     if not color:
         raise ConfigError(f"pix_fmt {pix_fmt!r} holds no pixels that can be read; decode in software instead")
     depth = max(c.bits for c in color)
-    if form.is_rgb or form.has_palette or form.is_bayer or pix_fmt.startswith("xyz"):
+    if form.is_rgb or form.has_palette or pix_fmt.startswith(("bayer", "xyz")):
         return _named("444", max(depth, 8) + 2)
     if len(color) == 1:
         return _gray(depth)

@@ -82,5 +82,5 @@ def _picture(frame: Frame) -> npt.NDArray[np.uint8]:
     rgb = to_rgb(frame)
     if rgb.shape[1] > WIDEST:
         size = (WIDEST, max(1, rgb.shape[0] * WIDEST // rgb.shape[1]))
-        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     return np.ascontiguousarray(rgb[..., ::-1])

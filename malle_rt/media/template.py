@@ -83,7 +83,7 @@ def describe(
         hdr=hdr_of(first),
         dynamic_hdr=dynamic_hdr_of(first),
         interlaced=bool(first.interlaced_frame),
-        origin=window.origin - window.shift if not window.has_start else Fraction(0),
+        origin=Fraction(0) if window.has_start else Fraction(container.start_time or 0, 1_000_000),
         shift=window.shift,
     )
 

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 _FULL_RANGE = 2
 # AV_CODEC_FLAG_FRAME_DURATION, _INTERLACED_DCT, _INTERLACED_ME: older PyAV has no names for them.
 _FRAME_DURATION, _INTERLACED = 1 << 8, 1 << 18 | 1 << 29
+# Parts of the names of encoders whose bitstream says what shape pixels have.
+_ASPECT_IN_BITSTREAM = ("264", "265", "hevc", "mpeg")
 # Encoders that code two fields when these flags are set.
 _FIELD_ENCODERS = frozenset({"libx264", "mpeg2video", "mpeg4", "ffv1", "prores_ks"})
 
@@ -86,8 +88,20 @@ class VideoEncoder:
         context.colorspace = info.color.colorspace
         context.color_primaries = info.color.primaries
         context.color_trc = info.color.transfer
+        if plan.sample_aspect_ratio != 1 and not self._keeps_aspect_ratio():
+            log.warning(
+                "%s in a %s file cannot say that its pixels are not square (%s): it will look stretched. Use .mp4",
+                self._config.codec,
+                stream.container.format.name,
+                plan.sample_aspect_ratio,
+            )
         if template.interlaced:
             self._describe_fields()
+
+    def _keeps_aspect_ratio(self) -> bool:
+        # Matroska takes the shape of pixels from the stream, where PyAV cannot set it; MP4 from the encoder.
+        in_container = self.stream.container.format.name in ("mp4", "mov", "ipod")
+        return in_container or any(family in self._config.codec for family in _ASPECT_IN_BITSTREAM)
 
     def _describe_fields(self) -> None:
         if self._config.codec in _FIELD_ENCODERS:

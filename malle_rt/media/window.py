@@ -25,18 +25,16 @@ class Window:
     """Start and end of what is wanted, and by how much its timestamps move.
 
     Attributes:
-        origin: where the container's clock begins.
         begin: first instant wanted, in seconds of the container's clock.
         shift: seconds taken off every timestamp; known with the first frame, 0 where no start was asked for.
     """
 
     def __init__(self, start: Fraction | None, duration: Fraction | None, origin: Fraction) -> None:
-        """``start`` counts from ``origin``, where the container's clock begins (an hour, in some broadcasts)."""
+        """``start`` counts from ``origin``, where the video begins on the container's clock."""
         if start is not None and start < 0:
             raise ConfigError(f"start must not be negative, got {float(start)} s")
         if duration is not None and duration <= 0:
             raise ConfigError(f"duration must be positive, got {float(duration)} s")
-        self.origin = origin
         self.begin = origin + (start or 0)
         self.shift = Fraction(0)
         self._start = start

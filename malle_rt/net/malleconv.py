@@ -47,7 +47,7 @@ class MalleConv(nn.Module):
         last = nn.Conv2d(hidden or context, groups * (kernel_size**2 + 1), 1)
         with torch.no_grad():
             last.weight.mul_(0.1)
-            last.bias.copy_(identity_kernels(groups, kernel_size))
+            last.bias = nn.Parameter(identity_kernels(groups, kernel_size))
         self.predictor = nn.Sequential(*layers, last)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:

@@ -60,7 +60,8 @@ class InvertedBottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Args: x (N, width, H, W)."""
-        return x + self.body(x)
+        body: Tensor = self.body(x)
+        return x + body
 
 
 class Level(nn.Module):
@@ -92,7 +93,8 @@ class Level(nn.Module):
         if self.join is not None:
             x = x + self.join(coarser)
         x = self.before(x)
-        return self.after(self.malle(x, self.context(x)))
+        found: Tensor = self.after(self.malle(x, self.context(x)))
+        return found
 
 
 class MalleNet(nn.Module):

@@ -78,6 +78,15 @@ def _down(fine: int, coarse: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(fine, coarse, 2, stride=2), nn.ReLU())
 
 
+def _head(tail: int, start: Tensor) -> nn.Conv2d:
+    """A 1x1 layer that starts out at ``start`` everywhere, (channels,)."""
+    head = nn.Conv2d(tail, len(start), 1)
+    with torch.no_grad():
+        head.weight.mul_(0.1)
+    head.bias = nn.Parameter(start)
+    return head
+
+
 class MalleNetRT(nn.Module):
     """Recurrent 4:2:0 denoiser; see the module's text.
 
@@ -107,29 +116,17 @@ class MalleNetRT(nn.Module):
         self.merge_half = _layers(half, 1)
         self.tail = nn.Sequential(nn.Conv2d(half, config.tail, 3, padding=1), nn.ReLU())
         # One small layer per output rather than one layer and a split: runtimes copy on a channel split.
+        # A fresh network returns the noisy frame: its kernels are the identity, those of the previous output zero.
         self.heads = nn.ModuleDict(
             {
-                name: nn.Conv2d(config.tail, channels, 1)
-                for name, channels in {
-                    "luma": _LUMA_TAPS,
-                    "luma_before": _LUMA_TAPS,
-                    "chroma": _CHROMA_TAPS,
-                    "chroma_before": _CHROMA_TAPS,
-                    "direct": 4,
-                    "hidden": config.hidden,
-                }.items()
+                "luma": _head(config.tail, identity_kernels(1, LUMA_KERNEL)),
+                "luma_before": _head(config.tail, torch.zeros(_LUMA_TAPS)),
+                "chroma": _head(config.tail, identity_kernels(1, CHROMA_KERNEL)),
+                "chroma_before": _head(config.tail, torch.zeros(_CHROMA_TAPS)),
+                "direct": _head(config.tail, torch.zeros(4)),
+                "hidden": _head(config.tail, torch.zeros(config.hidden)),
             }
         )
-        self._start_at_identity()
-
-    def _start_at_identity(self) -> None:
-        """A fresh network returns the noisy frame: kernels at the identity for it, zero for the previous output."""
-        with torch.no_grad():
-            for head in self.heads.values():
-                head.weight.mul_(0.1)
-                head.bias.zero_()
-            self.heads["luma"].bias.copy_(identity_kernels(1, LUMA_KERNEL))
-            self.heads["chroma"].bias.copy_(identity_kernels(1, CHROMA_KERNEL))
 
     def first_state(self, y: Tensor) -> RTState:
         """Zeros, shaped for frames like ``y`` (N, 1, H, W), on its device and in its dtype."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from safetensors import safe_open
 from safetensors.torch import save
@@ -13,7 +13,7 @@ from safetensors.torch import save
 from malle_rt.errors import BackendError
 from malle_rt.net.rt import MalleNetRT, RTConfig
 
-__all__ = ["load_rt", "save_rt", "weights_checksum"]
+__all__ = ["load_rt", "save_rt"]
 
 
 def save_rt(net: MalleNetRT, path: Path, *, note: dict[str, str] | None = None) -> None:
@@ -39,13 +39,9 @@ def load_rt(path: Path) -> MalleNetRT:
         raise BackendError(f"cannot read weights {path}: {exc}") from exc
     if metadata.get("family") != "rt":
         raise BackendError(f"{path} does not hold MalleNet-RT weights (family {metadata.get('family')!r})")
-    fields = json.loads(metadata["config"])
-    config = RTConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
-    net = MalleNetRT(config)
+    fields: dict[str, Any] = json.loads(metadata["config"])
+    for name in ("widths", "depths"):  # JSON has no tuples
+        fields[name] = tuple(fields[name])
+    net = MalleNetRT(RTConfig(**fields))
     net.load_state_dict(state)
     return net.eval()
-
-
-def weights_checksum(path: Path) -> str:
-    """SHA-256 of the file, in hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -27,7 +27,7 @@ def extension_path() -> Path | None:
 def load_extension(core: openvino.Core) -> bool:
     """Teach ``core`` to read our ONNX node, fused if possible; call it before reading a model.
 
-    Without the compiled extension the node becomes standard OpenVINO operations, same result, about ten times
+    Without the compiled extension the node becomes standard OpenVINO operations, same result, 10 to 30 times
     slower; the reason is logged as a warning, once for each reason.
 
     Args:
@@ -43,7 +43,8 @@ def load_extension(core: openvino.Core) -> bool:
         try:
             core.add_extension(str(path))
         except RuntimeError as exc:
-            reason = f"{path.name} does not load, it belongs to another OpenVINO version ({_first_line(exc)})"
+            cause = "most likely it was built for another OpenVINO version"
+            reason = f"{path.name} does not load, {cause} ({_last_line(exc)})"
         else:
             return True
     # Only machines without the extension pay for importing the frontend's Python side.
@@ -58,13 +59,13 @@ def load_extension(core: openvino.Core) -> bool:
 def _warn(reason: str) -> None:
     """Say it once for each reason, however many cores are made."""
     log.warning(
-        "the fused slicing operator is not available: %s. Running it as standard operations, about ten times "
-        "slower; reinstall malle-rt where g++ or clang++ is installed to build it.",
+        "the fused slicing operator is not available: %s. Running it as standard operations, 10 to 30 times "
+        "slower; reinstall malle-rt where g++ is installed to build it.",
         reason,
     )
 
 
-def _first_line(exc: BaseException) -> str:
+def _last_line(exc: BaseException) -> str:
     """The most telling line of an OpenVINO error, which begins with its own source location."""
     lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
     return lines[-1] if lines else type(exc).__name__

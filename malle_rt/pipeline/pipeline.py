@@ -63,6 +63,9 @@ class Pipeline:
         except BaseException as error:
             self._cancel(stages, error)
             raise
+        finally:
+            # Last of all: packets on their way to the sink still refer to the source's container.
+            self._source.close()
         if (failure := self._failures.first) is not None:
             name, cause = failure
             raise PipelineError(name, cause) from cause
@@ -82,9 +85,7 @@ class Pipeline:
     def _stages(self) -> list[Stage]:
         decoded, denoised, failures = self._decoded, self._denoised, self._failures
         return [
-            Stage(
-                "malle-source", self._read, channels=[decoded], release=self._source.close, failures=failures
-            ),
+            Stage("malle-source", self._read, channels=[decoded], release=_nothing, failures=failures),
             Stage(
                 "malle-denoise",
                 self._denoise,
@@ -159,3 +160,7 @@ class Pipeline:
     def _give_up_unfinished(self) -> None:
         if not self._finished:
             self._sink.abort()
+
+
+def _nothing() -> None:
+    """The source is released by ``run``, after all stages have ended."""

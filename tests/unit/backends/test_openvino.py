@@ -1,0 +1,108 @@
+import threading
+
+import numpy as np
+import pytest
+
+from malle_rt.backends.base import FrameShape
+from malle_rt.backends.openvino import OpenVinoBackend
+from malle_rt.backends.torch import TorchBackend
+from malle_rt.errors import ConfigError, KernelError
+
+SIZES = [(64, 48), (1, 1), (3, 5), (353, 239), (8, 8)]
+
+
+def random_planes(shape, seed=0):
+    rng = np.random.default_rng(seed)
+    dtype = np.uint8 if shape.bits == 8 else np.uint16
+    small = (-(-shape.height // 2), -(-shape.width // 2))
+    sizes = ((shape.height, shape.width), small, small)
+    return tuple(rng.integers(0, shape.largest + 1, size).astype(dtype) for size in sizes)
+
+
+@pytest.fixture(scope="module")
+def openvino():
+    return OpenVinoBackend("rt-s", threads=2)
+
+
+@pytest.fixture(scope="module")
+def eager():
+    return TorchBackend("rt-s", device="cpu")
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("bits", [8, 10])
+def test_gives_what_torch_gives_over_three_frames(openvino, eager, size, bits):
+    shape = FrameShape(*size, bits)
+    sessions = openvino.prepare(shape), eager.prepare(shape)
+    states = [None, None]
+    for seed in range(3):
+        planes = random_planes(shape, seed)
+        results = []
+        for index, session in enumerate(sessions):
+            clean, states[index] = session.run(planes, 20.0, states[index])
+            results.append(clean)
+        for got, wanted, noisy in zip(*results, planes, strict=True):
+            assert got.shape == noisy.shape
+            assert got.dtype == noisy.dtype
+            # Same floats to about 1e-5; a value half way between two codes may round either way.
+            assert np.abs(got.astype(int) - wanted.astype(int)).max() <= 1
+
+
+def test_the_state_matters_and_none_starts_again(openvino):
+    session = openvino.prepare(FrameShape(64, 48))
+    planes = random_planes(FrameShape(64, 48))
+    first, state = session.run(planes, 20.0, None)
+    second, state = session.run(planes, 20.0, state)
+    again, _ = session.run(planes, 20.0, None)
+    assert not np.array_equal(first[0], second[0])
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_results_belong_to_the_caller(openvino):
+    session = openvino.prepare(FrameShape(64, 48))
+    first, state = session.run(random_planes(FrameShape(64, 48), 1), 20.0, None)
+    kept = [plane.copy() for plane in first]
+    session.run(random_planes(FrameShape(64, 48), 2), 20.0, state)
+    assert all(np.array_equal(a, b) for a, b in zip(first, kept, strict=True))
+
+
+def test_a_foreign_state_is_refused(openvino, eager):
+    shape = FrameShape(16, 16)
+    planes = random_planes(shape)
+    for session in (openvino.prepare(shape), eager.prepare(shape)):
+        with pytest.raises(KernelError, match="state belongs to another"):
+            session.run(planes, 20.0, object())
+
+
+def test_two_sessions_at_once_do_not_disturb_each_other(openvino):
+    shape = FrameShape(96, 64)
+    clips = [[random_planes(shape, 10 * lane + n) for n in range(5)] for lane in range(2)]
+
+    def play(clip, out):
+        session, state = openvino.prepare(shape), None
+        for planes in clip:
+            clean, state = session.run(planes, 15.0, state)
+            out.append(clean)
+
+    alone, together = [[], []], [[], []]
+    for clip, out in zip(clips, alone, strict=True):
+        play(clip, out)
+    threads = [threading.Thread(target=play, args=pair) for pair in zip(clips, together, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for wanted, got in zip(alone, together, strict=True):
+        assert all(
+            np.array_equal(a, b) for w, g in zip(wanted, got, strict=True) for a, b in zip(w, g, strict=True)
+        )
+
+
+def test_info_says_what_runs(openvino):
+    assert str(openvino.info) == "openvino rt-s f32 on CPU (2 threads)"
+    assert len(openvino.info.weights) == 12
+
+
+def test_an_unknown_model_is_named():
+    with pytest.raises(ConfigError, match=r"no model 'nope'.*rt-s"):
+        OpenVinoBackend("nope")

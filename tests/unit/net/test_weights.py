@@ -1,0 +1,46 @@
+import pytest
+import torch
+
+from malle_rt.errors import BackendError
+from malle_rt.models import model_file
+from malle_rt.net.rt import MalleNetRT, RTConfig
+from malle_rt.net.weights import load_rt, save_rt
+
+TINY = RTConfig(widths=(8, 8, 8), tail=8, hidden=3)
+
+
+def test_saved_and_loaded_it_gives_the_same_frames(tmp_path):
+    torch.manual_seed(0)
+    net = MalleNetRT(TINY).eval()
+    save_rt(net, tmp_path / "tiny.safetensors")
+    again = load_rt(tmp_path / "tiny.safetensors")
+    assert again.config == net.config
+    y, uv = torch.rand(1, 1, 16, 16), torch.rand(1, 2, 8, 8)
+    sigma = torch.full((1, 1, 1, 1), 0.1)
+    with torch.no_grad():
+        for got, wanted in zip(
+            again(y, uv, sigma, net.first_state(y)), net(y, uv, sigma, net.first_state(y)), strict=True
+        ):
+            torch.testing.assert_close(got, wanted, rtol=0, atol=0)
+
+
+def test_the_shipped_weights_load_and_are_finite():
+    net = load_rt(model_file("rt-s", ".safetensors"))
+    assert all(value.isfinite().all() for value in net.state_dict().values())
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not weights at all"])
+def test_missing_and_damaged_files_are_named(tmp_path, content):
+    path = tmp_path / "bad.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BackendError, match=r"cannot read weights .*bad\.safetensors"):
+        load_rt(path)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors", metadata={"family": "stills"})
+    with pytest.raises(BackendError, match="does not hold MalleNet-RT weights"):
+        load_rt(tmp_path / "other.safetensors")

@@ -1,0 +1,24 @@
+import pytest
+
+from malle_rt.config import DenoiseConfig
+from malle_rt.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"strength": -1}, "strength must be auto or 0 to 75, got -1"),
+        ({"strength": 75.5}, "strength must be auto or 0 to 75, got 75.5"),
+        ({"strength": float("nan")}, "strength must be"),
+        ({"mix": 1.5}, "mix must be 0 to 1, got 1.5"),
+        ({"backend": "gpu"}, "backend must be one of .*'gpu'"),
+    ],
+)
+def test_says_what_it_got_and_wanted(options, message):
+    with pytest.raises(ConfigError, match=message):
+        DenoiseConfig(**options)
+
+
+@pytest.mark.parametrize("strength", [0, 75, 12.5, "auto"])
+def test_takes_the_whole_range(strength):
+    assert DenoiseConfig(strength=strength).strength == strength

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from malle_rt.backends.openvino import OpenVinoBackend
+from malle_rt.config import DenoiseConfig
+from malle_rt.denoiser import FrameDenoiser, PassThrough
+from malle_rt.frame import pixel_layout
+from malle_rt.media.synthetic import SyntheticSource
+
+FORMATS = [
+    "yuv420p",
+    "yuv422p",
+    "yuv444p",
+    "yuv410p",
+    "yuv411p",
+    "yuv440p",
+    "gray",
+    "yuv420p10le",
+    "yuv444p10le",
+]
+
+
+@pytest.fixture(scope="module")
+def backend():
+    return OpenVinoBackend("rt-s", threads=2)
+
+
+def psnr(a, b, bits):
+    error = np.mean((a.astype(float) - b.astype(float)) ** 2) / 4 ** (bits - 8)
+    return 10 * np.log10(255**2 / error)
+
+
+@pytest.mark.parametrize("pix_fmt", FORMATS)
+def test_every_format_gets_cleaner_and_keeps_its_layout(backend, pix_fmt):
+    noisy = SyntheticSource(6, (128, 96), pix_fmt=pix_fmt, noise_sigma=15)
+    denoiser = FrameDenoiser(backend, DenoiseConfig(strength=15))
+    bits = pixel_layout(pix_fmt).bits
+    for frame in noisy:
+        clean = denoiser.denoise(frame)
+        assert [(p.shape, p.dtype) for p in clean.planes] == [(p.shape, p.dtype) for p in frame.planes]
+        assert (clean.pts, clean.pix_fmt, clean.color) == (frame.pts, frame.pix_fmt, frame.color)
+    truth = noisy.clean(5)
+    # Chroma finer than 4:2:0 keeps the part of its noise that 4:2:0 cannot show.
+    wanted_gains = (2, 2, 2) if pix_fmt in {"yuv420p", "yuv420p10le"} else (2, 0.2, 0.2)
+    for got, given, wanted, gain in zip(clean.planes, frame.planes, truth.planes, wanted_gains, strict=False):
+        assert psnr(got, wanted, bits) > psnr(given, wanted, bits) + gain
+
+
+def test_mix_is_a_share(backend):
+    frame = next(iter(SyntheticSource(1, (64, 48), noise_sigma=20)))
+    full = FrameDenoiser(backend, DenoiseConfig(strength=20)).denoise(frame)
+    half = FrameDenoiser(backend, DenoiseConfig(strength=20, mix=0.5)).denoise(frame)
+    middle = (frame.planes[0].astype(float) + full.planes[0]) / 2
+    assert np.abs(half.planes[0] - middle).max() <= 0.5
+
+
+def test_auto_finds_the_noise(backend):
+    denoiser = FrameDenoiser(backend, DenoiseConfig())
+    for frame in SyntheticSource(3, (320, 192), noise_sigma=12):
+        denoiser.denoise(frame)
+    assert denoiser.sigma == pytest.approx(12, rel=0.25)
+
+
+def test_a_new_size_starts_a_new_session(backend):
+    denoiser = FrameDenoiser(backend, DenoiseConfig(strength=10))
+    for size in ((64, 48), (32, 64), (64, 48)):
+        frame = next(iter(SyntheticSource(1, size)))
+        assert denoiser.denoise(frame).planes[0].shape == size[::-1]
+
+
+def test_reset_forgets(backend):
+    frames = list(SyntheticSource(2, (64, 48), noise_sigma=20))
+    denoiser = FrameDenoiser(backend, DenoiseConfig(strength=20))
+    first = denoiser.denoise(frames[0])
+    denoiser.denoise(frames[1])
+    denoiser.reset()
+    assert np.array_equal(denoiser.denoise(frames[0]).planes[0], first.planes[0])
+
+
+def test_pass_through_is_the_frame_itself():
+    frame = next(iter(SyntheticSource(1, (64, 48))))
+    assert PassThrough().denoise(frame) is frame

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from malle_rt.estimate import SigmaEstimator, estimate_sigma
+
+
+def picture(size=(270, 480)):
+    """A textured picture with flat parts, float."""
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    texture = 40 * np.sin(rows * columns / 900.0) * (columns > size[1] // 2)
+    return 120 + 30 * rows / size[0] + texture
+
+
+@pytest.mark.parametrize("sigma", [2, 5, 10, 25, 40])
+@pytest.mark.parametrize("bits", [8, 10])
+def test_finds_white_noise(sigma, bits):
+    noise = np.random.default_rng(0).normal(0, sigma, (270, 480))
+    scale, largest = 1 << (bits - 8), (1 << bits) - 1
+    codes = np.clip(np.rint((picture() + noise) * scale), 0, largest).astype(
+        np.uint8 if bits == 8 else np.uint16
+    )
+    assert estimate_sigma(codes, bits) == pytest.approx(sigma, rel=0.1)
+
+
+def test_clean_and_clipped_and_tiny_pictures():
+    assert estimate_sigma(picture().astype(np.uint8)) < 1
+    assert estimate_sigma(np.full((64, 64), 255, np.uint8)) == 0
+    assert estimate_sigma(np.zeros((3, 5), np.uint8)) == 0
+
+
+def test_large_pictures_are_sampled_not_skipped():
+    noise = np.random.default_rng(0).normal(0, 8, (2160, 1024))
+    assert estimate_sigma((120 + noise).astype(np.uint8)) == pytest.approx(8, rel=0.1)
+
+
+def test_the_estimate_moves_slowly():
+    rng = np.random.default_rng(0)
+    quiet, loud = ((120 + rng.normal(0, sigma, (64, 64))).astype(np.uint8) for sigma in (5, 20))
+    estimator = SigmaEstimator(every=1)
+    start = estimator.update(quiet, 8)
+    after = estimator.update(loud, 8)
+    assert start < after < 13
+    for _ in range(20):
+        after = estimator.update(loud, 8)
+    assert after == pytest.approx(20, rel=0.15)

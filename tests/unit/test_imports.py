@@ -1,0 +1,85 @@
+"""The house's arrows: who may import whom, checked on the sources."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import malle_rt
+
+ROOT = Path(malle_rt.__file__).parent
+BASE = {"frame", "protocols", "config", "errors"}
+ALLOWED = {
+    "errors": set(),
+    "config": {"errors"},
+    "frame": {"errors"},
+    "protocols": {"frame"},
+    "models": {"errors"},
+    "estimate": {"frame"},
+    "chroma": {"frame"},
+    "ops": {"errors"},
+    "net": {"ops", "errors"},
+    "backends": {"net", "ops", "models"} | BASE,
+    "media": BASE,
+    "pipeline": BASE,
+    "denoiser": {"backends", "chroma", "estimate"} | BASE,
+    "api": {"backends", "denoiser", "media", "pipeline", "models"} | BASE,
+    "cli": {"api", "media", "pipeline", "config", "errors", ""},
+    "__main__": {"cli"},
+    "": {"api", "media", "config", "errors", "frame"},
+}
+FORBIDDEN = {
+    "pipeline": {"torch", "av", "cv2", "openvino"},
+    "media": {"torch", "openvino"},
+    "net": {"av", "cv2", "tensorrt", "openvino"},
+    "ops": {"av", "cv2", "tensorrt"},
+    "cli": {"torch", "av", "cv2", "numpy", "openvino"},
+}
+
+
+def edges():
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        room = "" if parts == ("__init__",) else parts[0]
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            for name in names:
+                yield path.relative_to(ROOT), room, name.split(".")
+
+
+def test_rooms_import_only_what_the_drawing_allows():
+    wrong = []
+    for path, room, name in edges():
+        if name[0] == "malle_rt":
+            target = name[1] if len(name) > 1 else ""
+            if target != room and target not in ALLOWED[room]:
+                wrong.append(f"{path} imports {'.'.join(name)}")
+        elif name[0] in FORBIDDEN.get(room, set()) | {"tools", "tests"}:
+            wrong.append(f"{path} imports {'.'.join(name)}")
+    assert not wrong
+
+
+def test_the_public_names_are_sorted_and_there():
+    assert malle_rt.__all__ == sorted(malle_rt.__all__)
+    for name in malle_rt.__all__:
+        assert getattr(malle_rt, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nope'"):
+        malle_rt.nope  # noqa: B018
+
+
+def test_help_and_import_load_nothing_heavy():
+    code = (
+        "import sys, malle_rt, malle_rt.cli\n"
+        "heavy = {'numpy', 'torch', 'av', 'cv2', 'openvino'} & set(sys.modules)\n"
+        "sys.exit(', '.join(heavy) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,103 @@
+"""The tools a user would pick otherwise: filters of the ffmpeg program, and OpenCV."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from yardstick.process import measure
+from yardstick.raw_video import RawVideo
+from yardstick.search import Knob, Setting
+from yardstick.tool import DenoiseRun, Tool
+from yardstick.worker_run import run_worker
+
+__all__ = ["ENCODER", "FFMPEG", "PEERS", "FfmpegFilter", "OpenCv", "missing_reason"]
+
+FFMPEG = ("ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-y")
+ENCODER = ("-c:v", "libx264", "-crf", "18", "-preset", "veryfast")
+
+
+@dataclass(frozen=True)
+class FfmpegFilter:
+    """A filter of ffmpeg, with ffmpeg's own choice of threads.
+
+    Attributes:
+        template: the filter with its options; {0}, {1} ... are the knobs in order.
+    """
+
+    name: str
+    template: str
+    knobs: tuple[Knob, ...]
+    frame_limit: int | None = None
+
+    def label(self, setting: Setting) -> str:
+        """The filter as it would be typed."""
+        return self.template.format(*setting)
+
+    def denoise(self, noisy: RawVideo, output: Path, setting: Setting) -> DenoiseRun:
+        """Timed against ffmpeg's ``null`` filter: the difference is the filter, without start-up and file access."""
+        usage = measure(self._raw_command(noisy, output, "null"))
+        rest = usage.seconds
+        usage = measure(self._raw_command(noisy, output, self.label(setting)))
+        fps = noisy.frames / max(usage.seconds - rest, 1e-3)
+        return DenoiseRun(fps, fps, usage)
+
+    def transcode_command(self, source: Path, output: Path, setting: Setting) -> list[str]:
+        """Decode, filter, encode."""
+        return [*FFMPEG, "-i", str(source), "-vf", self.label(setting), *ENCODER, str(output)]
+
+    def _raw_command(self, noisy: RawVideo, output: Path, graph: str) -> list[str]:
+        return [*FFMPEG, *noisy.input_options(), "-vf", graph, "-f", "rawvideo", str(output)]
+
+
+@dataclass(frozen=True)
+class OpenCv:
+    """``cv2.fastNlMeansDenoisingColored``, which works on BGR: frames are converted to it and back."""
+
+    name: str = "opencv"
+    # h filters lightness, hColor the rest; with h in the lead, PSNR-Y hardly feels hColor.
+    knobs: tuple[Knob, ...] = (Knob("h", 0.5, 0.5, 100),)
+    frame_limit: int | None = 6
+
+    def label(self, setting: Setting) -> str:
+        """The arguments."""
+        return f"fastNlMeansDenoisingColored h=hColor={setting[0]:g}"
+
+    def denoise(self, noisy: RawVideo, output: Path, setting: Setting) -> DenoiseRun:
+        """Timed inside the process, around the calls."""
+        return run_worker("opencv", noisy, output, f"{setting[0]:g}")
+
+    def transcode_command(self, source: Path, output: Path, setting: Setting) -> None:
+        """It is a function; there is no program."""
+
+
+def _four_to_three(luma: str, chroma_share: str = "0.75") -> str:
+    return f"{luma}*{chroma_share}"
+
+
+PEERS: dict[str, Tool] = {
+    "nlmeans": FfmpegFilter("nlmeans", "nlmeans=s={0:g}:p=5:r=11", (Knob("s", 0.35, 1, 30),), 24),
+    # The filter's own defaults: half as fast.
+    "nlmeans-7-15": FfmpegFilter("nlmeans-7-15", "nlmeans=s={0:g}:p=7:r=15", (Knob("s", 0.35, 1, 30),), 12),
+    "hqdn3d": FfmpegFilter(
+        "hqdn3d", "hqdn3d={0:g}:{0:g}:{1:g}:{1:g}", (Knob("spatial", 0.3, 0.1, 200), Knob("temporal", 0.5, 0.1, 200))
+    ),
+    "owdenoise": FfmpegFilter("owdenoise", "owdenoise=ls={0:g}:cs={0:g}", (Knob("ls", 0.6, 0.1, 500),), 8),
+    "bm3d": FfmpegFilter("bm3d", "bm3d=sigma={0:g}:estim=basic", (Knob("sigma", 0.7, 0.1, 99.9),), 12),
+    "opencv": OpenCv(),
+}
+
+
+def missing_reason(name: str) -> str | None:
+    """Why a peer cannot run here; None if it can."""
+    peer = PEERS[name]
+    if not isinstance(peer, FfmpegFilter):
+        return None
+    if shutil.which("ffmpeg") is None:
+        return "the ffmpeg program is not installed"
+    known = peer.template.partition("=")[0]
+    listing = subprocess.run([*FFMPEG, "-filters"], capture_output=True, text=True, check=True).stdout
+    filters = {line.split()[1] for line in listing.splitlines() if len(line.split()) > 2}
+    return None if known in filters else f"this machine's ffmpeg has no filter {known}"

@@ -1,0 +1,113 @@
+"""Denoise raw yuv420p frames in this process, and print what it took as JSON. Started by ``worker_run``.
+
+The first frame, which pays for start-up, is denoised but not timed; reading and writing are not timed either.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+from av.video.reformatter import Colorspace, ColorRange
+
+from malle_rt.api import open_denoiser
+from malle_rt.config import DenoiseConfig
+from malle_rt.frame import ColorTags, Frame
+
+Picture = npt.NDArray[np.uint8]
+"""(H * 3 // 2, W): Y, then U and V."""
+
+Timed = Callable[[Picture], tuple[Picture, float, float]]
+"""A frame to a clean frame, and the seconds of denoising and of conversion."""
+
+_BT709 = ColorTags(color_range=1, colorspace=1, primaries=1, transfer=1)
+
+
+def ours(strength: str, model: str) -> Timed:
+    """malle-rt through its public API; the planes are its native format, so nothing is converted."""
+    amount = "auto" if strength == "auto" else float(strength)
+    denoiser, _ = open_denoiser(DenoiseConfig(model=model, strength=cast(float, amount)))
+    index = 0
+
+    def denoise(picture: Picture) -> tuple[Picture, float, float]:
+        nonlocal index
+        frame = Frame(_planes(picture), "yuv420p", index, Fraction(1, 25), 1, _BT709)
+        index += 1
+        start = time.perf_counter()
+        clean = denoiser.denoise(frame)
+        seconds = time.perf_counter() - start
+        flat = np.concatenate([plane.reshape(-1) for plane in clean.planes])
+        return flat.astype(np.uint8, copy=False).reshape(picture.shape), seconds, 0.0
+
+    return denoise
+
+
+def opencv(strength: str) -> Timed:
+    """OpenCV's non-local means, on BGR."""
+    h = float(strength)
+
+    def denoise(picture: Picture) -> tuple[Picture, float, float]:
+        start = time.perf_counter()
+        image = _reformatted(picture, "yuv420p", "bgr24")
+        begun = time.perf_counter()
+        clean = cv2.fastNlMeansDenoisingColored(image, None, h, h)
+        ended = time.perf_counter()
+        result = _reformatted(clean.astype(np.uint8, copy=False), "bgr24", "yuv420p")
+        return result, ended - begun, begun - start + time.perf_counter() - ended
+
+    return denoise
+
+
+def _planes(picture: Picture) -> tuple[Picture, Picture, Picture]:
+    height, width = picture.shape[0] * 2 // 3, picture.shape[1]
+    u, v = picture[height:].reshape(2, height // 2, width // 2)
+    return picture[:height], u, v
+
+
+def _reformatted(picture: Picture, source: str, target: str) -> Picture:
+    full, limited = ColorRange.JPEG, ColorRange.MPEG
+    converted = av.VideoFrame.from_ndarray(picture, format=source).reformat(
+        format=target,
+        src_colorspace=Colorspace.ITU709,
+        dst_colorspace=Colorspace.ITU709,
+        src_color_range=limited if source == "yuv420p" else full,
+        dst_color_range=limited if target == "yuv420p" else full,
+    )
+    return converted.to_ndarray().astype(np.uint8, copy=False)
+
+
+def denoise_file(denoise: Timed, source: BinaryIO, output: BinaryIO, shape: tuple[int, int]) -> dict[str, float]:
+    """Frame by frame, so that memory is the denoiser's own; the times of all frames but the first."""
+    times: list[tuple[float, float]] = []
+    while data := source.read(shape[0] * shape[1]):
+        clean, seconds, conversion = denoise(np.frombuffer(data, np.uint8).reshape(shape))
+        output.write(clean.tobytes())
+        times.append((seconds, conversion))
+    timed = times[1:]
+    return {
+        "frames": len(timed),
+        "denoise": sum(seconds for seconds, _ in timed),
+        "convert": sum(conversion for _, conversion in timed),
+    }
+
+
+def main() -> None:
+    """``worker.py ours|opencv NOISY OUTPUT WIDTH HEIGHT [option ...]``."""
+    kind, noisy, output, width, height, *options = sys.argv[1:]
+    denoise = {"ours": ours, "opencv": opencv}[kind](*options)
+    shape = (int(height) * 3 // 2, int(width))
+    with Path(noisy).open("rb") as source, Path(output).open("wb") as sink:
+        print(json.dumps(denoise_file(denoise, source, sink, shape)))
+
+
+if __name__ == "__main__":
+    main()

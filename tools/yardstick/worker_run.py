@@ -1,0 +1,35 @@
+"""Start ``worker.py`` and read what it reports."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from yardstick.process import measure
+from yardstick.raw_video import RawVideo
+from yardstick.tool import DenoiseRun
+
+__all__ = ["WORKER", "run_worker"]
+
+WORKER = Path(__file__).with_name("worker.py")
+
+
+def run_worker(denoiser: str, noisy: RawVideo, output: Path, *options: str) -> DenoiseRun:
+    """Denoise raw frames in a Python process of its own.
+
+    Args:
+        denoiser: "ours" or "opencv".
+        noisy: at least two frames, since the first is not timed.
+        output: path of the raw result.
+        options: what the denoiser takes.
+    """
+    width, height = noisy.size
+    files = [str(noisy.path), str(output), str(width), str(height)]
+    usage = measure([sys.executable, str(WORKER), denoiser, *files, *options])
+    times = json.loads(usage.stdout)
+    return DenoiseRun(
+        fps=times["frames"] / times["denoise"],
+        convert_fps=times["frames"] / (times["denoise"] + times["convert"]),
+        usage=usage,
+    )
