@@ -11,12 +11,16 @@ from typing import Any
 import av
 from av.container import OutputContainer
 
-from malle_rt.media.compat import disposition_of
+from malle_rt.media.compat import add_copy, disposition_of
+from malle_rt.media.opening import is_attached_picture
 
 # What holds nearly everything, and what holds what that cannot.
 _ALTERNATIVES = (("matroska", ".mkv"), ("mov", ".mov"))
 
-__all__ = ["CarriedTrack", "add_carried", "copy_labels"]
+# Codecs of cover pictures, and the extension of a file of each.
+_COVERS = {"mjpeg": "jpg", "png": "png", "bmp": "bmp"}
+
+__all__ = ["CarriedTrack", "add_carried", "clean_metadata", "copy_labels", "is_mov"]
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +37,24 @@ _STALE = (
 )
 
 
-def add_carried(container: OutputContainer, source: Any, *, keeps_hidden: bool) -> CarriedTrack | None:
+def is_mov(container: OutputContainer) -> bool:
+    """Whether the format is MP4 or one of its family."""
+    return container.format.name in ("mp4", "mov", "ipod")
+
+
+def add_carried(container: OutputContainer, source: Any) -> CarriedTrack | None:
     """Add a copy of a source's stream to an output, or say in the log that its format cannot hold it.
 
     Args:
         container: the output.
         source: a stream of the input.
-        keeps_hidden: whether the format can hold packets that are decoded but not played.
     """
+    if source.type == "data" and is_mov(container):
+        # Their descriptions do not survive copying; what players need of them, the muxer writes itself.
+        log.info("track %d, data, is left out; chapters and timecode are written anew", source.index)
+        return None
+    if is_attached_picture(source) and container.format.name == "matroska" and _attach_cover(container, source):
+        return None
     if not _fits(container.format.name, source):
         codec = source.codec_context.name if source.codec_context is not None else "unknown codec"
         hint = next((f"; {suffix} files can" for name, suffix in _ALTERNATIVES if _fits(name, source)), "")
@@ -53,9 +67,10 @@ def add_carried(container: OutputContainer, source: Any, *, keeps_hidden: bool) 
             hint,
         )
         return None
-    stream = _add(container, source)
+    stream = add_copy(container, source)
     copy_labels(source, stream)
-    return CarriedTrack(stream, keeps_hidden)
+    # Only edit lists can hold packets that are decoded and not shown, such as the start-up of an AAC track.
+    return CarriedTrack(stream, keeps_hidden=is_mov(container))
 
 
 def copy_labels(source: Any, stream: Any) -> None:
@@ -73,7 +88,7 @@ def clean_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
 class CarriedTrack:
     """One copied track of an output."""
 
-    def __init__(self, stream: Any, keeps_hidden: bool) -> None:
+    def __init__(self, stream: Any, *, keeps_hidden: bool) -> None:
         self._keeps_hidden = keeps_hidden
         self._stream = stream
         self._last: int | None = None
@@ -89,9 +104,7 @@ class CarriedTrack:
         ticks = round(shift / Fraction(packet.time_base)) if shift and packet.time_base else 0
         dts = packet.dts if packet.dts is not None else packet.pts
         if dts is None:
-            if self._last is None:
-                return False
-            dts = self._last + 1 + ticks
+            dts = ticks + (0 if self._last is None else self._last + 1)
         dts -= ticks
         if self._last is not None and dts <= self._last:
             dts = self._last + 1
@@ -102,24 +115,30 @@ class CarriedTrack:
         return True
 
 
+def _attach_cover(container: OutputContainer, source: Any) -> bool:
+    """Matroska keeps cover pictures as attached files; False where that is not possible."""
+    suffix = _COVERS.get(source.codec_context.name) if source.codec_context is not None else None
+    if suffix is None or not hasattr(container, "add_attachment"):
+        return False
+    # Opened once more: the header has to be written before the pipeline reads the first packet.
+    with av.open(source.container.name) as again:
+        data = next((bytes(packet) for packet in again.demux(again.streams[source.index]) if packet.size), None)
+    if data is not None:
+        container.add_attachment(f"cover.{suffix}", f"image/{suffix.replace('jpg', 'jpeg')}", data)
+    return data is not None
+
+
 def _fits(format_name: str, source: Any) -> bool:
     """Whether the format can hold the stream, tried on a header that is thrown away."""
     trial = av.open(io.BytesIO(), "w", format=format_name)
     try:
-        _add(trial, source)
+        add_copy(trial, source)
         trial.start_encoding()
     except (av.error.FFmpegError, ValueError, AttributeError, TypeError, OSError):
         return False
     finally:
         _close_quietly(trial)
     return True
-
-
-def _add(container: OutputContainer, source: Any) -> Any:
-    try:
-        return container.add_stream_from_template(source, opaque=True)
-    except (TypeError, AttributeError):  # PyAV 14.0 has no such switch, and copies all but video that way
-        return container.add_stream_from_template(source)
 
 
 def _close_quietly(trial: OutputContainer) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import av
+from av.container import OutputContainer
 
 __all__ = [
+    "add_copy",
     "can_write_display_matrix",
     "chapters_of",
     "disposition_of",
@@ -18,6 +20,17 @@ __all__ = [
     "set_chapters",
     "set_frame_duration",
 ]
+
+
+# Asked of the docstring: a wrong guess leaves a half-made stream behind.
+_HAS_OPAQUE = "opaque" in (OutputContainer.add_stream_from_template.__doc__ or "")
+
+
+def add_copy(container: OutputContainer, source: Any) -> Any:
+    """Add a stream for packets of ``source`` as they are; PyAV 14.0 does so without being told."""
+    if not _HAS_OPAQUE:
+        return container.add_stream_from_template(source)
+    return container.add_stream_from_template(source, opaque=True)
 
 
 def can_write_display_matrix() -> bool:

@@ -24,12 +24,10 @@ __all__ = ["OutputStreams", "create_container"]
 
 log = logging.getLogger(__name__)
 
-# Muxers with edit lists, which hold packets that are decoded and not shown (the start-up of an AAC track).
-_EDIT_LISTS = frozenset({"mp4", "mov", "ipod"})
 # Muxers whose files begin at 0: a later start would be shown as an empty stretch, an hour of it in some broadcasts.
-_ZERO_BASED = _EDIT_LISTS | {"matroska", "webm", "avi", "flv"}
+_ZERO_BASED = frozenset({"mp4", "mov", "ipod", "matroska", "webm", "avi", "flv"})
 # Muxers that store a display matrix.
-_TURNING = _EDIT_LISTS | {"matroska", "webm"}
+_TURNING = frozenset({"mp4", "mov", "ipod", "matroska", "webm"})
 # What MP4 readers report of the file type, not of the film.
 _FILE_TYPE = ("major_brand", "minor_version", "compatible_brands")
 
@@ -108,15 +106,18 @@ class OutputStreams:
 
     def _carry(self, sources: Iterable[Any]) -> None:
         for source in sources:
-            track = add_carried(
-                self._container, source, keeps_hidden=self._container.format.name in _EDIT_LISTS
-            )
+            track = add_carried(self._container, source)
             if track is not None:
                 self.tracks[source.index] = track
 
     def _copy_chapters(self, template: Template) -> None:
         moved = [_moved(chapter, self.shift + template.shift) for chapter in chapters_of(template.container)]
-        kept = [chapter for chapter in moved if chapter["end"] > 0]
+        length = template.info.duration
+        kept = [
+            chapter
+            for chapter in moved
+            if chapter["end"] > 0 and (length is None or chapter["start"] * (chapter["time_base"] or 1) < length)
+        ]
         if kept and not set_chapters(self._container, kept):
             log.warning("%d chapters are lost: this PyAV cannot write them. Update PyAV", len(kept))
 

@@ -10,6 +10,7 @@ from av.container import OutputContainer
 
 from malle_rt.errors import ConfigError
 from malle_rt.frame import Frame
+from malle_rt.media.carrying import is_mov
 from malle_rt.media.compat import set_frame_duration
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.hdr import add_hdr, can_write_hdr
@@ -100,8 +101,8 @@ class VideoEncoder:
 
     def _keeps_aspect_ratio(self) -> bool:
         # Matroska takes the shape of pixels from the stream, where PyAV cannot set it; MP4 from the encoder.
-        in_container = self.stream.container.format.name in ("mp4", "mov", "ipod")
-        return in_container or any(family in self._config.codec for family in _ASPECT_IN_BITSTREAM)
+        in_bitstream = any(family in self._config.codec for family in _ASPECT_IN_BITSTREAM)
+        return in_bitstream or is_mov(cast(OutputContainer, self.stream.container))
 
     def _describe_fields(self) -> None:
         if self._config.codec in _FIELD_ENCODERS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -37,7 +36,8 @@ class Pipeline:
         self._sink = sink
         self._decoded = Channel(config)
         self._denoised = Channel(config)
-        self._stopping = threading.Event()
+        # A plain flag, not an Event: its lock could be held by the very code a signal handler interrupts.
+        self._stopping = False
         self._failures = Failures()
         self._stats = Stats()
         self._finished = False
@@ -69,14 +69,14 @@ class Pipeline:
         if (failure := self._failures.first) is not None:
             name, cause = failure
             raise PipelineError(name, cause) from cause
-        return self._stats.report(self._dropped, stopped=self._stopping.is_set())
+        return self._stats.report(self._dropped, stopped=self._stopping)
 
     def stop(self) -> None:
         """End early and well: nothing more is read, everything read is written, the output is finished.
 
         From any thread or a signal handler; returns at once.
         """
-        self._stopping.set()
+        self._stopping = True
 
     @property
     def _dropped(self) -> int:
@@ -112,7 +112,7 @@ class Pipeline:
                     due = time.perf_counter() + _PROGRESS
                     on_progress(self._stats.progress(self._dropped))
             except KeyboardInterrupt:
-                if self._stopping.is_set():
+                if self._stopping:
                     raise
                 self.stop()
 
@@ -127,7 +127,7 @@ class Pipeline:
 
     def _read(self) -> None:
         items = iter(self._source)
-        while not self._stopping.is_set():
+        while not self._stopping:
             with self._stats.working("decode"):
                 item = next(items, None)
             if item is None:

@@ -13,7 +13,7 @@ import av
 import cv2
 import numpy as np
 import numpy.typing as npt
-from av.video.reformatter import Colorspace, ColorRange
+from av.video.reformatter import ColorRange, Colorspace
 from trainset import load_clip
 
 __all__ = ["NoisyClip", "Pictures", "add_noise", "find_clips", "fitted", "noisy_clip", "to_yuv420p"]

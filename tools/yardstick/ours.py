@@ -46,7 +46,16 @@ class MalleRt:
 
     def transcode_command(self, source: Path, output: Path, setting: Setting) -> list[str]:
         """The main job."""
-        program = [sys.executable, "-m", "malle_rt", "transcode", str(source), str(output), "--overwrite", "-q"]
+        program = [
+            sys.executable,
+            "-m",
+            "malle_rt",
+            "transcode",
+            str(source),
+            str(output),
+            "--overwrite",
+            "-q",
+        ]
         return [*program, "--model", self.model, "--strength", self._strength(setting)]
 
     def _strength(self, setting: Setting) -> str:

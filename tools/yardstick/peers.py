@@ -57,24 +57,19 @@ class OpenCv:
     """``cv2.fastNlMeansDenoisingColored``, which works on BGR: frames are converted to it and back."""
 
     name: str = "opencv"
-    # h filters lightness, hColor the rest; with h in the lead, PSNR-Y hardly feels hColor.
-    knobs: tuple[Knob, ...] = (Knob("h", 0.5, 0.5, 100),)
-    frame_limit: int | None = 6
+    knobs: tuple[Knob, ...] = (Knob("h", 0.5, 0.5, 100), Knob("hColor", 0.5, 0.5, 100))
+    frame_limit: int | None = 4
 
     def label(self, setting: Setting) -> str:
         """The arguments."""
-        return f"fastNlMeansDenoisingColored h=hColor={setting[0]:g}"
+        return "fastNlMeansDenoisingColored h={:g} hColor={:g}".format(*setting)
 
     def denoise(self, noisy: RawVideo, output: Path, setting: Setting) -> DenoiseRun:
         """Timed inside the process, around the calls."""
-        return run_worker("opencv", noisy, output, f"{setting[0]:g}")
+        return run_worker("opencv", noisy, output, *map(str, setting))
 
     def transcode_command(self, source: Path, output: Path, setting: Setting) -> None:
         """It is a function; there is no program."""
-
-
-def _four_to_three(luma: str, chroma_share: str = "0.75") -> str:
-    return f"{luma}*{chroma_share}"
 
 
 PEERS: dict[str, Tool] = {
@@ -82,7 +77,9 @@ PEERS: dict[str, Tool] = {
     # The filter's own defaults: half as fast.
     "nlmeans-7-15": FfmpegFilter("nlmeans-7-15", "nlmeans=s={0:g}:p=7:r=15", (Knob("s", 0.35, 1, 30),), 12),
     "hqdn3d": FfmpegFilter(
-        "hqdn3d", "hqdn3d={0:g}:{0:g}:{1:g}:{1:g}", (Knob("spatial", 0.3, 0.1, 200), Knob("temporal", 0.5, 0.1, 200))
+        "hqdn3d",
+        "hqdn3d={0:g}:{0:g}:{1:g}:{1:g}",
+        (Knob("spatial", 1.8, 0.1, 200), Knob("temporal", 0.8, 0.1, 200)),
     ),
     "owdenoise": FfmpegFilter("owdenoise", "owdenoise=ls={0:g}:cs={0:g}", (Knob("ls", 0.6, 0.1, 500),), 8),
     "bm3d": FfmpegFilter("bm3d", "bm3d=sigma={0:g}:estim=basic", (Knob("sigma", 0.7, 0.1, 99.9),), 12),

@@ -56,9 +56,7 @@ def tune(knobs: Sequence[Knob], sigma: float, score: Callable[[Setting], float])
     return best
 
 
-def _step(
-    knobs: Sequence[Knob], best: Setting, factor: float, score: Callable[[Setting], float]
-) -> Setting:
+def _step(knobs: Sequence[Knob], best: Setting, factor: float, score: Callable[[Setting], float]) -> Setting:
     """The best of ``best`` and its neighbours along each knob in turn."""
     for index, knob in enumerate(knobs):
         around = [best]

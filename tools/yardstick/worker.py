@@ -14,14 +14,9 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 import av
-import cv2
 import numpy as np
 import numpy.typing as npt
-from av.video.reformatter import Colorspace, ColorRange
-
-from malle_rt.api import open_denoiser
-from malle_rt.config import DenoiseConfig
-from malle_rt.frame import ColorTags, Frame
+from av.video.reformatter import ColorRange, Colorspace
 
 Picture = npt.NDArray[np.uint8]
 """(H * 3 // 2, W): Y, then U and V."""
@@ -29,18 +24,22 @@ Picture = npt.NDArray[np.uint8]
 Timed = Callable[[Picture], tuple[Picture, float, float]]
 """A frame to a clean frame, and the seconds of denoising and of conversion."""
 
-_BT709 = ColorTags(color_range=1, colorspace=1, primaries=1, transfer=1)
-
 
 def ours(strength: str, model: str) -> Timed:
     """malle-rt through its public API; the planes are its native format, so nothing is converted."""
+    # Imported here, as cv2 below, so that each denoiser's memory is its own.
+    from malle_rt.api import open_denoiser
+    from malle_rt.config import DenoiseConfig
+    from malle_rt.frame import ColorTags, Frame
+
+    bt709 = ColorTags(color_range=1, colorspace=1, primaries=1, transfer=1)
     amount = "auto" if strength == "auto" else float(strength)
     denoiser, _ = open_denoiser(DenoiseConfig(model=model, strength=cast(float, amount)))
     index = 0
 
     def denoise(picture: Picture) -> tuple[Picture, float, float]:
         nonlocal index
-        frame = Frame(_planes(picture), "yuv420p", index, Fraction(1, 25), 1, _BT709)
+        frame = Frame(_planes(picture), "yuv420p", index, Fraction(1, 25), 1, bt709)
         index += 1
         start = time.perf_counter()
         clean = denoiser.denoise(frame)
@@ -51,15 +50,15 @@ def ours(strength: str, model: str) -> Timed:
     return denoise
 
 
-def opencv(strength: str) -> Timed:
+def opencv(h: str, h_color: str) -> Timed:
     """OpenCV's non-local means, on BGR."""
-    h = float(strength)
+    import cv2
 
     def denoise(picture: Picture) -> tuple[Picture, float, float]:
         start = time.perf_counter()
         image = _reformatted(picture, "yuv420p", "bgr24")
         begun = time.perf_counter()
-        clean = cv2.fastNlMeansDenoisingColored(image, None, h, h)
+        clean = cv2.fastNlMeansDenoisingColored(image, None, float(h), float(h_color))
         ended = time.perf_counter()
         result = _reformatted(clean.astype(np.uint8, copy=False), "bgr24", "yuv420p")
         return result, ended - begun, begun - start + time.perf_counter() - ended
@@ -85,7 +84,9 @@ def _reformatted(picture: Picture, source: str, target: str) -> Picture:
     return converted.to_ndarray().astype(np.uint8, copy=False)
 
 
-def denoise_file(denoise: Timed, source: BinaryIO, output: BinaryIO, shape: tuple[int, int]) -> dict[str, float]:
+def denoise_file(
+    denoise: Timed, source: BinaryIO, output: BinaryIO, shape: tuple[int, int]
+) -> dict[str, float]:
     """Frame by frame, so that memory is the denoiser's own; the times of all frames but the first."""
     times: list[tuple[float, float]] = []
     while data := source.read(shape[0] * shape[1]):

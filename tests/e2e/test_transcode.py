@@ -1,0 +1,300 @@
+"""``malle-rt transcode`` as a user runs it: a process of its own, its files, messages and exit codes."""
+
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from malle_rt.media.file_source import FileSource
+from media import (
+    damage,
+    indices,
+    instants,
+    join_files,
+    read_frames,
+    truncate,
+    write_clip,
+    write_film,
+    write_planes,
+)
+
+MALLE = [sys.executable, "-m", "malle_rt"]
+
+
+def malle(*words, timeout=120):
+    return subprocess.run(
+        [*MALLE, *map(str, words)], capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+def transcode(*words):
+    done = malle("transcode", *words)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def fails(*words, code=1):
+    """One line on stderr besides the backend's, the exit code, and no traceback."""
+    done = malle("transcode", *words)
+    assert done.returncode == code, (done.returncode, done.stderr)
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("malle-rt: error: ")]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def noisy_clip(path, **options):
+    """A clip with real noise, coded well enough to keep it."""
+    from malle_rt.media.synthetic import SyntheticSource
+
+    frames = options.pop("frames", 12)
+    size = options.pop("size", (128, 96))
+    pictures = [frame.planes for frame in SyntheticSource(frames, size, noise_sigma=15)]
+    return write_planes(path, pictures, "yuv420p", **options)
+
+
+def test_the_main_job(tmp_path):
+    source = noisy_clip(tmp_path / "noisy.nut", codec="libx264", options={"crf": "10"})
+    before = source.read_bytes()
+    done = transcode(source, tmp_path / "clean.mp4", "--compare")
+    assert "12 frames in, 12 out, 0 dropped" in done.stdout
+    assert "backend: openvino rt-s f32 on CPU" in done.stderr
+    assert "strength 1" in done.stdout, "sigma 15 is found to within a third"
+    assert source.read_bytes() == before
+    assert instants(tmp_path / "clean.mp4") == [n * Fraction(1001, 30000) for n in range(12)]
+    picture = cv2.imread(str(tmp_path / "clean.compare.png"))
+    assert picture.shape == (3 * 96 + 2 * 4, 2 * 128 + 2, 3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clean.compare.png", "clean.mp4", "noisy.nut"]
+
+
+def test_the_output_is_cleaner_than_the_input(tmp_path):
+    from malle_rt.media.synthetic import SyntheticSource
+
+    source = noisy_clip(tmp_path / "noisy.nut")
+    transcode(source, tmp_path / "clean.nut", "--codec", "ffv1", "--strength", 15)
+    truth = SyntheticSource(12, (128, 96))
+    errors = {}
+    for name in ("noisy", "clean"):
+        frames, _ = read_frames(FileSource(tmp_path / f"{name}.nut"))
+        difference = frames[11].planes[0].astype(float) - truth.clean(11).planes[0]
+        errors[name] = np.mean(difference[8:] ** 2)
+    assert errors["clean"] < errors["noisy"] / 2
+
+
+@pytest.mark.parametrize("options", [("--strength", 0), ("--mix", 0), ("--backend", "none")])
+def test_identity_is_bit_exact(tmp_path, options):
+    source = noisy_clip(tmp_path / "noisy.nut")
+    transcode(source, tmp_path / "same.nut", "--codec", "ffv1", *options)
+    before, after = (read_frames(FileSource(tmp_path / name))[0] for name in ("noisy.nut", "same.nut"))
+    assert [frame.pts for frame in before] == [frame.pts for frame in after]
+    for first, second in zip(before, after, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(first.planes, second.planes, strict=True))
+
+
+def test_frames_keep_their_order_and_instants_at_a_variable_rate(tmp_path):
+    pts = [0, 40, 50, 130, 200, 210, 215, 300, 1000, 1001, 1040, 1300]
+    source = write_clip(tmp_path / "vfr.nut", pts=pts, time_base=Fraction(1, 1000))
+    transcode(source, tmp_path / "out.nut", "--codec", "ffv1", "--strength", 5)
+    frames, _ = read_frames(FileSource(tmp_path / "out.nut"))
+    assert [frame.seconds for frame in frames] == [Fraction(p, 1000) for p in pts]
+
+
+def test_sound_subtitles_chapters_and_metadata_come_along(tmp_path):
+    film = write_film(tmp_path / "film.mkv")
+    transcode(film, tmp_path / "out.mkv")
+    with av.open(str(film)) as before, av.open(str(tmp_path / "out.mkv")) as after:
+        assert [s.type for s in after.streams] == [s.type for s in before.streams]
+        assert after.metadata["title"] == "A film"
+        assert [c["metadata"] for c in after.chapters()] == [c["metadata"] for c in before.chapters()]
+        sound = [[bytes(p) for p in c.demux(audio=0) if p.size] for c in (before, after)]
+    assert sound[0] == sound[1]
+
+
+def test_start_and_duration_cut_a_part(tmp_path):
+    source = write_clip(tmp_path / "clip.mkv", frames=50, fps=Fraction(25), codec="libx264")
+    transcode(source, tmp_path / "part.nut", "--start", "0:00.4", "--duration", "0.8", "--codec", "ffv1",
+              "--strength", 0)  # fmt: skip
+    frames, _ = read_frames(FileSource(tmp_path / "part.nut"))
+    assert indices(frames) == list(range(10, 30))
+    assert frames[0].seconds == 0
+
+
+def test_the_default_name_is_beside_the_input(tmp_path):
+    source = noisy_clip(tmp_path / "noisy.mp4", codec="libx264")
+    transcode(source)
+    assert (tmp_path / "noisy.clean.mp4").exists()
+
+
+def test_overwrite_must_be_asked_for(tmp_path):
+    source = noisy_clip(tmp_path / "noisy.mkv")
+    (tmp_path / "out.mkv").write_bytes(b"precious")
+    assert "--overwrite" in fails(source, tmp_path / "out.mkv")
+    assert (tmp_path / "out.mkv").read_bytes() == b"precious"
+    transcode(source, tmp_path / "out.mkv", "--overwrite")
+    assert len(instants(tmp_path / "out.mkv")) == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.mp4", None, "missing.mp4"),
+        ("empty.mp4", b"", "empty"),
+        ("garbage.mp4", bytes(range(256)) * 64, "garbage.mp4"),
+        ("text.xyz", b"just words\n" * 50, "text.xyz"),
+    ],
+)
+def test_unreadable_inputs_are_named(tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert message in fails(tmp_path / name, tmp_path / "out.mp4")
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_file_without_video(tmp_path):
+    with av.open(str(tmp_path / "sound.wav"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+    assert "no video" in fails(tmp_path / "sound.wav", tmp_path / "out.mp4")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--strength", "99"), "strength must be auto or 0 to 75, got 99"),
+        (("--strength", "loud"), "strength must be auto or a number from 0 to 75, got 'loud'"),
+        (("--mix", "2"), "mix must be 0 to 1, got 2"),
+        (("--backend", "cuda9"), "backend must be one of"),
+        (("--model", "rt-xxl"), "no model 'rt-xxl'"),
+        (("--codec", "nope"), "no encoder named 'nope'"),
+        (("--crf", "99"), "crf must be"),
+        (("--encoder-option", "novalue"), "KEY=VALUE"),
+    ],
+)
+def test_options_that_cannot_work(tmp_path, options, message):
+    source = noisy_clip(tmp_path / "noisy.mkv", frames=2)
+    assert message in fails(source, tmp_path / "out.mkv", *options, code=2)
+    assert not (tmp_path / "out.mkv").exists()
+
+
+def test_places_that_cannot_be_written(tmp_path):
+    source = noisy_clip(tmp_path / "noisy.mkv", frames=2)
+    assert "nowhere" in fails(source, tmp_path / "nowhere" / "out.mkv")
+    same = fails(source, source, "--overwrite")
+    assert "input" in same
+    assert len(instants(source)) == 2
+    assert "out.unknown" in fails(source, tmp_path / "out.unknown", code=2)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (1919, 1079)])
+def test_odd_sizes(tmp_path, size):
+    width, height = size
+    planes = tuple(
+        np.full(shape, 120, np.uint8) for shape in ((height, width), *[(-(-height // 2), -(-width // 2))] * 2)
+    )
+    source = write_planes(tmp_path / "odd.nut", [planes] * 2, "yuv420p", codec="rawvideo")
+    transcode(source, tmp_path / "out.nut", "--codec", "rawvideo", "--strength", 10)
+    frames, _ = read_frames(FileSource(tmp_path / "out.nut"))
+    assert [(frame.width, frame.height) for frame in frames] == [size] * 2
+    transcode(source, tmp_path / "out.mp4", "--strength", 10)
+    assert len(instants(tmp_path / "out.mp4")) == 2
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv422p", "yuv444p", "gray", "yuv420p10le", "yuv422p10le"])
+def test_other_formats_stay_what_they_are(tmp_path, pix_fmt):
+    source = write_clip(tmp_path / "clip.nut", frames=4, pix_fmt=pix_fmt)
+    transcode(source, tmp_path / "out.nut", "--codec", "ffv1", "--strength", 10)
+    frames, _ = read_frames(FileSource(tmp_path / "out.nut"))
+    assert [frame.pix_fmt for frame in frames] == [pix_fmt] * 4
+
+
+def test_rgb_comes_back_as_a_picture_of_full_chroma(tmp_path):
+    from malle_rt.media.synthetic import SyntheticSource
+
+    pictures = [frame.planes for frame in SyntheticSource(4, (64, 48))]
+    source = write_planes(tmp_path / "rgb.nut", pictures, "yuv420p", encode_as="bgr0")
+    transcode(source, tmp_path / "out.mkv", "--strength", 10)
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert "444" in container.streams.video[0].format.name
+
+
+def test_a_size_that_changes_on_the_way(tmp_path):
+    parts = [
+        write_clip(tmp_path / f"{n}.ts", size=size, codec="libx264", fps=Fraction(25))
+        for n, size in enumerate([(64, 48), (96, 64)])
+    ]
+    source = join_files(tmp_path / "joined.ts", parts)
+    done = transcode(source, tmp_path / "out.mkv", "--strength", 5)
+    assert "WARNING" in done.stderr
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        sizes = {(frame.width, frame.height) for frame in container.decode(video=0)}
+    assert sizes == {(64, 48)}
+
+
+def test_a_truncated_file_gives_what_is_there(tmp_path):
+    source = truncate(write_clip(tmp_path / "clip.mkv", frames=60, codec="libx264"), 0.6)
+    transcode(source, tmp_path / "out.mkv", "--strength", 5)
+    assert 5 < len(instants(tmp_path / "out.mkv")) < 60
+
+
+def test_damage_in_the_middle_is_skipped_and_reported(tmp_path):
+    source = damage(write_clip(tmp_path / "clip.nut", frames=60), start=0.4, length=3000)
+    done = transcode(source, tmp_path / "out.mkv", "--strength", 5)
+    assert "corrupt packets" in done.stdout
+    assert 30 < len(instants(tmp_path / "out.mkv")) < 60
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_it_leaves_a_playable_file(tmp_path, number, code):
+    source = noisy_clip(tmp_path / "long.nut", frames=400, size=(320, 192), codec="libx264")
+    process = subprocess.Popen(
+        [*MALLE, "transcode", str(source), str(tmp_path / "out.mp4")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for_partial(tmp_path, process)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code, err
+    assert "stopped early" in out
+    done = instants(tmp_path / "out.mp4")
+    assert 0 < len(done) < 400
+    assert done == [n * Fraction(1001, 30000) for n in range(len(done))]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["long.nut", "out.mp4"]
+
+
+def wait_for_partial(folder, process):
+    """Until the run has begun to write: encoded data has reached the unfinished output."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        if any(path.name != "long.nut" and path.stat().st_size > 20_000 for path in folder.iterdir()):
+            return
+        time.sleep(0.05)
+    raise AssertionError("the run wrote nothing before it ended")
+
+
+def test_help_answers_at_once():
+    fastest = min(timed_help() for _ in range(3))
+    assert fastest < 0.3
+
+
+def timed_help():
+    begin = time.perf_counter()
+    done = malle("transcode", "--help")
+    assert done.returncode == 0
+    assert "--strength" in done.stdout
+    return time.perf_counter() - begin
+
+
+def test_quiet_says_nothing(tmp_path):
+    done = transcode(noisy_clip(tmp_path / "noisy.mkv", frames=2), "--quiet")
+    assert done.stdout == ""
+    assert done.stderr == ""

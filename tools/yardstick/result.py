@@ -1,0 +1,88 @@
+"""What the comparison found: for each sigma, each tool's setting, scores and speed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import fmean
+from typing import Any
+
+from yardstick.overlap import Overlap
+from yardstick.quality import ClipScore
+from yardstick.search import Setting
+from yardstick.speed import Speed
+
+__all__ = ["Comparison", "ToolScore"]
+
+
+@dataclass(frozen=True)
+class ToolScore:
+    """One tool at one sigma.
+
+    Attributes:
+        tool: its name.
+        label: its setting, as typed.
+        setting: the tuned numbers.
+        clips: one score per clip.
+    """
+
+    tool: str
+    label: str
+    setting: Setting
+    clips: tuple[ClipScore, ...]
+
+    def psnr(self) -> float:
+        """Mean of the clips' means over frames, dB."""
+        return fmean(fmean(clip.psnr) for clip in self.clips)
+
+    def ssim(self) -> float:
+        """Mean of the clips' means over frames."""
+        return fmean(fmean(clip.ssim) for clip in self.clips)
+
+    def frames(self) -> int:
+        """Frames scored, of all clips."""
+        return sum(len(clip.psnr) for clip in self.clips)
+
+    def gain(self, other: ToolScore) -> tuple[float, float]:
+        """PSNR in dB and SSIM by which this is better than ``other``, on the frames that both have."""
+        psnr, ssim = [], []
+        for mine, theirs in zip(self.clips, other.clips, strict=True):
+            both = min(len(mine.psnr), len(theirs.psnr))
+            psnr.append(fmean(mine.psnr[:both]) - fmean(theirs.psnr[:both]))
+            ssim.append(fmean(mine.ssim[:both]) - fmean(theirs.ssim[:both]))
+        return fmean(psnr), fmean(ssim)
+
+    def as_json(self) -> dict[str, Any]:
+        """Without the pictures."""
+        clips = {clip.clip: {"psnr": clip.psnr, "ssim": clip.ssim} for clip in self.clips}
+        scores = {"psnr_y": self.psnr(), "ssim": self.ssim(), "frames": self.frames()}
+        return {"tool": self.tool, "label": self.label, "setting": self.setting, **scores, "clips": clips}
+
+
+@dataclass
+class Comparison:
+    """Everything measured in one run.
+
+    Attributes:
+        machine: before and after.
+        clips: name, size and number of frames of each, in words.
+        scores: per sigma, in the order of the table; the noisy clip itself comes first.
+        speed: per tool, at one sigma.
+        overlap: of malle-rt's stages, "auto" with the network and "none" without.
+    """
+
+    machine: list[dict[str, str]] = field(default_factory=list)
+    clips: list[str] = field(default_factory=list)
+    scores: dict[float, Sequence[ToolScore]] = field(default_factory=dict)
+    speed: dict[str, Speed] = field(default_factory=dict)
+    overlap: dict[str, Overlap] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "machine": self.machine,
+            "clips": self.clips,
+            "scores": {f"{sigma:g}": [score.as_json() for score in s] for sigma, s in self.scores.items()},
+            "speed": {tool: asdict(speed) for tool, speed in self.speed.items()},
+            "overlap": {name: asdict(overlap) for name, overlap in self.overlap.items()},
+        }
