@@ -53,7 +53,11 @@ def add_carried(container: OutputContainer, source: Any) -> CarriedTrack | None:
         # Their descriptions do not survive copying; what players need of them, the muxer writes itself.
         log.info("track %d, data, is left out; chapters and timecode are written anew", source.index)
         return None
-    if is_attached_picture(source) and container.format.name == "matroska" and _attach_cover(container, source):
+    if (
+        is_attached_picture(source)
+        and container.format.name == "matroska"
+        and _attach_cover(container, source)
+    ):
         return None
     if not _fits(container.format.name, source):
         codec = source.codec_context.name if source.codec_context is not None else "unknown codec"
@@ -122,7 +126,9 @@ def _attach_cover(container: OutputContainer, source: Any) -> bool:
         return False
     # Opened once more: the header has to be written before the pipeline reads the first packet.
     with av.open(source.container.name) as again:
-        data = next((bytes(packet) for packet in again.demux(again.streams[source.index]) if packet.size), None)
+        data = next(
+            (bytes(packet) for packet in again.demux(again.streams[source.index]) if packet.size), None
+        )
     if data is not None:
         container.add_attachment(f"cover.{suffix}", f"image/{suffix.replace('jpg', 'jpeg')}", data)
     return data is not None

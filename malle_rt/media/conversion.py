@@ -15,7 +15,7 @@ __all__ = ["color_tags", "planes_of"]
 _LIMITED_RANGE, _FULL_RANGE, _BT709 = 1, 2, 1
 
 
-def planes_of(picture: av.VideoFrame) -> tuple[Plane, ...]:
+def planes_of(picture: av.VideoFrame, *, captions: bool = False) -> tuple[Plane, ...]:
     """Planes in the format ``nearest_planar`` names; a view of the decoder's memory where nothing has to change.
 
     Where the encoder will need the decoder's own frame as well (see ``needs_carrier``), they are copies: the
@@ -26,7 +26,7 @@ def planes_of(picture: av.VideoFrame) -> tuple[Plane, ...]:
     if target != plain_name(name):
         return view_planes(_reformat(picture, target))
     planes = view_planes(picture)
-    return tuple(plane.copy() for plane in planes) if needs_carrier(picture) else planes
+    return tuple(plane.copy() for plane in planes) if needs_carrier(picture, captions) else planes
 
 
 def color_tags(picture: av.VideoFrame, context: av.VideoCodecContext) -> ColorTags:

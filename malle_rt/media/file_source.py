@@ -18,6 +18,7 @@ from malle_rt.media.conversion import color_tags, planes_of
 from malle_rt.media.opening import is_url, main_video, open_input
 from malle_rt.media.pixel_formats import has_alpha, nearest_planar
 from malle_rt.media.reading import Reader
+from malle_rt.media.side_data import has_captions
 from malle_rt.media.template import describe
 from malle_rt.media.timeline import FrameClock, PacketClock, has_joins
 from malle_rt.media.window import Window, instant_of
@@ -67,6 +68,7 @@ class FileSource:
         self._carry = carry_other_streams
         self._container = open_input(self._location)
         self._closed = False
+        self._items: Iterator[Frame | Packet] = iter(())
         try:
             self._open(start, duration)
         except BaseException:
@@ -98,6 +100,9 @@ class FileSource:
         """Release the input. May be called twice, but not while another thread reads."""
         if not self._closed:
             self._closed = True
+            # The reading generator refers to this source: without an end it would keep pictures until the next
+            # garbage collection, which counts objects and not the megabytes behind them.
+            self._items = iter(())
             self._container.close()
 
     def _open(self, start: Fraction | None, duration: Fraction | None) -> None:
@@ -110,6 +115,7 @@ class FileSource:
         self._clock = FrameClock(_frame_ticks(video))
         self._counts_frames = container.format.name == "avi"
         self._color: ColorTags | None = None
+        self._captions = False
         others = tuple(stream for stream in container.streams if stream is not video) if self._carry else ()
         self._carried = {stream.index for stream in others}
         if self._window.has_start:
@@ -184,11 +190,12 @@ class FileSource:
         pts = self._clock.stamp(found, frame_duration(picture))
         if self._color is None:
             self._color = color_tags(picture, self._video.codec_context)
+            self._captions = has_captions(picture)
             self._window.open_at(pts * unit)
             if has_alpha(picture.format.name):
                 log.warning("%s: transparency is dropped, frames have none", self._location)
         return Frame(
-            planes=planes_of(picture),
+            planes=planes_of(picture, captions=self._captions),
             pix_fmt=nearest_planar(picture.format.name),
             pts=pts - round(self._window.shift / unit),
             time_base=unit,

@@ -116,7 +116,8 @@ class OutputStreams:
         kept = [
             chapter
             for chapter in moved
-            if chapter["end"] > 0 and (length is None or chapter["start"] * (chapter["time_base"] or 1) < length)
+            if chapter["end"] > 0
+            and (length is None or chapter["start"] * (chapter["time_base"] or 1) < length)
         ]
         if kept and not set_chapters(self._container, kept):
             log.warning("%d chapters are lost: this PyAV cannot write them. Update PyAV", len(kept))

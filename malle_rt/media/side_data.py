@@ -10,7 +10,15 @@ from typing import Any
 
 import av
 
-__all__ = ["HdrMetadata", "display_matrix_of", "dynamic_hdr_of", "hdr_of", "needs_carrier", "rotation_of"]
+__all__ = [
+    "HdrMetadata",
+    "display_matrix_of",
+    "dynamic_hdr_of",
+    "has_captions",
+    "hdr_of",
+    "needs_carrier",
+    "rotation_of",
+]
 
 _MASTERING = struct.Struct("22i")  # AVMasteringDisplayMetadata: ten rationals, then two flags
 _LIGHT_LEVEL = struct.Struct("2I")  # AVContentLightMetadata
@@ -73,9 +81,20 @@ def dynamic_hdr_of(picture: av.VideoFrame) -> tuple[str, ...]:
     return tuple(name for kind, name in _DYNAMIC.items() if _raw(picture, kind))
 
 
-def needs_carrier(picture: av.VideoFrame) -> bool:
-    """Whether the encoder must see the decoder's own frame: fields and captions cannot be set on a new one."""
-    return bool(picture.interlaced_frame) or bool(_raw(picture, "A53_CC"))
+def has_captions(picture: av.VideoFrame) -> bool:
+    """Whether the picture carries closed captions (ATSC A/53), which encoders read from the frame they are given."""
+    return bool(_raw(picture, "A53_CC"))
+
+
+def needs_carrier(picture: av.VideoFrame, captions: bool) -> bool:
+    """Whether the encoder must see the decoder's own frame: fields and captions cannot be set on a new one.
+
+    Args:
+        picture: as decoded.
+        captions: whether the video has them, as its first picture says. Not asked of each picture: PyAV ties a
+            frame to its side data in a cycle, which keeps its megabytes until the next garbage collection.
+    """
+    return captions or bool(picture.interlaced_frame)
 
 
 def _raw(picture: av.VideoFrame, kind: str) -> bytes:

@@ -11,7 +11,14 @@ from av.container import InputContainer
 
 from malle_rt.frame import ColorTags, VideoInfo
 from malle_rt.media.pixel_formats import nearest_planar
-from malle_rt.media.side_data import HdrMetadata, display_matrix_of, dynamic_hdr_of, hdr_of, rotation_of
+from malle_rt.media.side_data import (
+    HdrMetadata,
+    display_matrix_of,
+    dynamic_hdr_of,
+    has_captions,
+    hdr_of,
+    rotation_of,
+)
 from malle_rt.media.window import Window
 
 __all__ = ["Template", "describe"]
@@ -31,6 +38,7 @@ class Template:
         display_matrix: FFmpeg's 9 integers, or None when pictures are shown as stored.
         hdr: static HDR metadata, or None.
         dynamic_hdr: names of per-scene HDR metadata that no encoder here can write again.
+        captions: whether pictures carry closed captions.
         interlaced: whether pictures hold two fields.
         origin: seconds on the output's clock where the input begins; 0 where timestamps were moved there.
         shift: seconds that were taken off every timestamp.
@@ -44,6 +52,7 @@ class Template:
     display_matrix: tuple[int, ...] | None = None
     hdr: HdrMetadata | None = None
     dynamic_hdr: tuple[str, ...] = ()
+    captions: bool = False
     interlaced: bool = False
     origin: Fraction = Fraction(0)
     shift: Fraction = Fraction(0)
@@ -82,6 +91,7 @@ def describe(
         display_matrix=matrix,
         hdr=hdr_of(first),
         dynamic_hdr=dynamic_hdr_of(first),
+        captions=has_captions(first),
         interlaced=bool(first.interlaced_frame),
         origin=Fraction(0) if window.has_start else Fraction(container.start_time or 0, 1_000_000),
         shift=window.shift,

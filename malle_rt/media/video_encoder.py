@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from fractions import Fraction
 from typing import Any, cast
 
 import av
@@ -50,11 +51,11 @@ class VideoEncoder:
             ConfigError: the container cannot hold the codec, or the encoder refuses its settings.
         """
         self._plan = plan
+        self._captions = template.captions
         self._config = config
         self._warned: set[str] = set()
         try:
-            rate = template.info.frame_rate
-            self.stream = cast(av.VideoStream, container.add_stream(config.codec, rate=rate))
+            self.stream = cast(av.VideoStream, container.add_stream(config.codec))
         except ValueError as exc:
             raise ConfigError(
                 f"a {container.format.name} file cannot hold {config.codec} video. Use .mkv, or another codec"
@@ -79,6 +80,8 @@ class VideoEncoder:
         context = stream.codec_context
         context.width, context.height = plan.size
         context.pix_fmt = plan.pix_fmt
+        # 0 is FFmpeg's "unknown": PyAV would write 24 frames per second into the header.
+        context.framerate = info.frame_rate or Fraction(0)
         context.sample_aspect_ratio = plan.sample_aspect_ratio
         context.time_base = stream.time_base = info.time_base
         # Slice threads, PyAV's default, make x264 worse and slower.
@@ -165,14 +168,11 @@ class VideoEncoder:
     def _carrier(self, frame: Frame) -> av.VideoFrame | None:
         """The decoder's own frame filled with the new pixels, where it has fields or captions to carry along."""
         origin = frame.origin
-        if not isinstance(origin, av.VideoFrame) or not needs_carrier(origin):
+        if not isinstance(origin, av.VideoFrame) or not needs_carrier(origin, self._captions):
             return None
         shape = (origin.width, origin.height, plain_name(origin.format.name))
-        if (
-            self._plan.rotation
-            or shape != (*self._plan.size, self._plan.pix_fmt)
-            or shape[2] != frame.pix_fmt
-        ):
+        unchanged = shape == (frame.width, frame.height, plain_name(frame.pix_fmt))
+        if self._plan.rotation or not unchanged or shape != (*self._plan.size, self._plan.pix_fmt):
             return None
         origin.make_writable()
         fill_planes(origin, frame.planes)

@@ -1,5 +1,6 @@
 """Reading real containers: every frame, its exact instant, its exact samples, and what is wrong with bad files."""
 
+import gc
 import logging
 import os
 from fractions import Fraction
@@ -309,3 +310,19 @@ def test_close_may_be_called_twice(tmp_path):
     source = FileSource(write_clip(tmp_path / "a.nut"))
     source.close()
     source.close()
+
+
+def test_pictures_are_freed_without_the_garbage_collector(tmp_path):
+    # A frame of PyAV and its side data refer to each other once the side data has been looked at; a film of them
+    # would fill the memory between two collections.
+    path = write_clip(tmp_path / "a.mp4", codec="libx264", frames=60)
+    gc.collect()
+    gc.disable()
+    try:
+        source = FileSource(path)
+        assert sum(1 for _ in source) == 60
+        source.close()
+        del source
+        assert gc.collect() < 60
+    finally:
+        gc.enable()

@@ -1,0 +1,49 @@
+import cv2
+import numpy as np
+import pytest
+
+from malle_rt.denoiser import PassThrough
+from malle_rt.errors import SinkError
+from malle_rt.frame import ColorTags, Frame
+from malle_rt.media.rgb import to_rgb
+from malle_rt.media.side_by_side import SideBySide
+from malle_rt.media.synthetic import SyntheticSource
+
+
+def played(frames, *, expected, size=(64, 48)):
+    shown = SideBySide(PassThrough(), expected=expected)
+    for frame in SyntheticSource(frames, size):
+        shown.denoise(frame)
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("frames", "expected", "rows"), [(10, 10, 3), (10, None, 1), (100, None, 2), (2, 50, 1)]
+)
+def test_shows_the_frames_that_were_wanted_or_the_first(tmp_path, frames, expected, rows):
+    assert played(frames, expected=expected).save(tmp_path / "shown.png")
+    assert cv2.imread(str(tmp_path / "shown.png")).shape == (rows * 48 + 4 * (rows - 1), 64 * 2 + 2, 3)
+
+
+def test_large_frames_are_shown_smaller(tmp_path):
+    played(1, expected=1, size=(1920, 1088)).save(tmp_path / "shown.png")
+    assert cv2.imread(str(tmp_path / "shown.png")).shape[1] == 2 * 960 + 2
+
+
+def test_no_frame_no_picture(tmp_path):
+    assert not SideBySide(PassThrough(), expected=5).save(tmp_path / "shown.png")
+    assert not (tmp_path / "shown.png").exists()
+
+
+def test_says_where_it_cannot_write(tmp_path):
+    with pytest.raises(SinkError, match="cannot write the comparison"):
+        played(1, expected=1).save(tmp_path / "nowhere" / "shown.png")
+
+
+@pytest.mark.parametrize(
+    ("color_range", "luma", "expected"), [(1, 16, 0), (1, 235, 255), (2, 16, 16), (2, 255, 255)]
+)
+def test_rgb_follows_the_range(color_range, luma, expected):
+    planes = (np.full((16, 16), luma, np.uint8), *[np.full((8, 8), 128, np.uint8)] * 2)
+    rgb = to_rgb(Frame(planes, "yuv420p", 0, 1, color=ColorTags(color_range, 1, 1, 1)))
+    assert np.abs(rgb.astype(int) - expected).max() <= 1

@@ -1,0 +1,56 @@
+"""Training as it is run: the program, on clips and pictures made here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from media import write_clip
+from PIL import Image
+
+from malle_rt.net.weights import load_rt
+
+TRAIN = Path(__file__).parents[3] / "tools" / "train.py"
+
+
+@pytest.fixture
+def material(tmp_path):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "stills").mkdir()
+    write_clip(tmp_path / "clips" / "a.nut", frames=5, size=(64, 48))
+    picture = np.random.default_rng(0).integers(0, 255, (80, 96, 3), np.uint8)
+    Image.fromarray(picture).save(tmp_path / "stills" / "a.png")
+    return tmp_path
+
+
+def train(folder, *words):
+    command = [
+        sys.executable, TRAIN, "--clips", folder / "clips", "--stills", folder / "stills",
+        "--cache", folder / "cache.pt", "--out", folder / "run", "--validate", folder / "clips" / "a.nut",
+        "--size", "32", "--frames", "4", "--chunk", "2", "--batch", "2", "--threads", "1", *words,
+    ]  # fmt: skip
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text().splitlines()]
+
+
+def test_trains_checks_stops_and_resumes(material):
+    first = train(material, "--budget", "0.05")[-1]
+    assert first["step"] > 1
+    assert all(len(values) == 3 for values in first["psnr_y"].values())
+    saved = torch.load(material / "run" / "last.pt", weights_only=True)
+    assert saved["step"] == first["step"]
+    load_rt(material / "run" / "best.safetensors")
+    second = train(material, "--budget", "0.1", "--resume")[-1]
+    assert second["step"] > first["step"]
+    assert second["minutes"] >= first["minutes"]
+
+
+def test_a_finished_run_resumed_does_nothing_more(material):
+    train(material, "--budget", "0.02")
+    before = (material / "run" / "last.pt").read_bytes()
+    train(material, "--budget", "0.02", "--resume")
+    assert (material / "run" / "last.pt").read_bytes() == before
