@@ -1,7 +1,8 @@
-"""From any planar layout to the 4:2:0 planes the network takes, and the change it made back again.
+"""From any planar layout to the 4:2:0 planes the network takes, and back again.
 
-Chroma of 4:4:4 or 4:2:2 is never replaced by something smaller: what the network changed at 4:2:0 is enlarged and
-added to the full-size planes, so detail finer than 4:2:0 stays as it was.
+Chroma of 4:4:4 or 4:2:2 is never replaced by something smaller. What 4:2:0 can show of it comes from the network;
+the finer rest is kept as far as it stands out of the noise, which is known from what the network removed nearby
+(a local Wiener filter: Lee, "Digital image enhancement and noise filtering by use of local statistics", 1980).
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ __all__ = ["from_420", "to_420"]
 Planes420 = tuple[Plane, Plane, Plane]
 Samples = Plane | npt.NDArray[np.float32]
 
+_WINDOW = (7, 7)  # samples over which energies are averaged
+
 
 def to_420(planes: tuple[Plane, ...], layout: PixelLayout) -> Planes420:
     """Y, U, V with chroma at half size, rounded up; gray gets neutral chroma. Samples keep their dtype."""
@@ -35,7 +38,7 @@ def to_420(planes: tuple[Plane, ...], layout: PixelLayout) -> Planes420:
 def from_420(
     clean: Planes420, noisy: Planes420, planes: tuple[Plane, ...], layout: PixelLayout
 ) -> tuple[Plane, ...]:
-    """Planes in the layout of ``planes`` with the change from ``noisy`` to ``clean`` applied.
+    """Denoised planes in the layout of ``planes``.
 
     Args:
         clean: 4:2:0 planes after the network.
@@ -47,12 +50,19 @@ def from_420(
         return (clean[0],)
     if layout.chroma == (1, 1):
         return clean
-    return clean[0], *(_changed(planes[i], clean[i], noisy[i], layout.bits) for i in (1, 2))
+    return clean[0], *(_refined(planes[i], clean[i], noisy[i], layout.bits) for i in (1, 2))
 
 
-def _changed(plane: Plane, clean: Plane, noisy: Plane, bits: int) -> Plane:
-    change = clean.astype(np.float32) - noisy.astype(np.float32)
-    total = plane.astype(np.float32) + _resize(change, plane.shape)
+def _refined(plane: Plane, clean: Plane, noisy: Plane, bits: int) -> Plane:
+    """The clean plane at the size of ``plane``, with the detail of ``plane`` that 4:2:0 cannot show."""
+    removed = clean.astype(np.float32) - noisy.astype(np.float32)
+    fine = plane.astype(np.float32) - _resize(noisy.astype(np.float32), plane.shape)
+    # The mean of n samples keeps 1/n of white noise; the other (n - 1) parts are in the fine rest.
+    parts = max(plane.size / noisy.size - 1, 0)
+    noise = parts * _resize(cv2.boxFilter(removed**2, -1, _WINDOW), plane.shape)
+    energy = cv2.boxFilter(fine**2, -1, _WINDOW)
+    kept = np.clip(1 - noise / np.maximum(energy, np.float32(1e-3)), 0, 1)
+    total = _resize(clean.astype(np.float32), plane.shape) + kept * fine
     return cast(Plane, np.clip(np.rint(total), 0, (1 << bits) - 1).astype(plane.dtype))
 
 

@@ -49,9 +49,7 @@ def main() -> int:
             noisy = rgb + rng.normal(0, options.sigma, rgb.shape)
             picture = av.VideoFrame.from_ndarray(
                 np.clip(np.rint(noisy), 0, 255).astype(np.uint8), format="rgb24"
-            ).reformat(
-                format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
-            )
+            ).reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
             picture.pts, picture.time_base = number - options.start, 1 / rate
             out.mux(stream.encode(picture))
         out.mux(stream.encode())

@@ -153,7 +153,7 @@ class TrainSet:
 
     def _path(self, frames: int, device: torch.device) -> Tensor:
         """(T, 2) positions in pixels: a speed that drifts, 0 to about 10 pixels a frame, with a little shake."""
-        speed = 10 * float(self._uniform(1)) ** 2.5
+        speed = 10 * math.pow(float(self._uniform(1)), 2.5)
         heading = 2 * math.pi * float(self._uniform(1))
         drift = torch.randn(frames, 2, generator=self.generator, device=device) * (0.15 * speed)
         start = torch.tensor([math.cos(heading), math.sin(heading)], device=device) * speed

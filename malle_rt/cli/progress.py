@@ -51,7 +51,8 @@ class ProgressBar:
         share = min(done / self._frames, 1.0)
         bar = "#" * round(share * _BAR)
         left = _clock((self._frames - done) / speed) if speed and done < self._frames else "0:00"
-        return f"[{bar:<{_BAR}}] {share:4.0%}  {done}/{self._frames} frames  {speed:.1f} fps  ETA {left}  {self._backend}"
+        counted = f"{done}/{self._frames} frames  {speed:.1f} fps  ETA {left}"
+        return f"[{bar:<{_BAR}}] {share:4.0%}  {counted}  {self._backend}"
 
 
 def _clock(seconds: float) -> str:

@@ -10,8 +10,6 @@ import av
 import cv2
 import numpy as np
 import pytest
-
-from malle_rt.media.file_source import FileSource
 from media import (
     damage,
     indices,
@@ -23,6 +21,8 @@ from media import (
     write_film,
     write_planes,
 )
+
+from malle_rt.media.file_source import FileSource
 
 MALLE = [sys.executable, "-m", "malle_rt"]
 

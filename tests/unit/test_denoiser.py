@@ -40,8 +40,8 @@ def test_every_format_gets_cleaner_and_keeps_its_layout(backend, pix_fmt):
         assert [(p.shape, p.dtype) for p in clean.planes] == [(p.shape, p.dtype) for p in frame.planes]
         assert (clean.pts, clean.pix_fmt, clean.color) == (frame.pts, frame.pix_fmt, frame.color)
     truth = noisy.clean(5)
-    # Chroma finer than 4:2:0 keeps the part of its noise that 4:2:0 cannot show.
-    wanted_gains = (2, 2, 2) if pix_fmt in {"yuv420p", "yuv420p10le"} else (2, 0.2, 0.2)
+    coarse = pix_fmt in {"yuv410p", "yuv411p", "yuv440p"}  # few samples, and unlike those the network knows
+    wanted_gains = (2, 0.5, 0.5) if coarse else (2, 1, 1)
     for got, given, wanted, gain in zip(clean.planes, frame.planes, truth.planes, wanted_gains, strict=False):
         assert psnr(got, wanted, bits) > psnr(given, wanted, bits) + gain
 

@@ -8,11 +8,12 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import malle_rt
 from yardstick.peers import FFMPEG
 
 __all__ = ["describe_machine"]
 
-PACKAGES = ("malle-rt", "openvino", "av", "opencv-python", "numpy")
+PACKAGES = ("openvino", "av", "opencv-python", "numpy")
 
 
 def describe_machine() -> dict[str, str]:
@@ -24,6 +25,7 @@ def describe_machine() -> dict[str, str]:
         "load average": " ".join(f"{load:.1f}" for load in os.getloadavg()),
         "system": platform.platform(),
         "python": platform.python_version(),
+        "malle-rt": malle_rt.__version__,
         "ffmpeg": _ffmpeg(),
         **versions,
     }

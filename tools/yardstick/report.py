@@ -9,6 +9,8 @@ from yardstick.speed import Measured, Speed, Spread
 
 __all__ = ["overlap_text", "quality_table", "speed_table"]
 
+NO_WORK = 1e5  # frames per second that only a denoiser reaches that does nothing
+
 
 def quality_table(scores: Sequence[ToolScore], ours: str) -> str:
     """One line per tool; gains are of ``ours`` over it, on the frames that both have."""
@@ -72,6 +74,8 @@ def _columns(measured: Measured | None, ours: Measured | None) -> tuple[str, str
 
 
 def _spread(spread: Spread) -> str:
+    if spread.median > NO_WORK:
+        return "-"
     return f"{spread.median:.1f} ({spread.low:.1f}-{spread.high:.1f})"
 
 

@@ -97,9 +97,9 @@ def _scores(plan: Plan, clips: Sequence[NoisyClip], sigma: float, folder: Path) 
     scores = [ToolScore("noisy", "", (), tuple(score_noise(clip) for clip in clips))]
     for tool in plan.tools():
         log.info("sigma %g: %s", sigma, tool.name)
-        setting = tuned(
-            tool, clips, sigma, min(plan.tune_frames, tool.frame_limit or plan.tune_frames), folder
-        )
+        # A search tries ten settings and more, so slow tools get half their frames for it.
+        frames = min(plan.tune_frames, (tool.frame_limit or 2 * plan.tune_frames) // 2)
+        setting = tuned(tool, clips, sigma, frames, folder)
         scored = tuple(score_tool(tool, setting, clip, folder) for clip in clips)
         scores.append(ToolScore(tool.name, tool.label(setting), setting, scored))
     return scores
