@@ -19,14 +19,16 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import shutil
 import sys
 from pathlib import Path
 
 from yardstick.noisy_clip import find_clips
-from yardstick.peers import PEERS, missing_reason
+from yardstick.peers import FFMPEG, PEERS, missing_reason
 from yardstick.report import overlap_text, quality_table, speed_table
 from yardstick.result import Comparison
 from yardstick.run import NONE, OURS, Plan, run
+from yardstick.search import Setting
 from yardstick.tool import Tool
 
 
@@ -44,6 +46,20 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    _add_arguments(parser)
+    options = parser.parse_args()
+    if unknown := set(options.peers.split(",")) - {*PEERS, ""}:
+        parser.error(f"unknown peer {', '.join(sorted(unknown))}; choose from {', '.join(PEERS)}")
+    if missing := [str(path) for path in options.clips if not path.exists()]:
+        parser.error(f"no such clip: {', '.join(missing)}")
+    if shutil.which(FFMPEG[0]) is None:
+        parser.error("the ffmpeg program is not installed; most peers are its filters")
+    if min(options.frames, options.tune_frames) < 2:
+        parser.error("--frames and --tune-frames must be at least 2: the first frame is not timed")
+    return options
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--clips", nargs="+", type=Path, required=True, help="clean video files, or folders of pictures")
     add("--size", type=_size, default=(640, 360), help="clips are scaled down to fit this (640x360)")
@@ -53,16 +69,18 @@ def _options() -> argparse.Namespace:
     add("--peers", default=",".join(PEERS), help=f"comma-separated ({','.join(PEERS)})")
     add("--model", default="rt-s", help="our network (rt-s)")
     add("--strength", default="auto", help="of our row that is not tuned (auto)")
+    add(
+        "--known",
+        type=Path,
+        metavar="FILE",
+        help="--json of a run on the same clips: peers keep its settings",
+    )
     add("--tune-frames", type=int, default=6, help="of each clip, for the search (6)")
     add("--rounds", type=int, default=3, help="of the speed measurement; 0 leaves it out (3)")
     add("--seconds", type=float, default=4, help="about how long one speed run lasts (4)")
     add("--longest", type=int, default=240, help="most frames of one speed run (240)")
     add("--json", type=Path, metavar="FILE", help="write everything measured")
     add("--picture", type=Path, metavar="DIR", help="write a PNG per clip and sigma with crops of every tool")
-    options = parser.parse_args()
-    if unknown := set(options.peers.split(",")) - {*PEERS, ""}:
-        parser.error(f"unknown peer {', '.join(sorted(unknown))}; choose from {', '.join(PEERS)}")
-    return options
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -80,12 +98,21 @@ def _plan(options: argparse.Namespace) -> Plan:
         peers=_peers(options.peers),
         model=options.model,
         strength=options.strength,
+        known=_known(options.known),
         tune_frames=options.tune_frames,
         rounds=options.rounds,
         seconds=options.seconds,
         longest=options.longest,
         pictures=options.picture,
     )
+
+
+def _known(earlier: Path | None) -> dict[tuple[float, str], Setting]:
+    """Settings of an earlier run, by sigma and tool."""
+    scores = json.loads(earlier.read_text())["scores"] if earlier else {}
+    return {
+        (float(sigma), row["tool"]): tuple(row["setting"]) for sigma, rows in scores.items() for row in rows
+    }
 
 
 def _peers(names: str) -> list[Tool]:
@@ -109,6 +136,8 @@ def _print(comparison: Comparison) -> None:
     if comparison.speed:
         print(f"\nspeed, on {comparison.clips[0]}\n\n{speed_table(comparison.speed, OURS)}\n")
         print(overlap_text(comparison, OURS, NONE))
+        if comparison.other_cores is not None:
+            print(f"meanwhile other programs kept {comparison.other_cores:.2f} cores busy")
 
 
 if __name__ == "__main__":

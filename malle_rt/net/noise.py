@@ -48,11 +48,11 @@ class NoiseMix:
         coded: share of sequences whose noisy planes go through 8 x 8 transform coding.
     """
 
-    gaussian: float = 0.6
-    poisson: float = 0.15
-    planes: float = 0.2
-    correlated: float = 0.12
-    coded: float = 0.08
+    gaussian: float = 0.65
+    poisson: float = 0.12
+    planes: float = 0.15
+    correlated: float = 0.1
+    coded: float = 0.06
     rgb_sigma: float = 65.0
     plane_sigma: float = 75.0
 

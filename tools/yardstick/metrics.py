@@ -25,7 +25,7 @@ def psnr(clean: Luma, other: Luma) -> float:
 def ssim(clean: Luma, other: Luma) -> float:
     """Structural similarity as Wang et al. define it (2004): an 11 x 11 Gaussian window of 1.5 pixels; at most 1."""
     return float(
-        structural_similarity(
+        structural_similarity(  # type: ignore[no-untyped-call]  # scikit-image annotates nothing
             clean, other, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
         )
     )

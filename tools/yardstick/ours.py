@@ -40,7 +40,7 @@ class MalleRt:
         """The option."""
         return f"--strength {self._strength(setting)}"
 
-    def denoise(self, noisy: RawVideo, output: Path, setting: Setting) -> DenoiseRun:
+    def denoise(self, noisy: RawVideo, output: Path | None, setting: Setting) -> DenoiseRun:
         """Timed inside the process, around the calls of the API."""
         return run_worker("ours", noisy, output, self._strength(setting), self.model)
 

@@ -44,7 +44,7 @@ def speed_table(speeds: dict[str, Speed], ours: str) -> str:
         end_to_end = _columns(speed.transcode, reference.transcode)
         cores = f"{speed.transcode.cores:.2f}" if speed.transcode else "-"
         rows.append((name, *denoise, *end_to_end, cores))
-    return _table(rows)
+    return "\n".join((_table(rows), *_conversions(speeds)))
 
 
 def overlap_text(comparison: Comparison, ours: str, none: str) -> str:
@@ -61,6 +61,15 @@ def overlap_text(comparison: Comparison, ours: str, none: str) -> str:
         share = 1 - with_network.fps.median / without.fps.median
         lines.append(f"the network costs {share:.0%} of the end-to-end time")
     return "\n".join(lines)
+
+
+def _conversions(speeds: dict[str, Speed]) -> list[str]:
+    """What becomes of the denoise fps of tools that have to convert."""
+    return [
+        f"{name}: {_spread(speed.convert_fps)} fps with conversion to RGB and back"
+        for name, speed in speeds.items()
+        if speed.convert_fps != speed.denoise.fps
+    ]
 
 
 def _columns(measured: Measured | None, ours: Measured | None) -> tuple[str, str, str, str, str]:

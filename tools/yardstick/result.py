@@ -68,6 +68,7 @@ class Comparison:
         clips: name, size and number of frames of each, in words.
         scores: per sigma, in the order of the table; the noisy clip itself comes first.
         speed: per tool, at one sigma.
+        other_cores: that other programs kept busy while speed was measured; None if unknown.
         overlap: of malle-rt's stages, "auto" with the network and "none" without.
     """
 
@@ -75,6 +76,7 @@ class Comparison:
     clips: list[str] = field(default_factory=list)
     scores: dict[float, Sequence[ToolScore]] = field(default_factory=dict)
     speed: dict[str, Speed] = field(default_factory=dict)
+    other_cores: float | None = None
     overlap: dict[str, Overlap] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -84,5 +86,6 @@ class Comparison:
             "clips": self.clips,
             "scores": {f"{sigma:g}": [score.as_json() for score in s] for sigma, s in self.scores.items()},
             "speed": {tool: asdict(speed) for tool, speed in self.speed.items()},
+            "other_cores": self.other_cores,
             "overlap": {name: asdict(overlap) for name, overlap in self.overlap.items()},
         }

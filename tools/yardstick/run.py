@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from yardstick.machine import describe_machine
 from yardstick.noisy_clip import NoisyClip, noisy_clip
+from yardstick.other_load import OtherLoad
 from yardstick.ours import MalleRt
 from yardstick.overlap import measure_overlap
 from yardstick.picture import save_picture
@@ -41,6 +42,7 @@ class Plan:
         peers: tools beside ours.
         model: our network.
         strength: of our row that is not tuned.
+        known: settings of peers found before, by sigma and name; ours is tuned again, for it may have a new network.
         tune_frames: of each clip, for the search.
         rounds: of the speed measurement; 0 leaves it out.
         seconds: about how long one run of it lasts.
@@ -56,6 +58,7 @@ class Plan:
     peers: Sequence[Tool]
     model: str
     strength: str
+    known: Mapping[tuple[float, str], Setting]
     tune_frames: int
     rounds: int
     seconds: float
@@ -97,9 +100,11 @@ def _scores(plan: Plan, clips: Sequence[NoisyClip], sigma: float, folder: Path) 
     scores = [ToolScore("noisy", "", (), tuple(score_noise(clip) for clip in clips))]
     for tool in plan.tools():
         log.info("sigma %g: %s", sigma, tool.name)
-        # A search tries ten settings and more, so slow tools get half their frames for it.
-        frames = min(plan.tune_frames, (tool.frame_limit or 2 * plan.tune_frames) // 2)
-        setting = tuned(tool, clips, sigma, frames, folder)
+        setting = plan.known.get((sigma, tool.name))
+        if setting is None or tool not in plan.peers:
+            # A search tries ten settings and more, so slow tools get half their frames for it.
+            frames = min(plan.tune_frames, (tool.frame_limit or 2 * plan.tune_frames) // 2)
+            setting = tuned(tool, clips, sigma, frames, folder)
         scored = tuple(score_tool(tool, setting, clip, folder) for clip in clips)
         scores.append(ToolScore(tool.name, tool.label(setting), setting, scored))
     return scores
@@ -126,8 +131,10 @@ def _measure_speed(plan: Plan, comparison: Comparison, clip: NoisyClip, folder: 
     tools: dict[Tool, Setting] = {tool: found[tool.name] for tool in plan.tools()}
     tools[MalleRt(NONE, plan.model, "0")] = ()
     bench = SpeedClip(clip.noisy, folder, plan.longest)
+    others = OtherLoad()
     comparison.speed = measure_speed(tools, bench, rounds=plan.rounds, seconds=plan.seconds)
     for strength in (plan.strength, "0"):
         source = bench.h264(plan.longest)
         overlap = measure_overlap(source, bench.transcoded, plan.model, strength)
         comparison.overlap[f"--strength {strength}"] = overlap
+    comparison.other_cores = others.cores()

@@ -55,7 +55,7 @@ class Speed:
     """What a tool takes.
 
     Attributes:
-        denoise: raw frames to raw frames; fps is of the denoiser alone, see ``DenoiseRun``.
+        denoise: raw frames to nothing; fps is of the denoiser alone, see ``DenoiseRun``.
         convert_fps: the same with conversion to RGB and back.
         transcode: H.264 file to H.264 file; fps includes the start of the program. None without a program.
     """
@@ -74,7 +74,7 @@ def measure_speed(
     transcoded: dict[Tool, list[Usage]] = {tool: [] for tool in tools}
     for number in range(1, rounds + 1):
         for tool, setting in tools.items():
-            denoised[tool].append(tool.denoise(clip.raw(lengths[tool]), clip.output, setting))
+            denoised[tool].append(tool.denoise(clip.raw(lengths[tool]), None, setting))
             command = tool.transcode_command(clip.h264(lengths[tool]), clip.transcoded, setting)
             if command is not None:
                 transcoded[tool].append(measure(command))
@@ -83,7 +83,7 @@ def measure_speed(
 
 
 def _length(tool: Tool, setting: Setting, clip: SpeedClip, seconds: float) -> int:
-    trial = tool.denoise(clip.raw(FEWEST), clip.output, setting)
+    trial = tool.denoise(clip.raw(FEWEST), None, setting)
     return min(max(round(trial.fps * seconds), FEWEST), clip.longest)
 
 

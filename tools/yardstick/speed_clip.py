@@ -33,11 +33,6 @@ class SpeedClip:
     longest: int
 
     @property
-    def output(self) -> Path:
-        """Where tools leave raw frames."""
-        return self.folder / "denoised.yuv"
-
-    @property
     def transcoded(self) -> Path:
         """Where tools leave a video file."""
         return self.folder / "denoised.mp4"

@@ -46,8 +46,8 @@ class Tool(Protocol):
         """Most frames per clip that a run may take without lasting for ever; None: any number."""
         ...
 
-    def denoise(self, noisy: RawVideo, output: Path, setting: Setting) -> DenoiseRun:
-        """Denoise raw frames into a raw file."""
+    def denoise(self, noisy: RawVideo, output: Path | None, setting: Setting) -> DenoiseRun:
+        """Denoise raw frames into a raw file; None: into nothing, for timing that no disk disturbs."""
         ...
 
     def transcode_command(self, source: Path, output: Path, setting: Setting) -> list[str] | None:

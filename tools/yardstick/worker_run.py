@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -15,17 +16,17 @@ __all__ = ["WORKER", "run_worker"]
 WORKER = Path(__file__).with_name("worker.py")
 
 
-def run_worker(denoiser: str, noisy: RawVideo, output: Path, *options: str) -> DenoiseRun:
+def run_worker(denoiser: str, noisy: RawVideo, output: Path | None, *options: str) -> DenoiseRun:
     """Denoise raw frames in a Python process of its own.
 
     Args:
         denoiser: "ours" or "opencv".
         noisy: at least two frames, since the first is not timed.
-        output: path of the raw result.
+        output: path of the raw result; None: it is thrown away.
         options: what the denoiser takes.
     """
     width, height = noisy.size
-    files = [str(noisy.path), str(output), str(width), str(height)]
+    files = [str(noisy.path), str(output or os.devnull), str(width), str(height)]
     usage = measure([sys.executable, str(WORKER), denoiser, *files, *options])
     times = json.loads(usage.stdout)
     return DenoiseRun(

@@ -1,0 +1,45 @@
+"""The comparison with peers, on a clip of a few frames."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+from media import write_clip
+
+COMPARE = Path(__file__).parents[2] / "tools" / "compare.py"
+
+pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the ffmpeg program is not installed")
+
+
+def compare(*arguments):
+    command = [sys.executable, str(COMPARE), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_compares_quality_and_speed_in_one_run(tmp_path):
+    clip = write_clip(tmp_path / "clip.nut", frames=6, size=(96, 64))
+    result = tmp_path / "result.json"
+    done = compare(
+        *("--clips", clip, "--sigma", 20, "--peers", "nlmeans", "--tune-frames", 2, "--rounds", 1),
+        *("--seconds", 0.1, "--longest", 8, "--json", result, "--picture", tmp_path / "pictures"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "ours +dB" in done.stdout and "stages at once" in done.stdout
+    found = json.loads(result.read_text())
+    scores = {score["tool"]: score for score in found["scores"]["20"]}
+    assert list(scores) == ["noisy", "malle-rt auto", "malle-rt tuned", "nlmeans"]
+    assert all(len(score["clips"]["clip"]["psnr"]) == 6 for score in scores.values())
+    assert scores["nlmeans"]["psnr_y"] > scores["noisy"]["psnr_y"]
+    assert set(found["speed"]) == {"malle-rt auto", "malle-rt tuned", "malle-rt none", "nlmeans"}
+    assert found["speed"]["nlmeans"]["transcode"]["fps"]["median"] > 0
+    assert cv2.imread(str(tmp_path / "pictures" / "clip-20.png")) is not None
+
+
+def test_an_unknown_peer_is_refused(tmp_path):
+    done = compare("--clips", tmp_path, "--peers", "neatvideo")
+    assert done.returncode == 2
+    assert "unknown peer neatvideo" in done.stderr
