@@ -59,7 +59,8 @@ def _refined(plane: Plane, clean: Plane, noisy: Plane, bits: int) -> Plane:
     fine = plane.astype(np.float32) - _resize(noisy.astype(np.float32), plane.shape)
     # The mean of n samples keeps 1/n of white noise; the other (n - 1) parts are in the fine rest.
     parts = max(plane.size / noisy.size - 1, 0)
-    noise = parts * _resize(cv2.boxFilter(removed**2, -1, _WINDOW), plane.shape)
+    nearby = cv2.boxFilter(removed**2, -1, _WINDOW).astype(np.float32, copy=False)
+    noise = parts * _resize(nearby, plane.shape)
     energy = cv2.boxFilter(fine**2, -1, _WINDOW)
     kept = np.clip(1 - noise / np.maximum(energy, np.float32(1e-3)), 0, 1)
     total = _resize(clean.astype(np.float32), plane.shape) + kept * fine

@@ -47,7 +47,7 @@ def example(net: MalleNetRT, height: int, width: int) -> tuple[Tensor, ...]:
     generator = torch.Generator().manual_seed(0)
     y = torch.rand(1, 1, height, width, generator=generator)
     uv = torch.rand(1, 2, height // 2, width // 2, generator=generator)
-    state = (torch.rand(value.shape, generator=generator) for value in net.first_state(y))
+    state = (torch.rand(value.shape, generator=generator) for value in net.first_state(y, uv))
     return (y, uv, torch.full((1, 1, 1, 1), 0.05), *state)
 
 

@@ -146,7 +146,7 @@ class Run:
         while self.spent < budget:
             begun = time.monotonic()
             noisy, clean, sigma = self.batch(data)
-            state = self.net.first_state(noisy.y[:, 0])
+            state = self.net.first_state(noisy.y[:, 0], noisy.uv[:, 0])
             for first in range(0, options.frames, options.chunk):
                 state = self.learn(noisy, clean, sigma, state, slice(first, first + options.chunk))
             took = time.monotonic() - begun
@@ -235,7 +235,7 @@ def validate(net: MalleNetRT, clips: list[Tensor], sigma: float) -> tuple[float,
         clean = rgb_to_planes(clip)
         noisy = Planes420(*(p.mul(255).round().div(255) for p in rgb_to_planes((clip + noise).clamp(0, 1))))
         level = (noisy.y - clean.y).square().mean().sqrt().view(1, 1, 1, 1)
-        state = net.first_state(noisy.y[:1])
+        state = net.first_state(noisy.y[:1], noisy.uv[:1])
         outputs = []
         for y, uv in zip(noisy.y.split(1), noisy.uv.split(1), strict=True):
             state = RTState(*net(y, uv, level, state))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import openvino as ov
 from openvino import opset13 as op
 
@@ -21,6 +22,8 @@ from malle_rt.ops.native import load_extension
 __all__ = ["OpenVinoBackend"]
 
 MULTIPLE = 8
+Codes = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
 _CODES = ("y_codes", "uv_codes")
 _STATE = ("y_before", "uv_before", "hidden_before")
 _NEXT = ("y_clean", "uv_clean", "hidden")
@@ -111,11 +114,13 @@ class _State:
 
     def __init__(self, compiled: ov.CompiledModel) -> None:
         self.tensors = [ov.Tensor(ov.Type.f32, compiled.input(name).shape) for name in _STATE]
-        self.clear()
 
-    def clear(self) -> None:
-        for tensor in self.tensors:
-            tensor.data[...] = 0
+    def start(self, luma: Codes, chroma: Codes, largest: int) -> None:
+        """Before the first frame stands that frame itself, and nothing hidden; see ``MalleNetRT.first_state``."""
+        y, uv, hidden = (tensor.data for tensor in self.tensors)
+        np.multiply(luma, np.float32(1 / largest), out=y)
+        np.multiply(chroma, np.float32(1 / largest), out=uv)
+        hidden[...] = 0
 
 
 class _OpenVinoSession:
@@ -138,6 +143,8 @@ class _OpenVinoSession:
         pad_edge(planes[0], luma[0, 0])
         pad_edge(planes[1], chroma[0, 0])
         pad_edge(planes[2], chroma[0, 1])
+        if state is None:
+            before.start(luma, chroma, self._shape.largest)
         self._sigma.data[...] = sigma / 255
         for names, values in ((_STATE, before), (_NEXT, after)):
             for name, tensor in zip(names, values.tensors, strict=True):
@@ -157,10 +164,7 @@ class _OpenVinoSession:
 
     def _turn(self, state: object | None) -> tuple[_State, _State]:
         first, second = self._states
-        if state is None:
-            first.clear()
-            return first, second
-        if state is first:
+        if state is None or state is first:
             return first, second
         if state is second:
             return second, first

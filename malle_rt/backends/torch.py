@@ -62,7 +62,7 @@ class _TorchSession:
         pad_edge(planes[2], self._chroma[0, 1])
         y, uv = (self._floats(codes) for codes in (self._luma, self._chroma))
         if state is None:
-            state = self._net.first_state(y)  # type: ignore[operator]
+            state = self._net.first_state(y, uv)  # type: ignore[operator]
         if not isinstance(state, RTState):
             raise KernelError("the state belongs to another backend; start the video again with state=None")
         level = torch.full((1, 1, 1, 1), sigma / 255, device=self._device)

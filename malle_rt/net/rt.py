@@ -8,8 +8,9 @@ never has to pass through the trunk, and averaging over time costs one more slic
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from malle_rt.net.malleconv import MalleConv, identity_kernels
 from malle_rt.ops.reference import malle_slice
 
-__all__ = ["PRESETS", "MalleNetRT", "RTConfig", "RTState", "macs_per_pixel"]
+__all__ = ["PRESETS", "KernelPair", "MalleNetRT", "RTConfig", "RTState", "macs_per_pixel"]
 
 LUMA_KERNEL = 5
 CHROMA_KERNEL = 3
@@ -57,7 +58,7 @@ PRESETS = {
 
 
 class RTState(NamedTuple):
-    """What the network carries from frame to frame; zeros before the first.
+    """What the network carries from frame to frame.
 
     Attributes:
         y: (N, 1, H, W) previous denoised luma, [0, 1].
@@ -85,8 +86,10 @@ def _keep_variance(net: nn.Module) -> None:
     """He initialisation (He et al., 2015): torch's own lets the picture fade to nothing within six layers."""
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) and module.kernel_size != (1, 1):
-            mode = "fan_out" if isinstance(module, nn.ConvTranspose2d) else "fan_in"
-            nn.init.kaiming_normal_(module.weight, a=SLOPE, mode=mode, nonlinearity="leaky_relu")
+            # A transposed layer of stride 2 and size 2 meets one tap of each input channel.
+            transposed = isinstance(module, nn.ConvTranspose2d)
+            fan_in = module.in_channels if transposed else module.weight[0].numel()
+            nn.init.normal_(module.weight, std=math.sqrt(2 / ((1 + SLOPE**2) * fan_in)))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 
@@ -98,6 +101,40 @@ def _head(tail: int, start: Tensor) -> nn.Conv2d:
         head.weight.mul_(0.1)
     head.bias = nn.Parameter(start)
     return head
+
+
+class KernelPair(nn.Module):
+    """Kernels over the noisy frame and over the previous output whose taps, together, sum to one everywhere.
+
+    An unbalanced kernel multiplies the picture's brightness, a hundred times the effect of anything else it does:
+    with free taps, training spends itself on their sum and the kernels never learn to follow the picture. The
+    balance is linear in the layers' weights, so runtimes fold it into constants.
+
+    Args:
+        tail: channels the kernels are read from.
+        kernel_size: of both kernels.
+    """
+
+    def __init__(self, tail: int, kernel_size: int) -> None:
+        super().__init__()
+        start = identity_kernels(1, kernel_size)
+        self.now = _head(tail, start)
+        self.before = _head(tail, torch.zeros_like(start))
+
+    def forward(self, tail: Tensor) -> tuple[Tensor, Tensor]:
+        """Args: tail (N, tail, h, w). Returns two grids for ``malle_slice``, (N, kernel_size**2 + 1, h, w) each."""
+        layers = (self.now, self.before)
+        weights = _balanced([layer.weight for layer in layers], total=0.0)
+        biases = _balanced([cast(Tensor, layer.bias) for layer in layers], total=1.0)
+        now, before = (F.conv2d(tail, weight, bias) for weight, bias in zip(weights, biases, strict=True))
+        return now, before
+
+
+def _balanced(rows: list[Tensor], *, total: float) -> list[Tensor]:
+    """Shift the taps, all rows but each tensor's last, evenly so that they add up to ``total``."""
+    taps = torch.cat([each[:-1] for each in rows])
+    shift = taps.mean(0, keepdim=True) - total / len(taps)
+    return [torch.cat((each[:-1] - shift, each[-1:])) for each in rows]
 
 
 class MalleNetRT(nn.Module):
@@ -130,25 +167,15 @@ class MalleNetRT(nn.Module):
         self.tail = nn.Sequential(nn.Conv2d(half, config.tail, 3, padding=1), nn.LeakyReLU(SLOPE))
         _keep_variance(self)
         # One small layer per output rather than one layer and a split: runtimes copy on a channel split.
-        # A fresh network returns the noisy frame: its kernels are the identity, those of the previous output zero.
-        self.heads = nn.ModuleDict(
-            {
-                "luma": _head(config.tail, identity_kernels(1, LUMA_KERNEL)),
-                "luma_before": _head(config.tail, torch.zeros(_LUMA_TAPS)),
-                "chroma": _head(config.tail, identity_kernels(1, CHROMA_KERNEL)),
-                "chroma_before": _head(config.tail, torch.zeros(_CHROMA_TAPS)),
-                "direct": _head(config.tail, torch.zeros(4)),
-                "hidden": _head(config.tail, torch.zeros(config.hidden)),
-            }
-        )
+        self.luma = KernelPair(config.tail, LUMA_KERNEL)
+        self.chroma = KernelPair(config.tail, CHROMA_KERNEL)
+        self.direct = _head(config.tail, torch.zeros(4))
+        self.hidden = _head(config.tail, torch.zeros(config.hidden))
 
-    def first_state(self, y: Tensor) -> RTState:
-        """Zeros, shaped for frames like ``y`` (N, 1, H, W), on its device and in its dtype."""
-        n, _, height, width = y.shape
-        small = (height // 2, width // 2)
-        return RTState(
-            torch.zeros_like(y), y.new_zeros(n, 2, *small), y.new_zeros(n, self.config.hidden, *small)
-        )
+    def first_state(self, y: Tensor, uv: Tensor) -> RTState:
+        """What stands in for the past at the first frame, ``y`` and ``uv`` as for ``forward``: the frame itself."""
+        n, _, height, width = uv.shape
+        return RTState(y, uv, uv.new_zeros(n, self.config.hidden, height, width))
 
     def forward(self, y: Tensor, uv: Tensor, sigma: Tensor, state: RTState) -> tuple[Tensor, Tensor, Tensor]:
         """Denoise one frame of each of N videos.
@@ -157,7 +184,7 @@ class MalleNetRT(nn.Module):
             y: (N, 1, H, W) noisy luma, code value / largest code value, [0, 1]; H and W multiples of ``multiple``.
             uv: (N, 2, H/2, W/2) noisy U and V, the same scale.
             sigma: (N, 1, 1, 1) standard deviation of the luma's noise, the same scale.
-            state: what the previous call returned, or ``first_state(y)``.
+            state: what the previous call returned, or ``first_state(y, uv)``.
 
         Returns:
             Denoised y and uv, clipped to [0, 1], and the new hidden state; the three make the next ``RTState``.
@@ -170,22 +197,31 @@ class MalleNetRT(nn.Module):
         quarter = self.merge_quarter(quarter + self.from_eighth(eighth))
         half = self.merge_half(self.malle(stem, eighth) + self.from_quarter(quarter))
         tail = self.tail(half)
-        out = {name: head(tail) for name, head in self.heads.items()}
-        clean_y = malle_slice(y, out["luma"], LUMA_KERNEL)
-        clean_y = clean_y + malle_slice(state.y, out["luma_before"], LUMA_KERNEL)
-        clean_uv = malle_slice(uv, out["chroma"], CHROMA_KERNEL)
-        clean_uv = clean_uv + malle_slice(state.uv, out["chroma_before"], CHROMA_KERNEL)
+        luma, luma_before = self.luma(tail)
+        chroma, chroma_before = self.chroma(tail)
+        clean_y = malle_slice(y, luma, LUMA_KERNEL) + malle_slice(state.y, luma_before, LUMA_KERNEL)
+        clean_uv = malle_slice(uv, chroma, CHROMA_KERNEL)
+        clean_uv = clean_uv + malle_slice(state.uv, chroma_before, CHROMA_KERNEL)
         return (
-            (clean_y + F.pixel_shuffle(out["direct"], 2)).clamp(0, 1),
+            (clean_y + F.pixel_shuffle(self.direct(tail), 2)).clamp(0, 1),
             clean_uv.clamp(0, 1),
-            torch.tanh(out["hidden"]),
+            torch.tanh(self.hidden(tail)),
         )
 
 
 def macs_per_pixel(net: MalleNetRT) -> float:
     """Multiply-adds per luma pixel: every convolution, and the slices with the interpolation of their kernels."""
     half, quarter, eighth = net.config.widths
-    scale = {"stem": 4, "tail": 4, "heads": 4, "merge_half": 4, "from_quarter": 16}
+    scale = {
+        "stem": 4,
+        "tail": 4,
+        "luma": 4,
+        "chroma": 4,
+        "direct": 4,
+        "hidden": 4,
+        "merge_half": 4,
+        "from_quarter": 16,
+    }
     scale |= {"to_quarter": 16, "quarter": 16, "merge_quarter": 16, "from_eighth": 64}
     scale |= {"to_eighth": 64, "eighth": 64, "malle": 64}
     total = 0.0

@@ -86,9 +86,7 @@ def _slice(x: Tensor, grid: Tensor, kernel_size: int) -> Tensor:
     total = kernels[:, :, -1:].expand(-1, -1, x.shape[1] // groups, -1, -1).clone()
     for tap in range(kernel_size**2):
         row, column = divmod(tap, kernel_size)
-        total.addcmul_(
-            padded[..., row : row + height, column : column + width], kernels[:, :, tap : tap + 1]
-        )
+        total.addcmul_(padded[..., row : row + height, column : column + width], kernels[:, :, tap : tap + 1])
     return total.flatten(1, 2).to(x.dtype)
 
 

@@ -1,7 +1,8 @@
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from malle_rt.net.rt import PRESETS, MalleNetRT, RTConfig, RTState, macs_per_pixel
+from malle_rt.net.rt import PRESETS, KernelPair, MalleNetRT, RTConfig, RTState, macs_per_pixel
 
 TINY = RTConfig(widths=(8, 8, 8), tail=8, hidden=3)
 
@@ -13,10 +14,10 @@ def planes(n=2, height=32, width=48):
 def test_a_fresh_network_returns_its_input():
     torch.manual_seed(0)
     net = MalleNetRT(TINY)
-    for head in net.heads.values():
+    for head in (net.luma.now, net.luma.before, net.chroma.now, net.chroma.before, net.direct):
         torch.nn.init.zeros_(head.weight)
     y, uv = planes()
-    clean_y, clean_uv, hidden = net(y, uv, torch.zeros(2, 1, 1, 1), net.first_state(y))
+    clean_y, clean_uv, hidden = net(y, uv, torch.zeros(2, 1, 1, 1), net.first_state(y, uv))
     torch.testing.assert_close(clean_y, y)
     torch.testing.assert_close(clean_uv, uv)
     assert hidden.shape == (2, 3, 16, 24)
@@ -27,10 +28,10 @@ def test_sigma_state_and_every_parameter_take_part():
     net = MalleNetRT(TINY)
     y, uv = planes()
     sigma = torch.full((2, 1, 1, 1), 0.1)
-    first = RTState(*net(y, uv, sigma, net.first_state(y)))
+    first = RTState(*net(y, uv, sigma, net.first_state(y, uv)))
     second = RTState(*net(y, uv, sigma, first))
     assert not torch.equal(first.y, second.y)
-    assert not torch.equal(first.y, net(y, uv, 2 * sigma, net.first_state(y))[0])
+    assert not torch.equal(first.y, net(y, uv, 2 * sigma, net.first_state(y, uv))[0])
     sum(value.square().mean() for value in second).backward()
     unused = [name for name, value in net.named_parameters() if value.grad is None or not value.grad.any()]
     assert not unused
@@ -42,7 +43,7 @@ def test_every_learned_value_is_in_the_state_dict():
     kinds = {name.split(".")[0] for name in net.state_dict()}
     assert kinds == {
         "stem", "to_quarter", "quarter", "to_eighth", "eighth", "from_eighth", "merge_quarter", "malle",
-        "from_quarter", "merge_half", "tail", "heads",
+        "from_quarter", "merge_half", "tail", "luma", "chroma", "direct", "hidden",
     }  # fmt: skip
 
 
@@ -51,19 +52,32 @@ def test_presets_cost_what_they_promise(name, low, high):
     assert low <= macs_per_pixel(MalleNetRT(PRESETS[name])) / 1000 <= high
 
 
+def test_kernels_add_up_to_one_whatever_the_weights():
+    torch.manual_seed(0)
+    pair = KernelPair(6, 3)
+    for layer in (pair.now, pair.before):
+        torch.nn.init.normal_(layer.weight)
+        torch.nn.init.normal_(layer.bias)
+    now, before = pair(torch.randn(2, 6, 4, 5))
+    total = now[:, :-1].sum(1) + before[:, :-1].sum(1)
+    torch.testing.assert_close(total, torch.ones(2, 4, 5), rtol=0, atol=1e-5)
+
+
+def test_a_fresh_trunk_keeps_its_signal_alive():
+    torch.manual_seed(0)
+    net = MalleNetRT(PRESETS["rt-s"])
+    spreads = []
+    net.tail[0].register_forward_hook(lambda _module, _inputs, out: spreads.append(float(out.std((2, 3)).mean())))
+    y, uv = planes(1, 64, 64)
+    net(y, uv, torch.full((1, 1, 1, 1), 0.05), net.first_state(y, uv))
+    assert spreads[0] > 0.1
+
+
 def test_macs_agree_with_a_count_by_hooks():
     net = MalleNetRT(TINY)
     y, uv = planes(1)
-    counted = 0
-
-    def count(module, inputs, output):
-        nonlocal counted
-        positions = inputs[0] if isinstance(module, torch.nn.ConvTranspose2d) else output
-        counted += module.weight.numel() * positions.shape[2] * positions.shape[3]
-
-    for module in net.modules():
-        if isinstance(module, (torch.nn.Conv2d, torch.nn.ConvTranspose2d)):
-            module.register_forward_hook(count)
-    net(y, uv, torch.zeros(1, 1, 1, 1), net.first_state(y))
+    with FlopCounterMode(display=False) as counter:
+        net(y, uv, torch.zeros(1, 1, 1, 1), net.first_state(y, uv))
+    counted = counter.get_total_flops() / 2
     sliced = 2 * 26 * 2 + 2 * 10 * 2 / 4 + 8 * 10 * 2 / 4
     assert macs_per_pixel(net) == pytest.approx(counted / y.numel() + sliced)
