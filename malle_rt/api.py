@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -21,8 +20,6 @@ from malle_rt.pipeline import Pipeline, Progress, Report
 from malle_rt.protocols import Denoiser
 
 __all__ = ["Transcode", "TranscodeReport", "denoise_video", "open_denoiser"]
-
-log = logging.getLogger(__name__)
 
 
 def open_denoiser(config: DenoiseConfig | None = None) -> tuple[Denoiser, str]:

@@ -39,6 +39,22 @@ def _no_threads_left():
     assert not left, f"threads left behind: {left}"
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 256 KiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("no mount program")
+    if done.returncode:
+        pytest.skip(f"may not mount a small file system: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
 def _our_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("malle-")]
 

@@ -21,7 +21,7 @@ from malle_rt.ops.native import load_extension
 
 __all__ = ["OpenVinoBackend"]
 
-MULTIPLE = 8
+MULTIPLE = 8  # as MalleNetRT.multiple, which is out of reach without torch
 Codes = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 _CODES = ("y_codes", "uv_codes")
@@ -38,7 +38,7 @@ class OpenVinoBackend:
         fused = load_extension(self._core)
         self._graph = _read(self._core, path)
         self._threads = threads or usable_cpus()
-        notes = () if fused else ("the fused slice was not built here: the slower function body runs",)
+        notes = () if fused else ("the fused slice was not built here: slower standard operations run",)
         self._info = BackendInfo(
             name="openvino",
             model=model,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from malle_rt.backends.base import Backend
+from malle_rt.config import BACKENDS
 from malle_rt.errors import BackendUnavailable, ConfigError
 
 __all__ = ["Selection", "select_backend"]
@@ -33,7 +34,7 @@ def select_backend(name: str, model: str) -> Selection:
         from malle_rt.backends.torch import TorchBackend
 
         return Selection(TorchBackend(model), "asked for")
-    raise ConfigError(f"no backend {name!r}; there are: auto, openvino, torch")
+    raise ConfigError(f"no backend {name!r}; there are: {', '.join(BACKENDS)}")
 
 
 def _openvino(model: str) -> Backend:

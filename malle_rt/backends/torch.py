@@ -11,7 +11,7 @@ from malle_rt.models import checksum, model_file
 try:
     import torch
 
-    from malle_rt.net.rt import RTState
+    from malle_rt.net.rt import MalleNetRT, RTState
     from malle_rt.net.weights import load_rt
 except ImportError as exc:
     raise BackendUnavailable(
@@ -47,9 +47,9 @@ class TorchBackend:
 
 
 class _TorchSession:
-    def __init__(self, net: torch.nn.Module, shape: FrameShape, device: torch.device) -> None:
+    def __init__(self, net: MalleNetRT, shape: FrameShape, device: torch.device) -> None:
         self._net, self._shape, self._device = net, shape, device
-        rows, columns = shape.padded(int(net.multiple))  # type: ignore[arg-type]  # a class attribute
+        rows, columns = shape.padded(MalleNetRT.multiple)
         dtype = np.uint8 if shape.bits == 8 else np.uint16
         self._luma = np.zeros((1, 1, rows, columns), dtype)
         self._chroma = np.zeros((1, 2, rows // 2, columns // 2), dtype)
@@ -62,7 +62,7 @@ class _TorchSession:
         pad_edge(planes[2], self._chroma[0, 1])
         y, uv = (self._floats(codes) for codes in (self._luma, self._chroma))
         if state is None:
-            state = self._net.first_state(y, uv)  # type: ignore[operator]
+            state = self._net.first_state(y, uv)
         if not isinstance(state, RTState):
             raise KernelError("the state belongs to another backend; start the video again with state=None")
         level = torch.full((1, 1, 1, 1), sigma / 255, device=self._device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import cv2
@@ -15,8 +14,6 @@ from malle_rt.media.rgb import to_rgb
 from malle_rt.protocols import Denoiser
 
 __all__ = ["SideBySide"]
-
-log = logging.getLogger(__name__)
 
 WIDEST = 960  # pixels of one picture; larger frames are shown smaller
 _PLACES = (0.2, 0.5, 0.8)  # of the video's length

@@ -193,6 +193,13 @@ def test_places_that_cannot_be_written(tmp_path):
     assert "out.unknown" in fails(source, tmp_path / "out.unknown", code=2)
 
 
+def test_a_full_disk_is_named_and_nothing_is_left(tmp_path, small_disk):
+    source = noisy_clip(tmp_path / "noisy.nut", frames=40, size=(320, 192))
+    error = fails(source, small_disk / "out.mkv", "--codec", "ffv1", "--strength", 0)
+    assert "the disk is full" in error
+    assert list(small_disk.iterdir()) == []
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (1919, 1079)])
 def test_odd_sizes(tmp_path, size):
     width, height = size

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from malle_rt.backends.base import FrameShape
-from malle_rt.backends.openvino import OpenVinoBackend
+from malle_rt.backends.openvino import MULTIPLE, OpenVinoBackend
 from malle_rt.backends.torch import TorchBackend
 from malle_rt.errors import ConfigError, KernelError
+from malle_rt.net.rt import MalleNetRT
 
 SIZES = [(64, 48), (1, 1), (3, 5), (353, 239), (8, 8)]
 
@@ -96,6 +97,10 @@ def test_two_sessions_at_once_do_not_disturb_each_other(openvino):
         assert all(
             np.array_equal(a, b) for w, g in zip(wanted, got, strict=True) for a, b in zip(w, g, strict=True)
         )
+
+
+def test_frames_are_padded_as_the_network_wants_them():
+    assert MULTIPLE == MalleNetRT.multiple
 
 
 def test_info_says_what_runs(openvino):

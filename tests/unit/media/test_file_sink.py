@@ -1,7 +1,6 @@
 """Writing real containers: pixels, instants, other tracks, labels; and that nothing half-written ever shows."""
 
 import os
-import subprocess
 from fractions import Fraction
 
 import av
@@ -514,22 +513,6 @@ def test_verification_finds_missing_frames(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(SinkError, match="cannot be read back"):
         verify_file(path, path, 0, Written(10, Fraction(0), 9 * step, step))
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 256 KiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("no mount program")
-    if done.returncode:
-        pytest.skip(f"may not mount a small file system: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk_is_named_and_nothing_is_left(small_disk):

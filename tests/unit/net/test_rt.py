@@ -67,7 +67,9 @@ def test_a_fresh_trunk_keeps_its_signal_alive():
     torch.manual_seed(0)
     net = MalleNetRT(PRESETS["rt-s"])
     spreads = []
-    net.tail[0].register_forward_hook(lambda _module, _inputs, out: spreads.append(float(out.std((2, 3)).mean())))
+    net.tail[0].register_forward_hook(
+        lambda _module, _inputs, out: spreads.append(float(out.std((2, 3)).mean()))
+    )
     y, uv = planes(1, 64, 64)
     net(y, uv, torch.full((1, 1, 1, 1), 0.05), net.first_state(y, uv))
     assert spreads[0] > 0.1

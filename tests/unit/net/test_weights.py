@@ -19,7 +19,9 @@ def test_saved_and_loaded_it_gives_the_same_frames(tmp_path):
     sigma = torch.full((1, 1, 1, 1), 0.1)
     with torch.no_grad():
         for got, wanted in zip(
-            again(y, uv, sigma, net.first_state(y, uv)), net(y, uv, sigma, net.first_state(y, uv)), strict=True
+            again(y, uv, sigma, net.first_state(y, uv)),
+            net(y, uv, sigma, net.first_state(y, uv)),
+            strict=True,
         ):
             torch.testing.assert_close(got, wanted, rtol=0, atol=0)
 
