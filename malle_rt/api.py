@@ -102,7 +102,7 @@ class Transcode:
             start: seconds to skip.
             duration: seconds to transcode.
             overwrite: replace an existing output.
-            compare: path of a PNG that shows some frames before and after.
+            compare: path of a picture (.png, .jpg, .webp) that shows some frames before and after.
 
         Raises:
             ConfigError: an option, or a combination of them, that cannot work.
@@ -114,17 +114,18 @@ class Transcode:
             undo.callback(self._denoiser.close)
             self._source = FileSource(source, start=start, duration=duration)
             undo.callback(self._source.close)
+            info = self._source.info
+            self.seconds = info.duration
+            self.frames = info.frames
+            if self.frames is None and info.duration is not None and info.frame_rate is not None:
+                self.frames = round(info.duration * info.frame_rate)
+            self._compare = Path(compare) if compare is not None else None
+            self._shown = (
+                SideBySide(self._denoiser, self._compare, expected=self.frames) if self._compare else None
+            )
             self._sink = FileSink(output, self._source, encode, overwrite)
             undo.pop_all()
-        info = self._source.info
-        self.seconds = info.duration
-        self.frames = info.frames
-        if self.frames is None and info.duration is not None and info.frame_rate is not None:
-            self.frames = round(info.duration * info.frame_rate)
-        self._compare = Path(compare) if compare is not None else None
-        shown = SideBySide(self._denoiser, expected=self.frames) if self._compare else None
-        self._shown = shown
-        self._pipeline = Pipeline(self._source, shown or self._denoiser, self._sink)
+        self._pipeline = Pipeline(self._source, self._shown or self._denoiser, self._sink)
 
     def run(self, on_progress: Callable[[Progress], None] | None = None) -> TranscodeReport:
         """Transcode to the end, or until ``stop``. Used once.
@@ -133,16 +134,14 @@ class Transcode:
             PipelineError: a stage failed; nothing is left under the output's name.
         """
         report = self._pipeline.run(on_progress)
-        compare = None
-        if self._shown is not None and self._compare is not None and self._shown.save(self._compare):
-            compare = self._compare
+        shown = self._shown is not None and self._shown.save()
         return TranscodeReport(
             pipeline=report,
             backend=self.backend,
             sigma=self._denoiser.sigma if isinstance(self._denoiser, FrameDenoiser) else None,
             corrupt_packets=self._source.corrupt_packets,
             output=Path(self._sink.path),
-            compare=compare,
+            compare=self._compare if shown else None,
         )
 
     def stop(self) -> None:

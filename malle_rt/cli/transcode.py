@@ -76,7 +76,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--compare",
         nargs="?",
         const="",
-        metavar="PNG",
+        metavar="PICTURE",
         help="also write frames before and after, side by side (default: OUT.compare.png)",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from malle_rt.errors import SinkError
+from malle_rt.errors import ConfigError, SinkError
 from malle_rt.frame import Frame
 from malle_rt.media.rgb import to_rgb
 from malle_rt.protocols import Denoiser
@@ -16,6 +16,7 @@ from malle_rt.protocols import Denoiser
 __all__ = ["SideBySide"]
 
 WIDEST = 960  # pixels of one picture; larger frames are shown smaller
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _PLACES = (0.2, 0.5, 0.8)  # of the video's length
 _FALLBACK = (10, 60, 240)  # frame numbers, where the length is unknown
 
@@ -25,11 +26,17 @@ class SideBySide:
 
     Args:
         inner: the denoiser that works.
+        path: the picture to write: .png, .jpg or .webp.
         expected: number of frames of the video, None when unknown.
+
+    Raises:
+        ConfigError: for a path with another suffix.
     """
 
-    def __init__(self, inner: Denoiser, *, expected: int | None) -> None:
-        self._inner = inner
+    def __init__(self, inner: Denoiser, path: Path, *, expected: int | None) -> None:
+        if path.suffix.lower() not in _SUFFIXES:
+            raise ConfigError(f"the comparison must be a {', '.join(_SUFFIXES)} file, got {path}")
+        self._inner, self._path = inner, path
         self._wanted = {int(expected * place) for place in _PLACES} if expected else set(_FALLBACK)
         self._seen = 0
         self._rows: dict[int, npt.NDArray[np.uint8]] = {}
@@ -46,8 +53,8 @@ class SideBySide:
         """Close the inner denoiser."""
         self._inner.close()
 
-    def save(self, path: Path) -> bool:
-        """Write the kept pairs, one row each, as a PNG; False when there was no frame.
+    def save(self) -> bool:
+        """Write the kept pairs, one row each; False when there was no frame.
 
         Raises:
             SinkError: the file cannot be written.
@@ -58,10 +65,11 @@ class SideBySide:
             return False
         widest = max(row.shape[1] for row in rows)
         sheet = np.concatenate([np.pad(row, ((0, 4), (0, widest - row.shape[1]), (0, 0))) for row in rows])
-        encoded, data = cv2.imencode(".png", sheet[:-4])
+        path = self._path
+        encoded, data = cv2.imencode(path.suffix, sheet[:-4])
         try:
             if not encoded:
-                raise OSError("PNG encoding failed")
+                raise OSError("the picture could not be encoded")
             path.write_bytes(data.tobytes())
         except OSError as exc:
             raise SinkError(f"cannot write the comparison {path}: {exc}") from exc

@@ -25,7 +25,7 @@ def malle_slice(x: Tensor, grid: Tensor, kernel_size: int) -> Tensor:
 
     Args:
         x: (N, C, H, W), floating point.
-        grid: (N, G * (kernel_size**2 + 1), h, w), same dtype and device as ``x``; channel ``g * (kernel_size**2 + 1)
+        grid: (N, G * (kernel_size**2 + 1), h, w), same device as ``x`` and, outside autocast, dtype; channel ``g * (kernel_size**2 + 1)
             + t`` holds tap ``t`` of group ``g``. G divides C: each group of C / G neighbouring channels shares its
             kernels. H = s * h and W = s * w for one integer stride s.
         kernel_size: 1, 3 or 5. Size 1 is a scale and an offset per pixel.
@@ -36,6 +36,8 @@ def malle_slice(x: Tensor, grid: Tensor, kernel_size: int) -> Tensor:
     Raises:
         ValueError: for shapes, dtypes or a kernel size outside the contract.
     """
+    if x.dtype != grid.dtype and torch.is_autocast_enabled(x.device.type):
+        x, grid = x.float(), grid.float()  # pictures stay float32 where autocast makes the kernels short
     _check(x, grid, kernel_size)
     return torch.ops.malle.slice(x, grid, kernel_size)
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("line", re.findall(r"^malle-rt .*$", README, re.MULTILINE))
+@pytest.mark.parametrize("line", re.findall(r"^malle-rt transcode .*$", README, re.MULTILINE))
 def test_its_commands_parse(line):
     words = shlex.split(line, comments=True)
     assert _parser().parse_args(words[1:]).run

@@ -100,7 +100,7 @@ def test_two_sessions_at_once_do_not_disturb_each_other(openvino):
 
 
 def test_frames_are_padded_as_the_network_wants_them():
-    assert MULTIPLE == MalleNetRT.multiple
+    assert MalleNetRT.multiple == MULTIPLE
 
 
 def test_info_says_what_runs(openvino):

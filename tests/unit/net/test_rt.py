@@ -83,3 +83,14 @@ def test_macs_agree_with_a_count_by_hooks():
     counted = counter.get_total_flops() / 2
     sliced = 2 * 26 * 2 + 2 * 10 * 2 / 4 + 8 * 10 * 2 / 4
     assert macs_per_pixel(net) == pytest.approx(counted / y.numel() + sliced)
+
+
+def test_trains_under_autocast():
+    torch.manual_seed(0)
+    net = MalleNetRT(TINY)
+    y, uv = planes()
+    with torch.autocast("cpu", torch.bfloat16):
+        state = RTState(*net(y, uv, torch.full((2, 1, 1, 1), 0.1), net.first_state(y, uv)))
+    assert state.y.dtype == torch.float32
+    sum(value.float().square().mean() for value in state).backward()
+    assert all(value.grad is not None and value.grad.isfinite().all() for value in net.parameters())
