@@ -12,7 +12,7 @@ from pathlib import Path
 from malle_rt.backends.select import select_backend
 from malle_rt.config import DenoiseConfig
 from malle_rt.denoiser import FrameDenoiser, PassThrough
-from malle_rt.media.encode_config import EncodeConfig
+from malle_rt.media.encode_config import EncodeConfig, default_codec
 from malle_rt.media.file_sink import FileSink
 from malle_rt.media.file_source import FileSource
 from malle_rt.media.side_by_side import SideBySide
@@ -98,7 +98,7 @@ class Transcode:
             source: path or URL of the noisy video.
             output: path of the result; its extension chooses the container.
             config: how to denoise.
-            encode: how to encode.
+            encode: how to encode; None: H.264, or VP9 where the container is WebM.
             start: seconds to skip.
             duration: seconds to transcode.
             overwrite: replace an existing output.
@@ -123,6 +123,7 @@ class Transcode:
             self._shown = (
                 SideBySide(self._denoiser, self._compare, expected=self.frames) if self._compare else None
             )
+            encode = encode or EncodeConfig(codec=default_codec(output))
             self._sink = FileSink(output, self._source, encode, overwrite)
             undo.pop_all()
         self._pipeline = Pipeline(self._source, self._shown or self._denoiser, self._sink)

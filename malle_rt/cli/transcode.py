@@ -55,7 +55,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--backend", default="auto", metavar="NAME", help="auto, openvino, torch or none (auto)"
     )
     encode = parser.add_argument_group("encoding, by FFmpeg's names")
-    encode.add_argument("--codec", default="libx264", metavar="NAME", help="video encoder (libx264)")
+    encode.add_argument("--codec", metavar="NAME", help="video encoder (libx264; libvpx-vp9 for .webm)")
     encode.add_argument("--crf", type=int, metavar="N", help="constant quality, less is better (libx264: 18)")
     encode.add_argument("--preset", metavar="NAME", help="encoder speed (libx264: veryfast)")
     encode.add_argument(
@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
 def _open(options: argparse.Namespace) -> Transcode:
     from malle_rt.api import Transcode
     from malle_rt.config import DenoiseConfig
-    from malle_rt.media.encode_config import EncodeConfig
+    from malle_rt.media.encode_config import EncodeConfig, default_codec
 
     output = Path(options.output) if options.output else _default_output(options.input)
     compare = None
@@ -115,7 +115,7 @@ def _open(options: argparse.Namespace) -> Transcode:
             backend=options.backend,
         ),
         encode=EncodeConfig(
-            codec=options.codec,
+            codec=options.codec or default_codec(output),
             crf=options.crf,
             preset=options.preset,
             pix_fmt=options.pix_fmt,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,7 +11,7 @@ from av.codec.codec import UnknownCodecError
 
 from malle_rt.errors import ConfigError
 
-__all__ = ["EncodeConfig"]
+__all__ = ["EncodeConfig", "default_codec"]
 
 # Encoders with a constant-quality scale, and a value of it that keeps what a denoiser leaves.
 _CRF = {
@@ -38,6 +39,11 @@ _FIXED: dict[str, dict[str, str]] = {
 # Options that ask for another kind of rate control; encoders would let the default crf win over them.
 _OTHER_RATES = frozenset({"b", "qp", "cq", "q", "qscale", "global_quality", "rc"})
 _SUGGESTED = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "h264_nvenc", "hevc_nvenc")
+
+
+def default_codec(path: str | os.PathLike[str]) -> str:
+    """The encoder for a container when none is asked for: H.264, and VP9 for WebM, which cannot hold it."""
+    return "libvpx-vp9" if os.fspath(path).lower().endswith(".webm") else "libx264"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,9 +25,9 @@ def malle_slice(x: Tensor, grid: Tensor, kernel_size: int) -> Tensor:
 
     Args:
         x: (N, C, H, W), floating point.
-        grid: (N, G * (kernel_size**2 + 1), h, w), same device as ``x`` and, outside autocast, dtype; channel ``g * (kernel_size**2 + 1)
-            + t`` holds tap ``t`` of group ``g``. G divides C: each group of C / G neighbouring channels shares its
-            kernels. H = s * h and W = s * w for one integer stride s.
+        grid: (N, G * (kernel_size**2 + 1), h, w), same device as ``x`` and, outside autocast, same dtype; channel
+            ``g * (kernel_size**2 + 1) + t`` holds tap ``t`` of group ``g``. G divides C: each group of C / G
+            neighbouring channels shares its kernels. H = s * h and W = s * w for one integer stride s.
         kernel_size: 1, 3 or 5. Size 1 is a scale and an offset per pixel.
 
     Returns:

@@ -131,6 +131,13 @@ def test_the_default_name_is_beside_the_input(tmp_path):
     assert (tmp_path / "noisy.clean.mp4").exists()
 
 
+def test_webm_gets_an_encoder_that_it_can_hold(tmp_path):
+    source = noisy_clip(tmp_path / "noisy.mkv", frames=4)
+    transcode(source, tmp_path / "clean.webm")
+    with av.open(str(tmp_path / "clean.webm")) as container:
+        assert container.streams.video[0].codec_context.name in {"vp9", "libvpx-vp9"}
+
+
 def test_overwrite_must_be_asked_for(tmp_path):
     source = noisy_clip(tmp_path / "noisy.mkv")
     (tmp_path / "out.mkv").write_bytes(b"precious")
