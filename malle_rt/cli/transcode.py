@@ -24,6 +24,7 @@ _EPILOG = """\
 examples:
   malle-rt transcode noisy.mp4                          writes noisy.clean.mp4
   malle-rt transcode noisy.mkv clean.mkv --strength 12 --crf 16 --preset medium
+  ffmpeg ... -f matroska - | malle-rt transcode - clean.mkv
   malle-rt transcode long.mp4 part.mp4 --start 1:30 --duration 20 --compare
 """
 
@@ -38,7 +39,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("input", metavar="IN", help="path or URL of the noisy video")
+    parser.add_argument("input", metavar="IN", help="path or URL of the noisy video; - reads standard input")
     parser.add_argument("output", metavar="OUT", nargs="?", help="default: IN.clean with IN's extension")
     clean = parser.add_argument_group("denoising")
     clean.add_argument("--model", default="rt-s", metavar="NAME", help="network (default: rt-s)")
@@ -129,9 +130,9 @@ def _open(options: argparse.Namespace) -> Transcode:
 
 
 def _default_output(source: str) -> Path:
-    """Beside the input, same container where it can be written; a URL needs an explicit output."""
-    if "://" in source:
-        raise ConfigError("an output file must be named when the input is a URL")
+    """Beside the input, same container where it can be written."""
+    if "://" in source or source == "-" or source.startswith("pipe:"):
+        raise ConfigError("an output file must be named when the input is a URL or a pipe")
     path = Path(source)
     writable = {".mp4", ".mkv", ".mov", ".m4v", ".webm", ".avi", ".ts", ".nut"}
     suffix = path.suffix if path.suffix.lower() in writable else ".mkv"

@@ -54,7 +54,7 @@ class FileSource:
         """Open the input.
 
         Args:
-            location: path or URL.
+            location: path or URL; "-" is standard input.
             start: seconds from the beginning; frames before are discarded, and all timestamps move so that the
                 first frame is at 0. None: timestamps stay as they are.
             duration: seconds wanted from there; None: all.

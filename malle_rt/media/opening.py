@@ -17,6 +17,7 @@ __all__ = ["is_attached_picture", "is_url", "main_video", "open_input"]
 
 # Seconds to open a network stream, and to wait for its next packet.
 _NETWORK_TIMEOUT = (10.0, 20.0)
+_STANDARD_INPUT = "pipe:0"
 _DEFAULT, _ATTACHED_PICTURE = 1 << 0, 1 << 10
 
 
@@ -26,13 +27,15 @@ def is_url(location: str) -> bool:
 
 
 def open_input(location: str) -> InputContainer:
-    """Open a file or URL for reading.
+    """Open a file, a URL or "-", standard input, for reading.
 
     Raises:
         SourceError: what is wrong with it, and what to do.
     """
+    if location == "-":
+        location = _STANDARD_INPUT
     url = is_url(location)
-    if not url:
+    if not url and not location.startswith("pipe:"):
         _check_file(location)
     try:
         # A title in a broken encoding must not stop the film.

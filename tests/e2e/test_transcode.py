@@ -131,6 +131,17 @@ def test_the_default_name_is_beside_the_input(tmp_path):
     assert (tmp_path / "noisy.clean.mp4").exists()
 
 
+def test_reads_standard_input(tmp_path):
+    source = write_film(tmp_path / "film.mkv")
+    command = [*MALLE, "transcode", "-", str(tmp_path / "out.mkv"), "--strength", "5"]
+    done = subprocess.run(command, input=source.read_bytes(), capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(instants(tmp_path / "out.mkv")) == 30
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert len(container.streams) == 4
+    assert "must be named" in fails("-", code=2)
+
+
 def test_webm_gets_an_encoder_that_it_can_hold(tmp_path):
     source = noisy_clip(tmp_path / "noisy.mkv", frames=4)
     transcode(source, tmp_path / "clean.webm")
