@@ -67,12 +67,14 @@ class Reader:
 
     def drain(self) -> Iterator[av.VideoFrame]:
         """Frames the decoder still holds at the end."""
-        while True:
+        errors = 0
+        while errors < _HOPELESS:
             try:
                 frames = self._video.codec_context.decode(None)
             except av.error.EOFError:
                 return
             except av.error.FFmpegError as exc:
+                errors += 1
                 self._count(exc)
                 continue
             if not frames:
