@@ -35,7 +35,8 @@ def open_denoiser(config: DenoiseConfig | None = None) -> tuple[Denoiser, str]:
     if config.strength == 0 or config.mix == 0:
         return PassThrough(), "none (strength or mix is 0): frames pass through"
     selection = select_backend(config.backend, config.model)
-    return FrameDenoiser(selection.backend, config), f"{selection.backend.info} ({selection.reason})"
+    info = selection.backend.info
+    return FrameDenoiser(selection.backend, config), "; ".join((f"{info} ({selection.reason})", *info.notes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,7 @@ class TranscodeReport:
         backend: what ran, and why.
         sigma: what the last frame was denoised with, 8-bit scale; None when frames passed through.
         corrupt_packets: damaged packets that were skipped.
+        repaired_timestamps: frames that came without a usable presentation time.
         output: the file that was written.
         compare: the side-by-side picture, if one was asked for and there was a frame to show.
     """
@@ -55,6 +57,7 @@ class TranscodeReport:
     backend: str
     sigma: float | None
     corrupt_packets: int
+    repaired_timestamps: int
     output: Path
     compare: Path | None
 
@@ -65,6 +68,8 @@ class TranscodeReport:
             lines[-1] += f", strength {self.sigma:.1f} at the end"
         if self.corrupt_packets:
             lines.append(f"{self.corrupt_packets} corrupt packets in the input were skipped")
+        if self.repaired_timestamps:
+            lines.append(f"{self.repaired_timestamps} frames had no usable time and were given one")
         lines.append(f"wrote {self.output}")
         if self.compare:
             lines.append(f"wrote {self.compare}")
@@ -72,12 +77,11 @@ class TranscodeReport:
 
 
 class Transcode:
-    """One file on its way to another, opened and ready to run.
+    """One file on its way to another, opened and ready to run; a context manager, for the case that it is not run.
 
     Attributes:
         backend: what will run, and why, one line.
         frames: expected number of frames, None when the container does not say.
-        seconds: expected duration, None when the container does not say.
     """
 
     def __init__(
@@ -115,17 +119,15 @@ class Transcode:
             self._source = FileSource(source, start=start, duration=duration)
             undo.callback(self._source.close)
             info = self._source.info
-            self.seconds = info.duration
             self.frames = info.frames
             if self.frames is None and info.duration is not None and info.frame_rate is not None:
                 self.frames = round(info.duration * info.frame_rate)
             self._compare = Path(compare) if compare is not None else None
-            self._shown = (
-                SideBySide(self._denoiser, self._compare, expected=self.frames) if self._compare else None
-            )
+            self._shown = self._side_by_side(overwrite)
             encode = encode or EncodeConfig(codec=default_codec(output))
             self._sink = FileSink(output, self._source, encode, overwrite)
             undo.pop_all()
+        self._used = False
         self._pipeline = Pipeline(self._source, self._shown or self._denoiser, self._sink)
 
     def run(self, on_progress: Callable[[Progress], None] | None = None) -> TranscodeReport:
@@ -134,6 +136,7 @@ class Transcode:
         Raises:
             PipelineError: a stage failed; nothing is left under the output's name.
         """
+        self._used = True
         report = self._pipeline.run(on_progress)
         shown = self._shown is not None and self._shown.save()
         return TranscodeReport(
@@ -141,9 +144,29 @@ class Transcode:
             backend=self.backend,
             sigma=self._denoiser.sigma if isinstance(self._denoiser, FrameDenoiser) else None,
             corrupt_packets=self._source.corrupt_packets,
+            repaired_timestamps=self._source.repaired_timestamps,
             output=Path(self._sink.path),
             compare=self._compare if shown else None,
         )
+
+    def close(self) -> None:
+        """Give up what was opened, if it has not been run: nothing is left behind. May be called twice."""
+        if not self._used:
+            self._used = True
+            self._sink.abort()
+            self._source.close()
+            self._denoiser.close()
+
+    def __enter__(self) -> Transcode:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _side_by_side(self, overwrite: bool) -> SideBySide | None:
+        if self._compare is None:
+            return None
+        return SideBySide(self._denoiser, self._compare, expected=self.frames, overwrite=overwrite)
 
     def stop(self) -> None:
         """End early with a playable file of what was done; from any thread or a signal handler."""
@@ -162,4 +185,5 @@ def denoise_video(
 
     Args and errors: see ``Transcode``.
     """
-    return Transcode(source, output, config=config, encode=encode, overwrite=overwrite).run()
+    with Transcode(source, output, config=config, encode=encode, overwrite=overwrite) as job:
+        return job.run()

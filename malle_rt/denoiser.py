@@ -30,7 +30,7 @@ class PassThrough:
 class FrameDenoiser:
     """Denoise frames of any planar format, size and depth with one backend.
 
-    The recurrent state belongs to one video: use one FrameDenoiser per video, or ``reset``.
+    The recurrent state belongs to one video: use one FrameDenoiser per video.
 
     Attributes:
         sigma: what the last frame was denoised with, 8-bit scale.
@@ -44,10 +44,6 @@ class FrameDenoiser:
         self._shape: FrameShape | None = None
         self._session: Session | None = None
         self._state: object | None = None
-
-    def reset(self) -> None:
-        """Forget the video so far."""
-        self._state = None
 
     def denoise(self, frame: Frame) -> Frame:
         """Clean one frame; the next one is taken to follow it in time.

@@ -20,7 +20,7 @@ FLATTEST = 0.15  # share of the blocks that vote
 MAX_PIXELS = 1 << 20  # larger pictures are sampled by rows of blocks
 
 
-def estimate_sigma(luma: Plane, bits: int = 8) -> float:
+def estimate_sigma(luma: Plane, bits: int = 8) -> float | None:
     """Standard deviation of white noise in one luma plane.
 
     Args:
@@ -28,15 +28,15 @@ def estimate_sigma(luma: Plane, bits: int = 8) -> float:
         bits: significant bits of a sample.
 
     Returns:
-        Sigma on the 8-bit scale; 0 for pictures smaller than one block or clipped all over.
+        Sigma on the 8-bit scale; None where it cannot be told: smaller than one block, or black or white all over.
     """
     blocks = _haar_blocks(luma, bits)
     if blocks is None:
-        return 0.0
+        return None
     mean, spread, diagonal = blocks
     usable = (mean > 20) & (mean < 232)
     if not usable.any():
-        return 0.0
+        return None
     spread, diagonal = spread[usable], diagonal[usable]
     flattest = diagonal[spread <= np.quantile(spread, FLATTEST)]
     return float(np.sqrt(np.median(np.square(flattest).mean(-1))))
@@ -64,19 +64,21 @@ def _blocks(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 class SigmaEstimator:
-    """Estimate for a video: measured on every ``every``-th frame and smoothed, so that the strength never flickers."""
+    """Estimate for a video: measured on every ``every``-th frame and smoothed, so that the strength never flickers.
+
+    Pictures that tell nothing, such as the black ones of a fade, leave it as it is; the next one is looked at again.
+    """
 
     def __init__(self, *, every: int = 8, inertia: float = 0.7) -> None:
         self._every, self._inertia = every, inertia
-        self._seen = 0
+        self._wait = 0
         self._sigma: float | None = None
 
     def update(self, luma: Plane, bits: int) -> float:
         """Look at the next frame's luma; returns the smoothed sigma, 8-bit scale."""
-        if self._seen % self._every == 0:
-            now = estimate_sigma(luma, bits)
-            self._sigma = (
-                now if self._sigma is None else self._inertia * self._sigma + (1 - self._inertia) * now
-            )
-        self._seen += 1
+        if self._wait == 0 and (now := estimate_sigma(luma, bits)) is not None:
+            before = now if self._sigma is None else self._sigma
+            self._sigma = self._inertia * before + (1 - self._inertia) * now
+            self._wait = self._every
+        self._wait = max(self._wait - 1, 0)
         return self._sigma or 0.0

@@ -23,6 +23,10 @@ class Source(Protocol):
         """Frames in presentation order, each with its own pts; packets where the container had them."""
         ...
 
+    def interrupt(self) -> None:
+        """Let a read that waits for data come back soon, as if the input had ended. From any thread."""
+        ...
+
     def close(self) -> None:
         """Release the input. May be called twice."""
         ...

@@ -8,7 +8,9 @@ The graph is checked against the network before anything is replaced.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -87,14 +89,17 @@ def main() -> int:
     options = parser.parse_args()
     net = load_rt(options.weights)
     target = engines_folder() / f"{options.name}.onnx"
-    trial = target.with_suffix(".trial.onnx")
-    export(net, trial)
-    difference = worst_difference(net, trial)
-    if not difference < 1e-4:
-        trial.unlink()
-        print(f"export.py: the graph differs from the network by {difference:.2g}; not kept", file=sys.stderr)
-        return 1
-    trial.replace(target)
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / target.name
+        export(net, trial)
+        difference = worst_difference(net, trial)
+        if not difference < 1e-4:
+            print(
+                f"export.py: the graph differs from the network by {difference:.2g}; not kept",
+                file=sys.stderr,
+            )
+            return 1
+        shutil.copyfile(trial, target)
     save_rt(net, target.with_suffix(".safetensors"))
     print(f"{target.name}: differs from the network by {difference:.1e} at most")
     return 0

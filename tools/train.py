@@ -46,6 +46,11 @@ def main() -> int:
     run = Run.start(options, device)
     if options.resume:
         run.resume(options.out / "last.pt", data.generator)
+    elif (options.out / "last.pt").exists():
+        print(
+            f"train.py: {options.out} holds a run already: pass --resume, or another --out", file=sys.stderr
+        )
+        return 2
     run.train(data, checks)
     return 0
 

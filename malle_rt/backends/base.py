@@ -106,7 +106,7 @@ def pad_edge(plane: Plane, out: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) 
 
 
 def usable_cpus() -> int:
-    """Processors this process may run on: a container or ``taskset`` may leave fewer than the machine has."""
+    """Processors this process may run on: ``taskset`` or a container's cpuset may leave fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

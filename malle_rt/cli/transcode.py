@@ -16,7 +16,7 @@ from malle_rt.cli.progress import ProgressBar
 from malle_rt.errors import ConfigError
 
 if TYPE_CHECKING:
-    from malle_rt.api import Transcode
+    from malle_rt.api import Transcode, TranscodeReport
 
 __all__ = ["add_parser", "run"]
 
@@ -85,16 +85,26 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
-    job = _open(options)
+    with _open(options) as job, _stopped_by_signals(job) as received:
+        try:
+            report = _run(job, quiet=options.quiet)
+        except KeyboardInterrupt:
+            print("malle-rt: interrupted twice, nothing was kept", file=sys.stderr)
+            return 128 + received[0]
     if not options.quiet:
-        print(f"backend: {job.backend}", file=sys.stderr)
-    bar = None if options.quiet else ProgressBar(sys.stderr, job.backend.split(" (")[0], job.frames)
-    with _stopped_by_signals(job) as received:
-        report = job.run(bar.update if bar else None)
-    if bar:
-        bar.close()
         print(report.summary())
     return 128 + received[0] if received else 0
+
+
+def _run(job: Transcode, *, quiet: bool) -> TranscodeReport:
+    if quiet:
+        return job.run()
+    print(f"backend: {job.backend}", file=sys.stderr)
+    bar = ProgressBar(sys.stderr, job.backend.split(" (")[0], job.frames)
+    try:
+        return job.run(bar.update)
+    finally:
+        bar.close()
 
 
 def _open(options: argparse.Namespace) -> Transcode:
@@ -103,6 +113,8 @@ def _open(options: argparse.Namespace) -> Transcode:
     from malle_rt.media.encode_config import EncodeConfig, default_codec
 
     output = Path(options.output) if options.output else _default_output(options.input)
+    if not output.name:
+        raise ConfigError(f"the output must be a file name, got {options.output!r}")
     compare = None
     if options.compare is not None:
         compare = Path(options.compare) if options.compare else output.with_suffix(".compare.png")
@@ -131,9 +143,14 @@ def _open(options: argparse.Namespace) -> Transcode:
 
 def _default_output(source: str) -> Path:
     """Beside the input, same container where it can be written."""
-    if "://" in source or source == "-" or source.startswith("pipe:"):
-        raise ConfigError("an output file must be named when the input is a URL or a pipe")
-    path = Path(source)
+    from malle_rt.media.opening import is_path, plain_location
+
+    plain = plain_location(source)
+    if not is_path(plain):
+        raise ConfigError("an output file must be named when the input is a URL or standard input")
+    path = Path(plain)
+    if not path.name:
+        raise ConfigError(f"the input must be a video file, got {source!r}")
     writable = {".mp4", ".mkv", ".mov", ".m4v", ".webm", ".avi", ".ts", ".nut"}
     suffix = path.suffix if path.suffix.lower() in writable else ".mkv"
     return path.with_name(f"{path.stem}.clean{suffix}")
@@ -160,7 +177,7 @@ def seconds(text: str) -> Fraction:
     parts = text.split(":")
     try:
         numbers = [Fraction(part) for part in parts]
-    except ValueError:
+    except (ValueError, ZeroDivisionError):
         numbers = []
     if not 1 <= len(numbers) <= 3 or any(number < 0 for number in numbers):
         raise argparse.ArgumentTypeError(f"want seconds or [HH:]MM:SS, got {text!r}")

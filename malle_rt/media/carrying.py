@@ -12,7 +12,7 @@ import av
 from av.container import OutputContainer
 
 from malle_rt.media.compat import add_copy, disposition_of
-from malle_rt.media.opening import is_attached_picture
+from malle_rt.media.opening import is_attached_picture, is_path
 
 # What holds nearly everything, and what holds what that cannot.
 _ALTERNATIVES = (("matroska", ".mkv"), ("mov", ".mov"))
@@ -124,14 +124,22 @@ def _attach_cover(container: OutputContainer, source: Any) -> bool:
     suffix = _COVERS.get(source.codec_context.name) if source.codec_context is not None else None
     if suffix is None or not hasattr(container, "add_attachment"):
         return False
-    # Opened once more: the header has to be written before the pipeline reads the first packet.
-    with av.open(source.container.name) as again:
-        data = next(
-            (bytes(packet) for packet in again.demux(again.streams[source.index]) if packet.size), None
-        )
+    data = _first_packet(source)
     if data is not None:
         container.add_attachment(f"cover.{suffix}", f"image/{suffix.replace('jpg', 'jpeg')}", data)
     return data is not None
+
+
+def _first_packet(source: Any) -> bytes | None:
+    """What a stream holds, read from the file opened once more: headers are written before the first packet comes."""
+    if not is_path(source.container.name):
+        return None
+    try:
+        with av.open(source.container.name) as again:
+            packets = again.demux(again.streams[source.index])
+            return next((bytes(packet) for packet in packets if packet.size), None)
+    except (av.error.FFmpegError, OSError):
+        return None
 
 
 def _fits(format_name: str, source: Any) -> bool:

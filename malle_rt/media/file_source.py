@@ -15,10 +15,11 @@ from malle_rt.errors import SourceError
 from malle_rt.frame import ColorTags, Frame, Packet, VideoInfo
 from malle_rt.media.compat import frame_duration
 from malle_rt.media.conversion import color_tags, planes_of
-from malle_rt.media.opening import is_url, main_video, open_input
+from malle_rt.media.opening import is_url, main_video, open_input, plain_location
 from malle_rt.media.pixel_formats import has_alpha, nearest_planar
 from malle_rt.media.reading import Reader
 from malle_rt.media.side_data import has_captions
+from malle_rt.media.standard_input import StandardInput
 from malle_rt.media.template import describe
 from malle_rt.media.timeline import FrameClock, PacketClock, has_joins
 from malle_rt.media.window import Window, instant_of
@@ -64,9 +65,10 @@ class FileSource:
             ConfigError: a negative start, a duration that is not positive.
             SourceError: it cannot be opened, or holds no frame that can be decoded.
         """
-        self._location = os.fspath(location)
+        self._location = plain_location(location)
         self._carry = carry_other_streams
-        self._container = open_input(self._location)
+        self._standard_input = StandardInput()
+        self._container = open_input(self._location, self._standard_input)
         self._closed = False
         self._items: Iterator[Frame | Packet] = iter(())
         try:
@@ -95,6 +97,10 @@ class FileSource:
         yield from self._primed
         self._primed.clear()
         yield from self._items
+
+    def interrupt(self) -> None:
+        """Let a read that waits on standard input come back; one that waits on the network has its own time limit."""
+        self._standard_input.stop()
 
     def close(self) -> None:
         """Release the input. May be called twice, but not while another thread reads."""

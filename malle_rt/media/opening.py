@@ -12,34 +12,51 @@ from av.container import InputContainer
 
 from malle_rt.errors import SourceError
 from malle_rt.media.compat import disposition_of
+from malle_rt.media.standard_input import StandardInput
 
-__all__ = ["is_attached_picture", "is_url", "main_video", "open_input"]
+__all__ = ["is_attached_picture", "is_path", "is_url", "main_video", "open_input", "plain_location"]
 
 # Seconds to open a network stream, and to wait for its next packet.
 _NETWORK_TIMEOUT = (10.0, 20.0)
-_STANDARD_INPUT = "pipe:0"
 _DEFAULT, _ATTACHED_PICTURE = 1 << 0, 1 << 10
 
 
+def plain_location(location: str | os.PathLike[str]) -> str:
+    """The location without "file:", and "-" for standard input, however it was written."""
+    text = os.fspath(location).removeprefix("file://").removeprefix("file:")
+    return "-" if text in ("pipe:", "pipe:0") else text
+
+
 def is_url(location: str) -> bool:
-    """Whether the location is a network address or another FFmpeg protocol, not a path."""
-    return "://" in location and not location.startswith("file:")
+    """Whether the plain location is a network address or another FFmpeg protocol."""
+    return "://" in location
 
 
-def open_input(location: str) -> InputContainer:
-    """Open a file, a URL or "-", standard input, for reading.
+def is_path(location: str) -> bool:
+    """Whether the plain location is a file's path: it can be opened twice, and compared with others."""
+    return not is_url(location) and location != "-"
+
+
+def open_input(location: str, standard_input: StandardInput) -> InputContainer:
+    """Open a plain location for reading.
+
+    Args:
+        location: of a file, a URL, or "-".
+        standard_input: what "-" reads.
 
     Raises:
         SourceError: what is wrong with it, and what to do.
     """
-    if location == "-":
-        location = _STANDARD_INPUT
     url = is_url(location)
-    if not url and not location.startswith("pipe:"):
+    target: str | StandardInput = location
+    if location == "-":
+        target = standard_input
+    elif not url:
         _check_file(location)
+        target = str(Path(location).absolute())  # FFmpeg takes what stands before a colon for a protocol
     try:
         # A title in a broken encoding must not stop the film.
-        return av.open(location, "r", metadata_errors="replace", timeout=_NETWORK_TIMEOUT if url else None)
+        return av.open(target, "r", metadata_errors="replace", timeout=_NETWORK_TIMEOUT if url else None)
     except (av.error.FFmpegError, OSError, ValueError) as exc:
         raise SourceError(_why_not(location, exc, url)) from exc
 
@@ -80,7 +97,7 @@ def _describe(stream: Any) -> str:
 
 def _check_file(location: str) -> None:
     """The reasons FFmpeg words badly or not at all."""
-    path = Path(location.removeprefix("file:"))
+    path = Path(location)
     checks: tuple[tuple[Callable[[], bool], str], ...] = (
         (lambda: not path.exists(), "no such file. Check the name"),
         (path.is_dir, "this is a folder. Give a video file"),

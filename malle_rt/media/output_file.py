@@ -31,17 +31,25 @@ class OutputFile:
             SinkError: it may not or cannot.
         """
         self.target = Path(target)
+        self._overwrite = overwrite
         _check_target(self.target, overwrite, source)
         unique = f"{os.getpid()}-{secrets.token_hex(4)}"
-        self.partial = self.target.with_name(f".{self.target.stem}.{unique}.partial{self.target.suffix}")
+        # Absolute, because FFmpeg takes what stands before a colon in a relative name for a protocol.
+        self.partial = self.target.absolute().with_name(
+            f".{self.target.stem}.{unique}.partial{self.target.suffix}"
+        )
 
     def commit(self) -> None:
         """Make the written file appear as the target.
 
         Raises:
-            SinkError: it cannot be renamed.
+            SinkError: it cannot be renamed, or something has appeared there that may not be replaced.
         """
         try:
+            if not self._overwrite and self.target.exists():
+                raise SinkError(
+                    f"{self.target}: has appeared meanwhile. Choose another name, or pass --overwrite"
+                )
             self.partial.replace(self.target)
         except OSError as exc:
             raise SinkError(f"{self.target}: finished, but cannot be put in place ({exc.strerror})") from exc

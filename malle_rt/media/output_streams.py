@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 # Muxers whose files begin at 0: a later start would be shown as an empty stretch, an hour of it in some broadcasts.
 _ZERO_BASED = frozenset({"mp4", "mov", "ipod", "matroska", "webm", "avi", "flv"})
+# AVFMT_NOFILE: the muxer opens files of its own, as for HLS.
+_NO_FILE = 1
 # Muxers that store a display matrix.
 _TURNING = frozenset({"mp4", "mov", "ipod", "matroska", "webm"})
 # What MP4 readers report of the file type, not of the film.
@@ -42,13 +44,19 @@ def create_container(partial: Path, shown: Path, metadata: Mapping[str, str]) ->
     # Without it, the keys that phones write (com.apple.quicktime.make ...) are lost.
     keys = {"movflags": "use_metadata_tags"} if any(key.startswith("com.") for key in metadata) else {}
     try:
-        return av.open(str(partial), "w", container_options=keys if _is_mov(partial) else {})
+        container = av.open(str(partial), "w", container_options=keys if _is_mov(partial) else {})
     except ValueError as exc:
         raise ConfigError(
             f"{shown}: no container format is known by the extension {shown.suffix!r}. Use .mkv, .mp4, .mov or .webm"
         ) from exc
     except (av.error.FFmpegError, OSError) as exc:
         raise SinkError(f"{shown}: cannot be created ({exc.strerror or exc}). Check the folder") from exc
+    if container.format.flags & _NO_FILE:
+        container.close()
+        raise ConfigError(
+            f"{shown}: {container.format.name} output is more than one file. Use .mkv, .mp4, .mov or .webm"
+        )
+    return container
 
 
 class OutputStreams:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from malle_rt.errors import ConfigError, SinkError
 from malle_rt.frame import Frame
+from malle_rt.media.output_file import OutputFile
 from malle_rt.media.rgb import to_rgb
 from malle_rt.protocols import Denoiser
 
@@ -28,15 +29,18 @@ class SideBySide:
         inner: the denoiser that works.
         path: the picture to write: .png, .jpg or .webp.
         expected: number of frames of the video, None when unknown.
+        overwrite: whether an existing picture may be replaced.
 
     Raises:
         ConfigError: for a path with another suffix.
+        SinkError: the picture may not or cannot be written there.
     """
 
-    def __init__(self, inner: Denoiser, path: Path, *, expected: int | None) -> None:
+    def __init__(self, inner: Denoiser, path: Path, *, expected: int | None, overwrite: bool = False) -> None:
         if path.suffix.lower() not in _SUFFIXES:
             raise ConfigError(f"the comparison must be a {', '.join(_SUFFIXES)} file, got {path}")
-        self._inner, self._path = inner, path
+        self._inner = inner
+        self._output = OutputFile(path, overwrite=overwrite)
         self._wanted = {int(expected * place) for place in _PLACES} if expected else set(_FALLBACK)
         self._seen = 0
         self._rows: dict[int, npt.NDArray[np.uint8]] = {}
@@ -65,14 +69,15 @@ class SideBySide:
             return False
         widest = max(row.shape[1] for row in rows)
         sheet = np.concatenate([np.pad(row, ((0, 4), (0, widest - row.shape[1]), (0, 0))) for row in rows])
-        path = self._path
-        encoded, data = cv2.imencode(path.suffix, sheet[:-4])
+        encoded, data = cv2.imencode(self._output.target.suffix, sheet[:-4])
         try:
             if not encoded:
-                raise OSError("the picture could not be encoded")
-            path.write_bytes(data.tobytes())
+                raise OSError("it could not be encoded")
+            self._output.partial.write_bytes(data.tobytes())
         except OSError as exc:
-            raise SinkError(f"cannot write the comparison {path}: {exc}") from exc
+            self._output.discard()
+            raise SinkError(f"{self._output.target}: the comparison cannot be written ({exc})") from exc
+        self._output.commit()
         return True
 
 

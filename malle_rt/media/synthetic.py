@@ -84,6 +84,9 @@ class SyntheticSource:
         """Frame ``index`` without noise, to measure a denoiser against."""
         return self._frame(index, noisy=False)
 
+    def interrupt(self) -> None:
+        """Nothing here waits for data."""
+
     def close(self) -> None:
         """Nothing to release."""
 

@@ -37,10 +37,6 @@ class PacketClock:
         self._last: dict[int, Fraction] = {}
         self._offset = Fraction(0)
 
-    def restart(self) -> None:
-        """Forget what came before, after a seek."""
-        self._last.clear()
-
     def adjust(self, packet: av.Packet[Any]) -> None:
         """Correct the packet's timestamps in place."""
         if not self._active or packet.dts is None or not packet.time_base:

@@ -56,9 +56,9 @@ class Pipeline:
         """
         self._stats = Stats()
         stages = self._stages()
-        for stage in stages:
-            stage.start()
         try:
+            for stage in stages:
+                stage.start()
             self._wait(stages, on_progress)
         except BaseException as error:
             self._cancel(stages, error)
@@ -77,6 +77,7 @@ class Pipeline:
         From any thread or a signal handler; returns at once.
         """
         self._stopping = True
+        self._source.interrupt()
 
     @property
     def _dropped(self) -> int:
@@ -124,6 +125,8 @@ class Pipeline:
         self._denoised.close()
         while not all(stage.wait(_POLL) for stage in stages):
             pass
+        for stage in stages:
+            stage.abandon()
 
     def _read(self) -> None:
         items = iter(self._source)

@@ -63,15 +63,27 @@ class Stage:
         self._failures = failures
         # Not a daemon: a daemon thread inside FFmpeg or CUDA crashes the interpreter as it shuts down.
         self._thread = threading.Thread(target=self._run, name=name, daemon=False)
+        self._started = False
+        # Not Thread.join: a signal handler that raises inside it makes Python take a running thread for ended.
+        self._ended = threading.Event()
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        self._started = True
+        try:
+            self._thread.start()
+        except RuntimeError:  # the system has no thread left
+            self._started = False
+            raise
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the end, at most so long; whether it has ended."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
+        """Wait for the end, at most so long; whether it has ended, or never began."""
+        return not self._started or self._ended.wait(seconds)
+
+    def abandon(self) -> None:
+        """Release what a stage that never began would have released itself."""
+        if not self._started:
+            self._release()
 
     def _run(self) -> None:
         try:
@@ -85,3 +97,4 @@ class Stage:
                 log.warning("%s: closing failed: %s", self._thread.name, error)
             for channel in self._channels:
                 channel.close()
+            self._ended.set()

@@ -323,3 +323,83 @@ def test_quiet_says_nothing(tmp_path):
     done = transcode(noisy_clip(tmp_path / "noisy.mkv", frames=2), "--quiet")
     assert done.stdout == ""
     assert done.stderr == ""
+
+
+def test_a_second_signal_gives_up_and_leaves_nothing(tmp_path):
+    source = noisy_clip(tmp_path / "long.nut", frames=400, size=(320, 192), codec="libx264")
+    process = subprocess.Popen(
+        [*MALLE, "transcode", str(source), str(tmp_path / "out.mp4"), "--preset", "placebo"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for_partial(tmp_path, process)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    left = sorted(path.name for path in tmp_path.iterdir())
+    # The first signal may have been enough already on a fast machine; half a file is never left.
+    assert left in (["long.nut"], ["long.nut", "out.mp4"])
+
+
+def test_a_silent_producer_does_not_hold_up_the_end(tmp_path):
+    source = noisy_clip(tmp_path / "long.mkv", frames=200, size=(320, 192), codec="libx264")
+    process = subprocess.Popen(
+        [*MALLE, "transcode", "-", str(tmp_path / "out.mkv"), "--strength", "5"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    data = source.read_bytes()
+    process.stdin.write(data[: len(data) // 2])  # and then nothing, with the pipe left open
+    process.stdin.flush()
+    time.sleep(4)
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=20)
+    process.stdin.close()
+    assert process.returncode == 143, process.stderr.read()
+    assert 0 < len(instants(tmp_path / "out.mkv")) < 200
+
+
+@pytest.mark.parametrize("source", ["file:{}", "{}"])
+def test_the_input_survives_whatever_it_is_called(tmp_path, source):
+    clip = noisy_clip(tmp_path / "clip.mkv", frames=2)
+    before = clip.read_bytes()
+    assert "input itself" in fails(source.format(clip), clip, "--overwrite")
+    assert clip.read_bytes() == before
+
+
+def test_colons_in_names_are_not_protocols(tmp_path):
+    clip = noisy_clip(tmp_path / "12:30.mkv", frames=2)
+    done = subprocess.run(
+        [*MALLE, "transcode", clip.name, "12:31.mkv"],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(instants(tmp_path / "12:31.mkv")) == 2
+
+
+def test_an_existing_comparison_is_not_replaced(tmp_path):
+    clip = noisy_clip(tmp_path / "clip.mkv", frames=2)
+    (tmp_path / "shown.png").write_bytes(b"precious")
+    assert "--overwrite" in fails(clip, tmp_path / "out.mkv", "--compare", tmp_path / "shown.png")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mkv", "shown.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["."], "must be a video file"),
+        (["clip.mkv", "."], "must be a file name"),
+        (["clip.mkv", "out.m3u8"], "more than one file"),
+    ],
+)
+def test_names_that_are_none(tmp_path, words, message):
+    clip = noisy_clip(tmp_path / "clip.mkv", frames=2)
+    words = [str(clip) if word == "clip.mkv" else word for word in words]
+    assert message in fails(*words, code=2)

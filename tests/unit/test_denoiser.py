@@ -68,15 +68,6 @@ def test_a_new_size_starts_a_new_session(backend):
         assert denoiser.denoise(frame).planes[0].shape == size[::-1]
 
 
-def test_reset_forgets(backend):
-    frames = list(SyntheticSource(2, (64, 48), noise_sigma=20))
-    denoiser = FrameDenoiser(backend, DenoiseConfig(strength=20))
-    first = denoiser.denoise(frames[0])
-    denoiser.denoise(frames[1])
-    denoiser.reset()
-    assert np.array_equal(denoiser.denoise(frames[0]).planes[0], first.planes[0])
-
-
 def test_pass_through_is_the_frame_itself():
     frame = next(iter(SyntheticSource(1, (64, 48))))
     assert PassThrough().denoise(frame) is frame

@@ -24,8 +24,19 @@ def test_finds_white_noise(sigma, bits):
 
 def test_clean_and_clipped_and_tiny_pictures():
     assert estimate_sigma(picture().astype(np.uint8)) < 1
-    assert estimate_sigma(np.full((64, 64), 255, np.uint8)) == 0
-    assert estimate_sigma(np.zeros((3, 5), np.uint8)) == 0
+    assert estimate_sigma(np.full((64, 64), 255, np.uint8)) is None
+    assert estimate_sigma(np.zeros((3, 5), np.uint8)) is None
+
+
+def test_black_frames_tell_nothing():
+    noise = np.random.default_rng(0).normal(0, 15, (64, 64))
+    picture, black = np.clip(120 + noise, 0, 255).astype(np.uint8), np.full((64, 64), 16, np.uint8)
+    estimator = SigmaEstimator()
+    assert estimator.update(black, 8) == 0
+    first = estimator.update(picture, 8)
+    assert first == pytest.approx(15, rel=0.15)
+    for _ in range(30):
+        assert estimator.update(black, 8) == first
 
 
 def test_large_pictures_are_sampled_not_skipped():

@@ -36,7 +36,7 @@ def test_no_frame_no_picture(tmp_path):
 
 
 def test_says_where_it_cannot_write(tmp_path):
-    with pytest.raises(SinkError, match="cannot write the comparison"):
+    with pytest.raises(SinkError, match="no folder"):
         played(1, tmp_path / "nowhere" / "shown.png", expected=1).save()
 
 
