@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import cast
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from malle_rt.frame import PixelLayout, Plane
+from malle_rt.opencv import opencv
 
 __all__ = ["from_420", "to_420"]
 
@@ -55,6 +55,7 @@ def from_420(
 
 def _refined(plane: Plane, clean: Plane, noisy: Plane, bits: int) -> Plane:
     """The clean plane at the size of ``plane``, with the detail of ``plane`` that 4:2:0 cannot show."""
+    cv2 = opencv()
     removed = clean.astype(np.float32) - noisy.astype(np.float32)
     fine = plane.astype(np.float32) - _resize(noisy.astype(np.float32), plane.shape)
     # The mean of n samples keeps 1/n of white noise; the other (n - 1) parts are in the fine rest.
@@ -71,6 +72,7 @@ def _resize(plane: Samples, size: tuple[int, ...]) -> Samples:
     """Area mean when both sides shrink, bilinear otherwise; half-pixel centres."""
     if plane.shape == size:
         return plane
+    cv2 = opencv()
     shrinks = size[0] <= plane.shape[0] and size[1] <= plane.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cast(Samples, cv2.resize(plane, (size[1], size[0]), interpolation=method))

@@ -145,22 +145,29 @@ class Run:
         partial.replace(path)
 
     def train(self, data: TrainSet, checks: list[Tensor]) -> None:
-        """Until the budget is spent."""
-        options, budget = self.options, self.options.budget * 60
+        """Until the budget is spent; an interruption loses nothing but the step it came in."""
         since_check = 0.0
-        while self.spent < budget:
-            begun = time.monotonic()
-            noisy, clean, sigma = self.batch(data)
-            state = self.net.first_state(noisy.y[:, 0], noisy.uv[:, 0])
-            for first in range(0, options.frames, options.chunk):
-                state = self.learn(noisy, clean, sigma, state, slice(first, first + options.chunk))
-            took = time.monotonic() - begun
-            self.spent += took
-            since_check += took
-            if since_check > SECONDS_BETWEEN_CHECKS or self.spent >= budget:
-                since_check = 0.0
-                self.check(checks)
-                self.save(data.generator)
+        try:
+            while self.spent < self.options.budget * 60:
+                begun = time.monotonic()
+                self.one_batch(data)
+                took = time.monotonic() - begun
+                self.spent += took
+                since_check += took
+                if since_check > SECONDS_BETWEEN_CHECKS or self.spent >= self.options.budget * 60:
+                    since_check = 0.0
+                    self.check(checks)
+                    self.save(data.generator)
+        except KeyboardInterrupt:
+            self.save(data.generator)
+            raise
+
+    def one_batch(self, data: TrainSet) -> None:
+        """Learn from fresh sequences, chunk after chunk."""
+        noisy, clean, sigma = self.batch(data)
+        state = self.net.first_state(noisy.y[:, 0], noisy.uv[:, 0])
+        for first in range(0, self.options.frames, self.options.chunk):
+            state = self.learn(noisy, clean, sigma, state, slice(first, first + self.options.chunk))
 
     def batch(self, data: TrainSet) -> tuple[Planes420, Planes420, Tensor]:
         """Noisy and clean planes (B, T, C, H, W) and sigma (B, 1, 1, 1)."""

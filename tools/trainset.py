@@ -49,6 +49,22 @@ def load_stills(folder: Path) -> list[np.ndarray]:
     return [np.asarray(Image.open(name).convert("RGB")) for name in names]
 
 
+def _decode_all(clips: Path, stills: Path, names: list[str], cache: Path) -> None:
+    """Write the cache, whole or not at all."""
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    data = {
+        "names": names,
+        "clips": [
+            torch.from_numpy(load_clip(path)).permute(0, 3, 1, 2).contiguous()
+            for path in sorted(clips.iterdir())
+        ],
+        "stills": [torch.from_numpy(s.copy()).permute(2, 0, 1).contiguous() for s in load_stills(stills)],
+    }
+    partial = cache.with_suffix(".partial")
+    torch.save(data, partial)
+    partial.replace(cache)
+
+
 @dataclass
 class TrainSet:
     """Clean sequences, drawn at random.
@@ -68,21 +84,12 @@ class TrainSet:
     @classmethod
     def load(cls, clips: Path, stills: Path, cache: Path, device: torch.device, seed: int) -> TrainSet:
         """Decode once into ``cache`` (one .pt file), then keep everything on ``device``."""
+        names = [path.name for folder in (clips, stills) for path in sorted(folder.iterdir())]
         if not cache.exists():
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            data = {
-                "clips": [
-                    torch.from_numpy(load_clip(p)).permute(0, 3, 1, 2).contiguous()
-                    for p in sorted(clips.iterdir())
-                ],
-                "stills": [
-                    torch.from_numpy(s.copy()).permute(2, 0, 1).contiguous() for s in load_stills(stills)
-                ],
-            }
-            partial = cache.with_suffix(".partial")
-            torch.save(data, partial)
-            partial.replace(cache)
+            _decode_all(clips, stills, names, cache)
         data = torch.load(cache, weights_only=True)
+        if data["names"] != names:
+            raise SystemExit(f"{cache} was made from other files than {clips} and {stills}: delete it")
         generator = torch.Generator(device).manual_seed(seed)
         return cls(
             [clip.to(device) for clip in data["clips"]],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +11,7 @@ from malle_rt.errors import ConfigError, SinkError
 from malle_rt.frame import Frame
 from malle_rt.media.output_file import OutputFile
 from malle_rt.media.rgb import to_rgb
+from malle_rt.opencv import opencv
 from malle_rt.protocols import Denoiser
 
 __all__ = ["SideBySide"]
@@ -40,6 +40,7 @@ class SideBySide:
         if path.suffix.lower() not in _SUFFIXES:
             raise ConfigError(f"the comparison must be a {', '.join(_SUFFIXES)} file, got {path}")
         self._inner = inner
+        self._cv2 = opencv()
         self._output = OutputFile(path, overwrite=overwrite)
         self._wanted = {int(expected * place) for place in _PLACES} if expected else set(_FALLBACK)
         self._seen = 0
@@ -69,7 +70,7 @@ class SideBySide:
             return False
         widest = max(row.shape[1] for row in rows)
         sheet = np.concatenate([np.pad(row, ((0, 4), (0, widest - row.shape[1]), (0, 0))) for row in rows])
-        encoded, data = cv2.imencode(self._output.target.suffix, sheet[:-4])
+        encoded, data = self._cv2.imencode(self._output.target.suffix, sheet[:-4])
         try:
             if not encoded:
                 raise OSError("it could not be encoded")
@@ -92,5 +93,6 @@ def _picture(frame: Frame) -> npt.NDArray[np.uint8]:
     rgb = to_rgb(frame)
     if rgb.shape[1] > WIDEST:
         size = (WIDEST, max(1, rgb.shape[0] * WIDEST // rgb.shape[1]))
+        cv2 = opencv()
         rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     return np.ascontiguousarray(rgb[..., ::-1])
