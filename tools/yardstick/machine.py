@@ -23,7 +23,7 @@ def describe_machine() -> dict[str, str]:
         "cpu": _cpu(),
         "threads": str(len(os.sched_getaffinity(0))),
         "load average": " ".join(f"{load:.1f}" for load in os.getloadavg()),
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "malle-rt": malle_rt.__version__,
         "ffmpeg": _ffmpeg(),
