@@ -9,7 +9,7 @@ from malle_rt.backends.torch import TorchBackend
 from malle_rt.errors import ConfigError, KernelError
 from malle_rt.net.rt import MalleNetRT
 
-SIZES = [(64, 48), (1, 1), (3, 5), (353, 239), (8, 8)]
+SIZES = [(64, 48), (1, 1), (3, 5), (353, 239), (8, 8), (128, 64)]
 
 
 def random_planes(shape, seed=0):
@@ -101,6 +101,13 @@ def test_two_sessions_at_once_do_not_disturb_each_other(openvino):
 
 def test_frames_are_padded_as_the_network_wants_them():
     assert MalleNetRT.multiple == MULTIPLE
+
+
+@pytest.mark.parametrize(
+    ("size", "padded"), [((640, 360), (360, 640)), ((1280, 720), (720, 1288)), ((353, 239), (240, 360))]
+)
+def test_planes_do_not_lie_whole_pages_apart(size, padded):
+    assert FrameShape(*size).padded(MULTIPLE) == padded
 
 
 def test_info_says_what_runs(openvino):
