@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ import numpy as np
 import onnx
 import openvino as ov
 import torch
+from yardstick.machine import cpu_name
 
 from malle_rt.ops.decomposed import conversion_extension
 from malle_rt.ops.native import load_extension
@@ -127,14 +127,6 @@ def measure(case: Case, *, threads: int, repeats: int) -> dict[str, float]:
         }
 
 
-def processor() -> str:
-    """Model name of the CPU."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
 def main() -> None:
     """Measure every case and print the table."""
     parser = argparse.ArgumentParser(
@@ -150,7 +142,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     machine = {
-        "cpu": processor(),
+        "cpu": cpu_name(),
         "threads": options.threads,
         "openvino": ov.__version__,
         "torch": torch.__version__,

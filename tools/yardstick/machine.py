@@ -11,7 +11,7 @@ from pathlib import Path
 import malle_rt
 from yardstick.peers import FFMPEG
 
-__all__ = ["describe_machine"]
+__all__ = ["cpu_name", "describe_machine"]
 
 PACKAGES = ("openvino", "av", "opencv-python", "numpy")
 
@@ -20,7 +20,7 @@ def describe_machine() -> dict[str, str]:
     """CPU, threads, load and versions."""
     versions = {name: _version(name) for name in PACKAGES}
     return {
-        "cpu": _cpu(),
+        "cpu": cpu_name(),
         "threads": str(len(os.sched_getaffinity(0))),
         "load average": " ".join(f"{load:.1f}" for load in os.getloadavg()),
         "system": f"{platform.system()} {platform.machine()}",
@@ -38,7 +38,8 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _cpu() -> str:
+def cpu_name() -> str:
+    """Model name of the CPU."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
