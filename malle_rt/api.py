@@ -10,8 +10,10 @@ from fractions import Fraction
 from pathlib import Path
 
 from malle_rt.backends.select import select_backend
-from malle_rt.config import DenoiseConfig
+from malle_rt.config import HWACCELS, DenoiseConfig
 from malle_rt.denoiser import FrameDenoiser, PassThrough
+from malle_rt.errors import ConfigError
+from malle_rt.frame import Surface
 from malle_rt.media.encode_config import EncodeConfig, default_codec
 from malle_rt.media.file_sink import FileSink
 from malle_rt.media.file_source import FileSource
@@ -34,7 +36,7 @@ def open_denoiser(config: DenoiseConfig | None = None) -> tuple[Denoiser, str]:
         return PassThrough(), "none (asked for): frames pass through"
     if config.strength == 0 or config.mix == 0:
         return PassThrough(), "none (strength or mix is 0): frames pass through"
-    selection = select_backend(config.backend, config.model)
+    selection = select_backend(config)
     info = selection.backend.info
     return FrameDenoiser(selection.backend, config), "; ".join((f"{info} ({selection.reason})", *info.notes))
 
@@ -95,6 +97,7 @@ class Transcode:
         duration: Fraction | None = None,
         overwrite: bool = False,
         compare: str | os.PathLike[str] | None = None,
+        hwaccel: str = "auto",
     ) -> None:
         """Open everything; nothing is decoded beyond the first frame, and nothing appears under the output's name.
 
@@ -107,6 +110,9 @@ class Transcode:
             duration: seconds to transcode.
             overwrite: replace an existing output.
             compare: path of a picture (.png, .jpg, .webp) that shows some frames before and after.
+            hwaccel: "auto" lets NVDEC decode, and NVENC encode where it is asked for, without a copy in host memory
+                if the backend runs on that GPU and they take the video; "cuda" insists on NVDEC; "none" decodes on
+                the processor.
 
         Raises:
             ConfigError: an option, or a combination of them, that cannot work.
@@ -116,7 +122,9 @@ class Transcode:
         with ExitStack() as undo:
             self._denoiser, self.backend = open_denoiser(config)
             undo.callback(self._denoiser.close)
-            self._source = FileSource(source, start=start, duration=duration)
+            config = config or DenoiseConfig()
+            gpu = _decoding_gpu(self._denoiser, config, hwaccel)
+            self._source = FileSource(source, start=start, duration=duration, gpu=gpu)
             undo.callback(self._source.close)
             info = self._source.info
             self.frames = info.frames
@@ -125,7 +133,11 @@ class Transcode:
             self._compare = Path(compare) if compare is not None else None
             self._shown = self._side_by_side(overwrite)
             encode = encode or EncodeConfig(codec=default_codec(output))
-            self._sink = FileSink(output, self._source, encode, overwrite)
+            surface = self._source.surface if config.mix == 1 else None
+            self._sink = FileSink(output, self._source, encode, overwrite, surface)
+            undo.callback(self._sink.abort)
+            if gpu is not None:
+                self._place(hwaccel, surface)
             undo.pop_all()
         self._used = False
         self._pipeline = Pipeline(self._source, self._shown or self._denoiser, self._sink)
@@ -163,6 +175,28 @@ class Transcode:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _place(self, hwaccel: str, surface: Surface | None) -> None:
+        """Settle where frames are kept, and tell it in the line on what runs.
+
+        Raises:
+            ConfigError: not on the GPU although the user insists.
+        """
+        reason = self._source.not_on_gpu
+        if reason is not None and hwaccel == "cuda":
+            raise ConfigError(f"hwaccel cuda cannot be had for this input: {reason}. Use auto")
+        if reason is not None:
+            self.backend += f"; decoded on the processor: {reason}"
+            return
+        reason = self._sink.no_surfaces if surface is not None else "mix is less than 1"
+        if isinstance(self._denoiser, FrameDenoiser):
+            self._denoiser.keep_surfaces = reason is None
+        where = "in the GPU's memory from NVDEC to NVENC"
+        self.backend += (
+            f"; frames are {where}"
+            if reason is None
+            else f"; decoded by NVDEC, then to host memory: {reason}"
+        )
+
     def _side_by_side(self, overwrite: bool) -> SideBySide | None:
         if self._compare is None:
             return None
@@ -171,6 +205,23 @@ class Transcode:
     def stop(self) -> None:
         """End early with a playable file of what was done; from any thread or a signal handler."""
         self._pipeline.stop()
+
+
+def _decoding_gpu(denoiser: Denoiser, config: DenoiseConfig, hwaccel: str) -> int | None:
+    """Number of the GPU that should decode, None for the processor.
+
+    Raises:
+        ConfigError: there is none although the user insists.
+    """
+    if hwaccel not in HWACCELS:
+        raise ConfigError(f"hwaccel must be one of {', '.join(HWACCELS)}, got {hwaccel!r}")
+    gpu = denoiser.gpu if isinstance(denoiser, FrameDenoiser) else None
+    if hwaccel == "cuda" and gpu is None:
+        raise ConfigError(
+            "hwaccel cuda needs a backend on an NVIDIA GPU: tensorrt, tensorrt-rtx or cuda. Use auto"
+        )
+    # Mixing needs every noisy frame in host memory anyway.
+    return None if hwaccel == "none" or (hwaccel == "auto" and config.mix < 1) else gpu
 
 
 def denoise_video(

@@ -7,9 +7,12 @@ from typing import Literal
 
 from malle_rt.errors import ConfigError
 
-__all__ = ["BACKENDS", "MAX_SIGMA", "DenoiseConfig"]
+__all__ = ["BACKENDS", "CUDA_ADAPTERS", "HWACCELS", "MAX_SIGMA", "PRECISIONS", "DenoiseConfig"]
 
-BACKENDS = ("auto", "openvino", "torch", "none")
+BACKENDS = ("auto", "tensorrt", "tensorrt-rtx", "cuda", "openvino", "torch", "none")
+PRECISIONS = ("auto", "fp32", "fp16", "int8")
+CUDA_ADAPTERS = ("auto", "cuda-bindings", "pycuda")
+HWACCELS = ("auto", "cuda", "none")
 MAX_SIGMA = 75.0
 
 
@@ -23,6 +26,10 @@ class DenoiseConfig:
             or "auto" to estimate it from the picture.
         mix: share of the denoised picture in the result; 0.8 leaves a fifth of the noise in.
         backend: "auto", or the one that must run; "none" passes frames through, to measure the rest.
+        precision: "auto" for the backend's own choice, or the one it must run in.
+        cuda_adapter: what drives CUDA; "auto" takes what is installed.
+        engine: path of a TensorRT engine from outside the user's own cache; None builds and keeps them there.
+        trust_engine: an engine is executable code; whether the user vouches for ``engine``.
 
     Raises:
         ConfigError: for a value outside its range.
@@ -32,11 +39,22 @@ class DenoiseConfig:
     strength: float | Literal["auto"] = "auto"
     mix: float = 1.0
     backend: str = "auto"
+    precision: str = "auto"
+    cuda_adapter: str = "auto"
+    engine: str | None = None
+    trust_engine: bool = False
 
     def __post_init__(self) -> None:
         if self.strength != "auto" and not 0 <= self.strength <= MAX_SIGMA:
             raise ConfigError(f"strength must be auto or 0 to {MAX_SIGMA:g}, got {self.strength:g}")
         if not 0 <= self.mix <= 1:
             raise ConfigError(f"mix must be 0 to 1, got {self.mix:g}")
-        if self.backend not in BACKENDS:
-            raise ConfigError(f"backend must be one of {', '.join(BACKENDS)}, got {self.backend!r}")
+        for name, value, choices in (
+            ("backend", self.backend, BACKENDS),
+            ("precision", self.precision, PRECISIONS),
+            ("cuda_adapter", self.cuda_adapter, CUDA_ADAPTERS),
+        ):
+            if value not in choices:
+                raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        if self.engine is not None and self.backend not in ("tensorrt", "tensorrt-rtx"):
+            raise ConfigError(f"an engine file needs backend tensorrt or tensorrt-rtx, got {self.backend}")

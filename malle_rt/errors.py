@@ -9,6 +9,7 @@ MalleError
 │   ├── BackendUnavailable       this machine or installation cannot run the backend
 │   ├── EngineMismatch           a built engine that belongs to another machine or version
 │   └── KernelError              a kernel or graph that failed while running
+│       └── OutOfDeviceMemory    the GPU has no memory left
 └── PipelineError                a stage failed; ``__cause__`` is the reason
 """
 
@@ -22,6 +23,7 @@ __all__ = [
     "KernelError",
     "MalleError",
     "MediaError",
+    "OutOfDeviceMemory",
     "PipelineError",
     "SinkError",
     "SourceError",
@@ -62,6 +64,10 @@ class EngineMismatch(BackendError):
 
 class KernelError(BackendError):
     """A kernel or a graph failed while it ran."""
+
+
+class OutOfDeviceMemory(KernelError):
+    """The GPU has no memory left for what was asked of it."""
 
 
 class PipelineError(MalleError):

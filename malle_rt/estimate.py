@@ -8,6 +8,8 @@ decides, because texture would be counted as noise. A median over single details
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -74,9 +76,12 @@ class SigmaEstimator:
         self._wait = 0
         self._sigma: float | None = None
 
-    def update(self, luma: Plane, bits: int) -> float:
-        """Look at the next frame's luma; returns the smoothed sigma, 8-bit scale."""
-        if self._wait == 0 and (now := estimate_sigma(luma, bits)) is not None:
+    def update(self, planes: Sequence[Plane], bits: int) -> float:
+        """Look at the next frame's luma; returns the smoothed sigma, 8-bit scale.
+
+        Planes that are not looked at are not touched: those on a GPU stay there.
+        """
+        if self._wait == 0 and (now := estimate_sigma(planes[0], bits)) is not None:
             before = now if self._sigma is None else self._sigma
             self._sigma = self._inertia * before + (1 - self._inertia) * now
             self._wait = self._every

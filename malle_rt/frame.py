@@ -6,16 +6,28 @@ Everything here is plain data; nothing imports a media library or a framework.
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from malle_rt.errors import ConfigError
 
-__all__ = ["ColorTags", "Frame", "Packet", "PixelLayout", "Plane", "VideoInfo", "pixel_layout"]
+__all__ = [
+    "ColorTags",
+    "Frame",
+    "Packet",
+    "PixelLayout",
+    "Plane",
+    "Surface",
+    "VideoInfo",
+    "pixel_layout",
+]
 
 Plane = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
@@ -66,6 +78,65 @@ def pixel_layout(pix_fmt: str) -> PixelLayout:
     raise ConfigError(f"pix_fmt {pix_fmt!r} is not a planar YUV or gray format that frames can hold")
 
 
+class SupportsDLPack(Protocol):
+    """Memory of a GPU that other libraries can take in without a copy."""
+
+    def __dlpack__(self, *, stream: Any = None) -> Any:
+        """A capsule with the tensor."""
+        ...
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Kind and number of the device."""
+        ...
+
+
+class Surface(Sequence[Plane]):
+    """The planes of a 4:2:0 picture that lies in a GPU's memory.
+
+    As a sequence it is Y, U, V in host memory, brought down when first looked at, from any thread.
+
+    Args:
+        device: see below.
+        pitches: see below.
+        size: (width, height) of the luma, both even.
+        download: gives Y, U, V as a frame's ``pix_fmt`` has them.
+
+    Attributes:
+        device: Y (rows, columns) and UV (rows / 2, columns / 2, 2), the layout of NV12 and P010: uint8, or uint16
+            with the code values in the high bits.
+        pitches: bytes from row to row of both.
+        shapes: (rows, columns) of Y, U, V.
+    """
+
+    def __init__(
+        self,
+        device: tuple[SupportsDLPack, SupportsDLPack],
+        pitches: tuple[int, int],
+        size: tuple[int, int],
+        download: Callable[[], Sequence[Plane]],
+    ) -> None:
+        width, height = size
+        half = (height // 2, width // 2)
+        self.device, self.pitches = device, pitches
+        self.shapes: tuple[tuple[int, int], ...] = ((height, width), half, half)
+        self._download = download
+        self._planes: Sequence[Plane] | None = None
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    @overload
+    def __getitem__(self, index: int) -> Plane: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Plane]: ...
+    def __getitem__(self, index: int | slice) -> Plane | Sequence[Plane]:
+        with self._lock:
+            if self._planes is None:
+                self._planes = self._download()
+            return self._planes[index]
+
+
 @dataclass(frozen=True)
 class ColorTags:
     """Colour description as FFmpeg's numbers (ISO/IEC 23091-2); carried, never guessed. 2 is "unspecified"."""
@@ -82,7 +153,8 @@ class Frame:
 
     Attributes:
         planes: Y, U, V (or Y alone for gray), each (rows, columns), uint8 or uint16, as
-            ``pixel_layout(pix_fmt)`` says. Read-only by agreement: a stage makes new planes.
+            ``pixel_layout(pix_fmt)`` says. Read-only by agreement: a stage makes new planes. A ``Surface`` where
+            they lie on a GPU.
         pix_fmt: FFmpeg's name of the format.
         pts: presentation time in units of ``time_base``.
         time_base: seconds per unit.
@@ -91,7 +163,7 @@ class Frame:
         origin: the decoder's own frame, for side data (HDR, captions); opaque outside ``media``.
     """
 
-    planes: tuple[Plane, ...]
+    planes: Sequence[Plane]
     pix_fmt: str
     pts: int
     time_base: Fraction
@@ -102,17 +174,21 @@ class Frame:
     @property
     def width(self) -> int:
         """Columns of the luma plane."""
-        return int(self.planes[0].shape[1])
+        return self._luma_shape[1]
 
     @property
     def height(self) -> int:
         """Rows of the luma plane."""
-        return int(self.planes[0].shape[0])
+        return self._luma_shape[0]
 
     @property
     def seconds(self) -> Fraction:
         """Presentation time in seconds."""
         return self.pts * self.time_base
+
+    @property
+    def _luma_shape(self) -> tuple[int, ...]:
+        return self.planes.shapes[0] if isinstance(self.planes, Surface) else self.planes[0].shape
 
 
 @dataclass(frozen=True, eq=False)

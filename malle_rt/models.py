@@ -7,7 +7,18 @@ from pathlib import Path
 
 from malle_rt.errors import ConfigError
 
-__all__ = ["checksum", "engines_folder", "model_file", "model_names"]
+__all__ = [
+    "PRECISIONS",
+    "checksum",
+    "engines_folder",
+    "graph_file",
+    "graph_precisions",
+    "model_file",
+    "model_names",
+]
+
+# Precision is a matter of the graph: each has its own file, NAME and then this.
+PRECISIONS = {"fp16": ".f16.onnx", "int8": ".int8.onnx", "fp32": ".onnx"}
 
 
 def engines_folder() -> Path:
@@ -17,7 +28,7 @@ def engines_folder() -> Path:
 
 def model_names() -> list[str]:
     """Networks at hand, sorted."""
-    return sorted(path.stem for path in engines_folder().glob("*.onnx"))
+    return sorted(path.stem for path in engines_folder().glob("*.onnx") if "." not in path.stem)
 
 
 def model_file(name: str, suffix: str) -> Path:
@@ -34,6 +45,31 @@ def model_file(name: str, suffix: str) -> Path:
     if name not in model_names() or not path.is_file():
         raise ConfigError(f"no model {name!r} ({suffix}); there are: {', '.join(model_names()) or 'none'}")
     return path
+
+
+def graph_file(name: str, precision: str) -> Path:
+    """Path of a network's portable graph in one precision.
+
+    Args:
+        name: as ``model_names`` gives it.
+        precision: "fp16", "int8" or "fp32".
+
+    Raises:
+        ConfigError: for a name or precision that is not at hand.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigError(f"no precision {precision!r}; there are: {', '.join(PRECISIONS)}")
+    path = model_file(name, ".onnx").with_name(f"{name}{PRECISIONS[precision]}")
+    if not path.is_file():
+        raise ConfigError(
+            f"model {name} has no {precision} graph; it has: {', '.join(graph_precisions(name))}"
+        )
+    return path
+
+
+def graph_precisions(name: str) -> list[str]:
+    """Precisions that a network has a portable graph in."""
+    return [each for each, suffix in PRECISIONS.items() if (engines_folder() / f"{name}{suffix}").is_file()]
 
 
 def checksum(path: Path) -> str:

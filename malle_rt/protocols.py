@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol, runtime_checkable
 
 from malle_rt.frame import Frame, Packet, VideoInfo
@@ -36,8 +36,17 @@ class Source(Protocol):
 class Denoiser(Protocol):
     """Frame in, frame out: same size, pix_fmt, pts and order, one for one."""
 
-    def denoise(self, frame: Frame) -> Frame:
-        """Clean one frame; what is carried from frame to frame is the denoiser's own business."""
+    @property
+    def ahead(self) -> int:
+        """Frames worth starting before the result of the first is asked for; 0 where nothing is gained by it."""
+        ...
+
+    def start(self, frame: Frame) -> Callable[[], Frame]:
+        """Begin to clean one frame; gives a function that waits for it, to be called once.
+
+        What is carried from frame to frame is the denoiser's own business. Results are asked for in the order in
+        which frames were started.
+        """
         ...
 
     def close(self) -> None:

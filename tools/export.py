@@ -1,16 +1,19 @@
-"""Export trained weights to what ships: engines/NAME.onnx, engines/NAME.safetensors.
+"""Export trained weights to what ships: engines/NAME.onnx, engines/NAME.f16.onnx, engines/NAME.safetensors.
 
     python tools/export.py runs/rt-s/best.safetensors --name rt-s
 
-The graph is checked against the network before anything is replaced.
+The graphs are checked against the network before anything is replaced. TensorRT takes a graph's types as they are, so
+there is one in float16 throughout.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,8 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from malle_rt.models import engines_folder
+from malle_rt.errors import BackendError
+from malle_rt.models import PRECISIONS, engines_folder
 from malle_rt.net.rt import MalleNetRT, RTState
 from malle_rt.net.weights import load_rt, save_rt
 from malle_rt.ops.onnx import export_onnx
@@ -53,30 +57,78 @@ def example(net: MalleNetRT, height: int, width: int) -> tuple[Tensor, ...]:
     return (y, uv, torch.full((1, 1, 1, 1), 0.05), *state)
 
 
+def half(net: MalleNetRT) -> MalleNetRT:
+    """A copy of the network in float16."""
+    return copy.deepcopy(net).half()
+
+
 def export(net: MalleNetRT, path: Path) -> None:
-    """Write the portable graph, height and width dynamic in steps of the network's multiple."""
+    """Write the portable graph in the network's own type, height and width dynamic in steps of its multiple."""
     step = net.multiple // 2
     rows, columns = (torch.export.Dim(name, min=2, max=1024) for name in ("rows", "columns"))
     full = {2: 2 * step * rows, 3: 2 * step * columns}
-    half = {2: step * rows, 3: step * columns}
+    coarse = {2: step * rows, 3: step * columns}
+    dtype = next(net.parameters()).dtype
     export_onnx(
         PortableRT(net).eval(),
-        example(net, 8 * net.multiple, 10 * net.multiple),
+        [value.to(dtype) for value in example(net, 8 * net.multiple, 10 * net.multiple)],
         path,
         input_names=INPUTS,
         output_names=OUTPUTS,
-        dynamic_shapes=(full, half, {}, full, half, half),
+        dynamic_shapes=(full, coarse, {}, full, coarse, coarse),
     )
 
 
+def checked_inputs(net: MalleNetRT) -> tuple[Tensor, ...]:
+    """Inputs of a size that nothing was traced at."""
+    return example(net, 5 * net.multiple, 7 * net.multiple)
+
+
+@torch.inference_mode()
+def run(net: MalleNetRT, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """The network's outputs in its own type, given in float32."""
+    dtype = next(net.parameters()).dtype
+    return [value.float() for value in PortableRT(net)(*(value.to(dtype) for value in inputs))]
+
+
+def largest(got: Iterable[Tensor], wanted: Iterable[Tensor]) -> float:
+    """The largest difference anywhere."""
+    return max(float((g - w).abs().max()) for g, w in zip(got, wanted, strict=True))
+
+
 def worst_difference(net: MalleNetRT, path: Path) -> float:
-    """Largest difference between the graph in ONNX Runtime and the network, at a size it was not traced at."""
-    inputs = example(net, 5 * net.multiple, 7 * net.multiple)
+    """Largest difference between a graph in ONNX Runtime and the network.
+
+    Args:
+        net: in float32.
+        path: its graph, in float32 or float16.
+    """
+    inputs = checked_inputs(net)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    got = session.run(None, {n: v.numpy() for n, v in zip(INPUTS, inputs, strict=True)})
-    with torch.inference_mode():
-        wanted = PortableRT(net)(*inputs)
-    return max(float(np.abs(g - w.numpy()).max()) for g, w in zip(got, wanted, strict=True))
+    dtype = np.float16 if session.get_inputs()[0].type == "tensor(float16)" else np.float32
+    got = session.run(None, {n: v.numpy().astype(dtype) for n, v in zip(INPUTS, inputs, strict=True)})
+    return largest((torch.from_numpy(value).float() for value in got), run(net, inputs))
+
+
+def allowed_difference(net: MalleNetRT, precision: str) -> float:
+    """What a graph may differ from the network: twice what torch itself loses in that precision."""
+    if precision == "fp32":
+        return 1e-4  # sums in another order; one fortieth of an 8-bit step
+    inputs = checked_inputs(net)
+    return 2 * largest(run(half(net), inputs), run(net, inputs))
+
+
+def write_checked(net: MalleNetRT, name: str, precision: str, folder: Path) -> Path:
+    """Export to a folder; returns the file. Raises ``BackendError`` when the graph is not the network."""
+    path = folder / f"{name}{PRECISIONS[precision]}"
+    export(half(net) if precision == "fp16" else net, path)
+    difference, allowed = worst_difference(net, path), allowed_difference(net, precision)
+    if not difference <= allowed:
+        raise BackendError(
+            f"{path.name} differs from the network by {difference:.2g}, more than {allowed:.2g}"
+        )
+    print(f"{path.name}: differs from the network by {difference:.1e} at most, {allowed:.1e} allowed")
+    return path
 
 
 def main() -> int:
@@ -88,20 +140,15 @@ def main() -> int:
     parser.add_argument("--name", required=True, help="name of the model, for example rt-s")
     options = parser.parse_args()
     net = load_rt(options.weights)
-    target = engines_folder() / f"{options.name}.onnx"
     with tempfile.TemporaryDirectory() as folder:
-        trial = Path(folder) / target.name
-        export(net, trial)
-        difference = worst_difference(net, trial)
-        if not difference < 1e-4:
-            print(
-                f"export.py: the graph differs from the network by {difference:.2g}; not kept",
-                file=sys.stderr,
-            )
+        try:
+            trials = [write_checked(net, options.name, each, Path(folder)) for each in ("fp32", "fp16")]
+        except BackendError as exc:
+            print(f"export.py: {exc}; nothing was replaced", file=sys.stderr)
             return 1
-        shutil.copyfile(trial, target)
-    save_rt(net, target.with_suffix(".safetensors"))
-    print(f"{target.name}: differs from the network by {difference:.1e} at most")
+        for trial in trials:
+            shutil.copyfile(trial, engines_folder() / trial.name)
+    save_rt(net, engines_folder() / f"{options.name}.safetensors")
     return 0
 
 

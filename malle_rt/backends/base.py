@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from malle_rt.frame import Plane
+from malle_rt.frame import Plane, Surface
 
-__all__ = ["Backend", "BackendInfo", "FrameShape", "Planes420", "Session", "pad_edge", "usable_cpus"]
+__all__ = [
+    "Backend",
+    "BackendInfo",
+    "BlockingSession",
+    "FrameShape",
+    "Planes420",
+    "Session",
+    "SurfaceSession",
+    "pad_edge",
+    "usable_cpus",
+]
 
 Planes420 = tuple[Plane, Plane, Plane]
 _PAGE = 4096  # bytes
@@ -24,11 +36,16 @@ class FrameShape:
     Attributes:
         width, height: of the luma plane, any size from 1 x 1; chroma planes are half of it, rounded up.
         bits: significant bits of a sample: 8 in uint8, 9 to 16 in uint16.
+        pitches: bytes from row to row of Y and of UV, where frames come as a ``Surface``; None for Y, U, V in host
+            memory. Only a ``SurfaceSession`` looks at it.
+        stays: whether results are left on the GPU as a ``Surface``, too.
     """
 
     width: int
     height: int
     bits: int = 8
+    pitches: tuple[int, int] | None = None
+    stays: bool = False
 
     @property
     def largest(self) -> int:
@@ -54,10 +71,11 @@ class BackendInfo:
     Attributes:
         name: "openvino", "torch" ...
         model: name of the network.
-        precision: "f32", "int8" ...
+        precision: "fp32", "fp16", "int8".
         device: for example "CPU (2 threads)".
         weights: first digits of the checksum of the file that is running.
         notes: anything a user should know, such as a slower path that is in use.
+        gpu: number of the NVIDIA GPU whose memory frames may come from and stay in; None: only host memory.
     """
 
     name: str
@@ -66,13 +84,29 @@ class BackendInfo:
     device: str
     weights: str
     notes: tuple[str, ...] = ()
+    gpu: int | None = None
 
     def __str__(self) -> str:
         return f"{self.name} {self.model} {self.precision} on {self.device}"
 
 
 class Session(Protocol):
-    """A network made ready for one size and bit depth."""
+    """A network made ready for one size and bit depth.
+
+    Attributes:
+        ahead: frames that may be started, to keep the device busy, before the result of the first is asked for.
+    """
+
+    ahead: int
+
+    def start(
+        self, planes: Planes420, sigma: float, state: object | None
+    ) -> tuple[Callable[[], Planes420], object]:
+        """Begin one frame; as ``run``, but gives a function that waits for the new planes.
+
+        The planes given may be reused as soon as this returns; the state given back may be used at once.
+        """
+        ...
 
     def run(self, planes: Planes420, sigma: float, state: object | None) -> tuple[Planes420, object]:
         """Denoise one frame.
@@ -86,6 +120,47 @@ class Session(Protocol):
             New planes of the same sizes and dtype, owned by the caller, and the state for the next frame.
         """
         ...
+
+    def close(self) -> None:
+        """Release what this size holds; results of started frames can still be asked for. May be called twice."""
+        ...
+
+
+@runtime_checkable
+class SurfaceSession(Session, Protocol):
+    """A session on a GPU that can take frames from its memory, when its shape has pitches."""
+
+    def start_surface(
+        self, surface: Surface, sigma: float, state: object | None
+    ) -> tuple[Callable[[], Planes420 | Surface], object]:
+        """Begin one frame; as ``start``.
+
+        The surface is kept until it has been read. The result is a ``Surface`` where the shape says so.
+
+        Raises:
+            ConfigError: it is not on this GPU, or not of the session's size and depth.
+        """
+        ...
+
+
+class BlockingSession(ABC):
+    """The rest of a ``Session`` for runtimes whose work is done when ``run`` returns."""
+
+    ahead = 0
+
+    @abstractmethod
+    def run(self, planes: Planes420, sigma: float, state: object | None) -> tuple[Planes420, object]:
+        """See ``Session``."""
+
+    def start(
+        self, planes: Planes420, sigma: float, state: object | None
+    ) -> tuple[Callable[[], Planes420], object]:
+        """See ``Session``."""
+        clean, after = self.run(planes, sigma, state)
+        return lambda: clean, after
+
+    def close(self) -> None:  # noqa: B027  # most of them hold nothing but memory
+        """Nothing is held."""
 
 
 class Backend(Protocol):

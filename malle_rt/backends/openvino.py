@@ -8,18 +8,27 @@ are the state of the next frame and never leave the runtime's memory.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
 from openvino import opset13 as op
 
-from malle_rt.backends.base import BackendInfo, FrameShape, Planes420, Session, pad_edge, usable_cpus
+from malle_rt.backends.base import (
+    BackendInfo,
+    BlockingSession,
+    FrameShape,
+    Planes420,
+    Session,
+    pad_edge,
+    usable_cpus,
+)
 from malle_rt.errors import BackendError, KernelError
-from malle_rt.models import checksum, model_file
+from malle_rt.models import checksum, graph_file
 from malle_rt.ops.native import load_extension
 
-__all__ = ["OpenVinoBackend"]
+__all__ = ["OpenVinoBackend", "int8_pays"]
 
 MULTIPLE = 8  # as MalleNetRT.multiple, which is out of reach without torch
 Codes = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
@@ -28,12 +37,27 @@ _CODES = ("y_codes", "uv_codes")
 _STATE = ("y_before", "uv_before", "hidden_before")
 _NEXT = ("y_clean", "uv_clean", "hidden")
 
+Precision = Literal["int8", "fp32"]
+# Flags of Linux's /proc/cpuinfo. INT8 among OpenVINO's OPTIMIZATION_CAPABILITIES does not say that it is fast.
+_BYTE_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8"}
+
 
 class OpenVinoBackend:
-    """Run a portable graph with OpenVINO on the CPU, in float32."""
+    """Run a portable graph with OpenVINO on the CPU.
 
-    def __init__(self, model: str, *, threads: int | None = None) -> None:
-        path = model_file(model, ".onnx")
+    Args:
+        model: name of the network.
+        threads: of the CPU; None for all that this process may use.
+        precision: of the network's layers: "fp32", or "int8" from the quantised graph, whose slices and first layer
+            are still float32. The state is float32 in both, so sessions of either look the same from outside.
+
+    Raises:
+        ConfigError: for a model that is not at hand in that precision.
+        BackendError: when OpenVINO cannot read the graph.
+    """
+
+    def __init__(self, model: str, *, threads: int | None = None, precision: Precision = "fp32") -> None:
+        path = graph_file(model, precision)
         self._core = ov.Core()
         fused = load_extension(self._core)
         self._graph = _read(self._core, path)
@@ -42,7 +66,7 @@ class OpenVinoBackend:
         self._info = BackendInfo(
             name="openvino",
             model=model,
-            precision="f32",
+            precision=precision,
             device=f"CPU ({self._threads} threads)",
             weights=checksum(path),
             notes=notes,
@@ -72,6 +96,19 @@ class OpenVinoBackend:
 
     def close(self) -> None:
         """Nothing is held outside the sessions."""
+
+
+def int8_pays(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this CPU multiplies bytes faster than floats: x86 with VNNI or AMX. False where it cannot be told.
+
+    Args:
+        cpuinfo: what Linux says about the processor.
+    """
+    try:
+        words = cpuinfo.read_text().split()
+    except OSError:
+        return False
+    return not _BYTE_PRODUCTS.isdisjoint(words)
 
 
 def _read(core: ov.Core, path: Path) -> ov.Model:
@@ -123,7 +160,7 @@ class _State:
         hidden[...] = 0
 
 
-class _OpenVinoSession:
+class _OpenVinoSession(BlockingSession):
     """One compiled size. Two states take turns: one is read while the other is written."""
 
     def __init__(self, compiled: ov.CompiledModel, shape: FrameShape) -> None:

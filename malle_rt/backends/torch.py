@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from malle_rt.backends.base import BackendInfo, FrameShape, Planes420, Session, pad_edge
+from malle_rt.backends.base import BackendInfo, BlockingSession, FrameShape, Planes420, Session, pad_edge
 from malle_rt.errors import BackendUnavailable, KernelError
 from malle_rt.models import checksum, model_file
 
@@ -31,7 +31,7 @@ class TorchBackend:
         where = str(self._device)
         if self._device.type == "cpu":
             where = f"CPU ({torch.get_num_threads()} threads)"
-        self._info = BackendInfo("torch", model, "f32", where, checksum(path))
+        self._info = BackendInfo("torch", model, "fp32", where, checksum(path))
 
     @property
     def info(self) -> BackendInfo:
@@ -46,7 +46,7 @@ class TorchBackend:
         """Nothing is held outside the sessions."""
 
 
-class _TorchSession:
+class _TorchSession(BlockingSession):
     def __init__(self, net: MalleNetRT, shape: FrameShape, device: torch.device) -> None:
         self._net, self._shape, self._device = net, shape, device
         rows, columns = shape.padded(MalleNetRT.multiple)

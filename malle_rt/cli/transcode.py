@@ -13,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
 from malle_rt.cli.progress import ProgressBar
+from malle_rt.config import BACKENDS, CUDA_ADAPTERS, HWACCELS, PRECISIONS
 from malle_rt.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -52,8 +53,20 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     clean.add_argument(
         "--mix", type=float, default=1.0, metavar="0..1", help="share of the clean picture (1)"
     )
+    clean.add_argument("--backend", default="auto", metavar="NAME", help=f"{_or(BACKENDS)} (auto)")
+    clean.add_argument("--precision", default="auto", metavar="NAME", help=f"{_or(PRECISIONS)} (auto)")
     clean.add_argument(
-        "--backend", default="auto", metavar="NAME", help="auto, openvino, torch or none (auto)"
+        "--cuda-adapter", default="auto", metavar="NAME", help=f"drives CUDA: {_or(CUDA_ADAPTERS)} (auto)"
+    )
+    clean.add_argument(
+        "--hwaccel",
+        default="auto",
+        metavar="NAME",
+        help=f"decode on the GPU and stay there: {_or(HWACCELS)} (auto)",
+    )
+    clean.add_argument("--engine", metavar="FILE", help="a TensorRT engine that malle-rt build wrote")
+    clean.add_argument(
+        "--trust-engine", action="store_true", help="run FILE's code although it is not from the own cache"
     )
     encode = parser.add_argument_group("encoding, by FFmpeg's names")
     encode.add_argument("--codec", metavar="NAME", help="video encoder (libx264; libvpx-vp9 for .webm)")
@@ -81,6 +94,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="also write frames before and after, side by side (default: OUT.compare.png)",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
+
+
+def _or(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def run(options: argparse.Namespace) -> int:
@@ -126,6 +143,10 @@ def _open(options: argparse.Namespace) -> Transcode:
             strength=_strength(options.strength),
             mix=options.mix,
             backend=options.backend,
+            precision=options.precision,
+            cuda_adapter=options.cuda_adapter,
+            engine=options.engine,
+            trust_engine=options.trust_engine,
         ),
         encode=EncodeConfig(
             codec=options.codec or default_codec(output),
@@ -138,6 +159,7 @@ def _open(options: argparse.Namespace) -> Transcode:
         duration=options.duration,
         overwrite=options.overwrite,
         compare=compare,
+        hwaccel=options.hwaccel,
     )
 
 

@@ -12,7 +12,7 @@ import av
 from av.container import OutputContainer
 
 from malle_rt.errors import SinkError
-from malle_rt.frame import Frame, Packet, VideoInfo
+from malle_rt.frame import Frame, Packet, Surface, VideoInfo
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.output_file import OutputFile
 from malle_rt.media.output_streams import OutputStreams, create_container
@@ -38,6 +38,7 @@ class FileSink:
         source: Source | VideoInfo,
         config: EncodeConfig | None = None,
         overwrite: bool = False,
+        surface: Surface | None = None,
     ) -> None:
         """Open the output and its encoder, and write its header.
 
@@ -46,6 +47,8 @@ class FileSink:
             source: where the frames come from. From a ``FileSource`` everything else of its file is copied too.
             config: encoder settings; None for the defaults.
             overwrite: whether ``finish`` may replace an existing file.
+            surface: a picture of the source on a GPU: the encoder is tried with it, and ``no_surfaces`` says why
+                it does not take such.
 
         Raises:
             ConfigError: the container, the encoder and the settings do not fit together.
@@ -59,11 +62,16 @@ class FileSink:
             self._output.partial, self.path, template.container.metadata if template.container else {}
         )
         try:
-            self._streams = OutputStreams(self._container, template, config or EncodeConfig())
+            self._streams = OutputStreams(self._container, template, config or EncodeConfig(), surface)
             self._guarded(self._container.start_encoding)
         except BaseException:
             self.abort()
             raise
+
+    @property
+    def no_surfaces(self) -> str | None:
+        """Why pictures on a GPU are brought to host memory for the encoder, one line; None where they are not."""
+        return self._streams.encoder.no_surfaces
 
     @property
     def frames(self) -> int:

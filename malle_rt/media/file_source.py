@@ -12,15 +12,23 @@ import av
 from av.container import InputContainer
 
 from malle_rt.errors import SourceError
-from malle_rt.frame import ColorTags, Frame, Packet, VideoInfo
+from malle_rt.frame import ColorTags, Frame, Packet, Surface, VideoInfo
 from malle_rt.media.compat import frame_duration
 from malle_rt.media.conversion import color_tags, planes_of
-from malle_rt.media.opening import is_url, main_video, open_input, plain_location
+from malle_rt.media.hardware import (
+    NotOnGpu,
+    in_memory,
+    open_on_gpu,
+    pixel_name,
+    require_on_gpu,
+    surface_of,
+)
+from malle_rt.media.opening import check_file, is_path, is_url, main_video, open_input, plain_location
 from malle_rt.media.pixel_formats import has_alpha, nearest_planar
 from malle_rt.media.reading import Reader
 from malle_rt.media.side_data import has_captions
 from malle_rt.media.standard_input import StandardInput
-from malle_rt.media.template import describe
+from malle_rt.media.template import Template, describe
 from malle_rt.media.timeline import FrameClock, PacketClock, has_joins
 from malle_rt.media.window import Window, instant_of
 
@@ -42,6 +50,8 @@ class FileSource:
     Attributes:
         corrupt_packets: damaged packets skipped so far.
         template: what a sink needs to write a file like this one.
+        not_on_gpu: why frames are in host memory although a GPU was named, one line; None where they are not,
+            or none was named.
     """
 
     def __init__(
@@ -51,6 +61,7 @@ class FileSource:
         start: Fraction | None = None,
         duration: Fraction | None = None,
         carry_other_streams: bool = True,
+        gpu: int | None = None,
     ) -> None:
         """Open the input.
 
@@ -60,6 +71,8 @@ class FileSource:
                 first frame is at 0. None: timestamps stay as they are.
             duration: seconds wanted from there; None: all.
             carry_other_streams: whether packets of audio, subtitles, data and further video tracks are handed on.
+            gpu: number of the NVIDIA GPU that should decode, and leave the planes in its memory as a ``Surface``.
+                Where that cannot be, ``not_on_gpu`` says why, and frames come from the processor as without it.
 
         Raises:
             ConfigError: a negative start, a duration that is not positive.
@@ -68,19 +81,27 @@ class FileSource:
         self._location = plain_location(location)
         self._carry = carry_other_streams
         self._standard_input = StandardInput()
-        self._container = open_input(self._location, self._standard_input)
-        self._closed = False
         self._items: Iterator[Frame | Packet] = iter(())
-        try:
-            self._open(start, duration)
-        except BaseException:
-            self.close()
-            raise
+        self._closed = True
+        self._first: av.VideoFrame | None = None
+        self.not_on_gpu: str | None = self._try_gpu(gpu, start, duration) if gpu is not None else None
+        if gpu is not None and self.not_on_gpu is None:
+            return
+        self._container = open_input(self._location, self._standard_input)
+        self._start(start, duration)
+
+    template: Template
 
     @property
     def info(self) -> VideoInfo:
         """What is known of the video track."""
         return self.template.info
+
+    @property
+    def surface(self) -> Surface | None:
+        """The first picture, if it lies on a GPU, to try an encoder with; None once frames are read."""
+        planes = next((item.planes for item in self._primed if isinstance(item, Frame)), None)
+        return planes if isinstance(planes, Surface) else None
 
     @property
     def corrupt_packets(self) -> int:
@@ -111,10 +132,34 @@ class FileSource:
             self._items = iter(())
             self._container.close()
 
+    def _try_gpu(self, gpu: int, start: Fraction | None, duration: Fraction | None) -> str | None:
+        """Open on the GPU and decode a picture there; the reason where that fails, and nothing stays open."""
+        if not is_path(self._location):
+            return "a file is opened twice where the GPU fails, this input cannot be"
+        check_file(self._location)
+        try:
+            self._container = open_on_gpu(self._location, gpu)
+            self._start(start, duration, on_gpu=True)
+        except NotOnGpu as exc:
+            return str(exc)
+        except SourceError as exc:
+            return f"NVDEC gives no picture ({exc})"
+        return None
+
+    def _start(self, start: Fraction | None, duration: Fraction | None, *, on_gpu: bool = False) -> None:
+        self._closed = False
+        self._on_gpu = on_gpu
+        try:
+            self._open(start, duration)
+        except BaseException:
+            self.close()
+            raise
+
     def _open(self, start: Fraction | None, duration: Fraction | None) -> None:
         container = self._container
         video = self._video = main_video(container, self._location)
-        video.codec_context.thread_type = "SLICE" if is_url(self._location) else "AUTO"
+        # On a GPU, threads gain nothing, and each one takes a surface of the decoder, which has 32.
+        video.codec_context.thread_type = "SLICE" if is_url(self._location) or self._on_gpu else "AUTO"
         self._reader = Reader(container, video)
         self._window = Window(start, duration, _beginning(container, video))
         self._packet_clock = PacketClock(container.format)
@@ -128,6 +173,8 @@ class FileSource:
             self._seek()
         self._items = self._read()
         self._primed, first = self._prime()
+        if self._on_gpu:
+            require_on_gpu(first, video.codec_context, captions=self._captions)
         self.template = describe(
             self._location, container, video, first, self._color or ColorTags(), self._window, others
         )
@@ -146,8 +193,9 @@ class FileSource:
         primed: list[Frame | Packet] = []
         for item in self._items:
             primed.append(item)
-            if isinstance(item, Frame) and isinstance(item.origin, av.VideoFrame):
-                return primed, item.origin
+            if isinstance(item, Frame) and self._first is not None:
+                first, self._first = self._first, None
+                return primed, first
         if self._window.has_start:
             raise SourceError(f"{self._location}: no frame in the part asked for. Choose an earlier start")
         raise SourceError(f"{self._location}: no frame could be decoded; the video track is damaged or empty")
@@ -198,16 +246,20 @@ class FileSource:
             self._color = color_tags(picture, self._video.codec_context)
             self._captions = has_captions(picture)
             self._window.open_at(pts * unit)
+            self._first = picture
             if has_alpha(picture.format.name):
                 log.warning("%s: transparency is dropped, frames have none", self._location)
+        surface = surface_of(picture)
+        picture = picture if surface is not None else in_memory(picture)
         return Frame(
-            planes=planes_of(picture, captions=self._captions),
-            pix_fmt=nearest_planar(picture.format.name),
+            planes=planes_of(picture, captions=self._captions) if surface is None else surface,
+            pix_fmt=nearest_planar(pixel_name(picture)),
             pts=pts - round(self._window.shift / unit),
             time_base=unit,
             duration=frame_duration(picture),
             color=self._color,
-            origin=picture,
+            # Of a surface there is nothing that the encoder could be handed on, and it would stay in use.
+            origin=picture if surface is None else None,
         )
 
     def _timestamp(self, picture: av.VideoFrame) -> int | None:

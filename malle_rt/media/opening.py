@@ -14,7 +14,15 @@ from malle_rt.errors import SourceError
 from malle_rt.media.compat import disposition_of
 from malle_rt.media.standard_input import StandardInput
 
-__all__ = ["is_attached_picture", "is_path", "is_url", "main_video", "open_input", "plain_location"]
+__all__ = [
+    "check_file",
+    "is_attached_picture",
+    "is_path",
+    "is_url",
+    "main_video",
+    "open_input",
+    "plain_location",
+]
 
 # Seconds to open a network stream, and to wait for its next packet.
 _NETWORK_TIMEOUT = (10.0, 20.0)
@@ -52,7 +60,7 @@ def open_input(location: str, standard_input: StandardInput) -> InputContainer:
     if location == "-":
         target = standard_input
     elif not url:
-        _check_file(location)
+        check_file(location)
         target = str(Path(location).absolute())  # FFmpeg takes what stands before a colon for a protocol
     try:
         # A title in a broken encoding must not stop the film.
@@ -95,8 +103,12 @@ def _describe(stream: Any) -> str:
     return f"{kind} ({codec})"
 
 
-def _check_file(location: str) -> None:
-    """The reasons FFmpeg words badly or not at all."""
+def check_file(location: str) -> None:
+    """The reasons FFmpeg words badly or not at all.
+
+    Raises:
+        SourceError: the file is not there, or cannot be read.
+    """
     path = Path(location)
     checks: tuple[tuple[Callable[[], bool], str], ...] = (
         (lambda: not path.exists(), "no such file. Check the name"),

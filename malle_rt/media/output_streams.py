@@ -12,6 +12,7 @@ import av
 from av.container import OutputContainer
 
 from malle_rt.errors import ConfigError, SinkError
+from malle_rt.frame import Surface
 from malle_rt.media.carrying import CarriedTrack, add_carried, clean_metadata, copy_labels
 from malle_rt.media.compat import can_write_display_matrix, chapters_of, set_chapters
 from malle_rt.media.encode_config import EncodeConfig
@@ -69,8 +70,20 @@ class OutputStreams:
         shift: seconds to take off every timestamp.
     """
 
-    def __init__(self, container: OutputContainer, template: Template, config: EncodeConfig) -> None:
+    def __init__(
+        self,
+        container: OutputContainer,
+        template: Template,
+        config: EncodeConfig,
+        surface: Surface | None = None,
+    ) -> None:
         """Add all tracks.
+
+        Args:
+            container: of the output.
+            template: what the source is.
+            config: encoder settings.
+            surface: see ``VideoEncoder``.
 
         Raises:
             ConfigError: the container, the encoder and the settings do not fit together.
@@ -78,12 +91,12 @@ class OutputStreams:
         self.tracks: dict[int, CarriedTrack] = {}
         self._container = container
         self.shift = _shift(container, template)
-        self._add_tracks(template, config)
+        self._add_tracks(template, config, surface)
         if template.container is not None:
             container.metadata.update(_film_metadata(template.container.metadata))
             self._copy_chapters(template)
 
-    def _add_tracks(self, template: Template, config: EncodeConfig) -> None:
+    def _add_tracks(self, template: Template, config: EncodeConfig, surface: Surface | None) -> None:
         """The encoded track at the place of the one it replaces, the others around it."""
         own = template.video.index if template.video is not None else 0
         before = [stream for stream in template.others if stream.index < own]
@@ -92,10 +105,10 @@ class OutputStreams:
             stream.type == "video" and stream.index in self.tracks and not is_attached_picture(stream)
             for stream in before
         )
-        self._encode(template, config)
+        self._encode(template, config, surface)
         self._carry(stream for stream in template.others if stream.index > own)
 
-    def _encode(self, template: Template, config: EncodeConfig) -> None:
+    def _encode(self, template: Template, config: EncodeConfig, surface: Surface | None) -> None:
         name = self._container.format.name
         tells = name in _TURNING and can_write_display_matrix()
         turn = bool(template.info.rotation) and not tells
@@ -106,7 +119,7 @@ class OutputStreams:
                 template.info.rotation,
             )
         plan = plan_picture(template.info, config, turn=turn)
-        self.encoder = VideoEncoder(self._container, template, config, plan)
+        self.encoder = VideoEncoder(self._container, template, config, plan, surface)
         if template.video is not None:
             copy_labels(template.video, self.encoder.stream)
         if template.display_matrix is not None and tells:

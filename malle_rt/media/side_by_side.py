@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -46,13 +47,24 @@ class SideBySide:
         self._seen = 0
         self._rows: dict[int, npt.NDArray[np.uint8]] = {}
 
-    def denoise(self, frame: Frame) -> Frame:
+    @property
+    def ahead(self) -> int:
+        """As the inner denoiser's."""
+        return self._inner.ahead
+
+    def start(self, frame: Frame) -> Callable[[], Frame]:
         """Let the inner denoiser work; keep the pair if it is one of the wanted, or the first as a fallback."""
-        clean = self._inner.denoise(frame)
-        if self._seen in self._wanted or self._seen == 0:
-            self._rows[self._seen] = _row(frame, clean)
-        self._seen += 1
-        return clean
+        number, self._seen = self._seen, self._seen + 1
+        result = self._inner.start(frame)
+        if number not in self._wanted and number != 0:
+            return result
+
+        def finish() -> Frame:
+            clean = result()
+            self._rows[number] = _row(frame, clean)
+            return clean
+
+        return finish
 
     def close(self) -> None:
         """Close the inner denoiser."""

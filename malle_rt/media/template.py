@@ -10,6 +10,7 @@ import av
 from av.container import InputContainer
 
 from malle_rt.frame import ColorTags, VideoInfo
+from malle_rt.media.hardware import pixel_name
 from malle_rt.media.pixel_formats import nearest_planar
 from malle_rt.media.side_data import (
     HdrMetadata,
@@ -72,7 +73,7 @@ def describe(
     info = VideoInfo(
         width=first.width,
         height=first.height,
-        pix_fmt=nearest_planar(first.format.name),
+        pix_fmt=nearest_planar(pixel_name(first)),
         time_base=Fraction(first.time_base or video.time_base or 1),
         frame_rate=_frame_rate(video),
         sample_aspect_ratio=video.sample_aspect_ratio or Fraction(1),

@@ -10,10 +10,11 @@ import av
 from av.container import OutputContainer
 
 from malle_rt.errors import ConfigError
-from malle_rt.frame import Frame
+from malle_rt.frame import Frame, Surface
 from malle_rt.media.carrying import is_mov
 from malle_rt.media.compat import set_frame_duration
 from malle_rt.media.encode_config import EncodeConfig
+from malle_rt.media.hardware import NotOnGpu, SurfaceEncoding
 from malle_rt.media.hdr import add_hdr, can_write_hdr
 from malle_rt.media.picture_plan import PicturePlan
 from malle_rt.media.pixel_formats import is_full_range_name, plain_name
@@ -40,12 +41,26 @@ class VideoEncoder:
 
     Attributes:
         stream: the output stream.
+        no_surfaces: why it is given pictures in host memory although some lie on a GPU, one line; None where it
+            is given those, or there are none.
     """
 
     def __init__(
-        self, container: OutputContainer, template: Template, config: EncodeConfig, plan: PicturePlan
+        self,
+        container: OutputContainer,
+        template: Template,
+        config: EncodeConfig,
+        plan: PicturePlan,
+        surface: Surface | None = None,
     ) -> None:
         """Add the stream and open its encoder.
+
+        Args:
+            container: of the output.
+            template: what the source is.
+            config: encoder settings.
+            plan: what the encoder is given.
+            surface: a picture of the source on a GPU, to find out whether the encoder takes such.
 
         Raises:
             ConfigError: the container cannot hold the codec, or the encoder refuses its settings.
@@ -54,8 +69,12 @@ class VideoEncoder:
         self._captions = template.captions
         self._config = config
         self._warned: set[str] = set()
+        self.no_surfaces: str | None = None
+        self._surfaces = self._prove(surface, template) if surface is not None else None
+        self._source_format = template.info.pix_fmt
+        more = {} if self._surfaces is None else {"hwaccel": self._surfaces.acceleration}
         try:
-            self.stream = cast(av.VideoStream, container.add_stream(config.codec))
+            self.stream = cast(av.VideoStream, cast(Any, container).add_stream(config.codec, **more))
         except ValueError as exc:
             raise ConfigError(
                 f"a {container.format.name} file cannot hold {config.codec} video. Use .mkv, or another codec"
@@ -75,11 +94,19 @@ class VideoEncoder:
         """The packets still held by the encoder."""
         return list(self.stream.encode(None))
 
+    def _prove(self, surface: Surface, template: Template) -> SurfaceEncoding | None:
+        rate = template.info.frame_rate or Fraction(25)
+        try:
+            return SurfaceEncoding.proven(self._config, self._plan, surface, rate)
+        except NotOnGpu as exc:
+            self.no_surfaces = str(exc)
+            return None
+
     def _describe(self, template: Template) -> None:
         info, plan, stream = template.info, self._plan, self.stream
         context = stream.codec_context
         context.width, context.height = plan.size
-        context.pix_fmt = plan.pix_fmt
+        context.pix_fmt = plan.pix_fmt if self._surfaces is None else self._surfaces.pix_fmt
         # 0 is FFmpeg's "unknown": PyAV would write 24 frames per second into the header.
         context.framerate = info.frame_rate or Fraction(0)
         context.sample_aspect_ratio = plan.sample_aspect_ratio
@@ -152,6 +179,9 @@ class VideoEncoder:
     def _picture(self, frame: Frame) -> av.VideoFrame:
         """The frame as the encoder wants it."""
         plan = self._plan
+        unchanged = (frame.width, frame.height, frame.pix_fmt) == (*plan.size, self._source_format)
+        if self._surfaces is not None and unchanged and isinstance(frame.planes, Surface):
+            return self._surfaces.picture(frame.planes)
         carrier = self._carrier(frame)
         if carrier is not None:
             return carrier

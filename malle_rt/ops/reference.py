@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["KERNEL_SIZES", "malle_slice"]
+__all__ = ["KERNEL_SIZES", "malle_slice", "slice_in_torch"]
 
 KERNEL_SIZES = (1, 3, 5)
 
@@ -77,8 +77,8 @@ def _kernels(grid: Tensor, kernel_size: int, size: tuple[int, int]) -> Tensor:
     return wide.unflatten(1, (wide.shape[1] // taps, taps))
 
 
-@torch.library.custom_op("malle::slice", mutates_args=())
-def _slice(x: Tensor, grid: Tensor, kernel_size: int) -> Tensor:
+def slice_in_torch(x: Tensor, grid: Tensor, kernel_size: int) -> Tensor:
+    """``malle_slice`` without checks and without a gradient, in torch's own operations."""
     height, width = x.shape[2:]
     kernels = _kernels(grid, kernel_size, (height, width))
     groups = kernels.shape[1]
@@ -90,6 +90,11 @@ def _slice(x: Tensor, grid: Tensor, kernel_size: int) -> Tensor:
         row, column = divmod(tap, kernel_size)
         total.addcmul_(padded[..., row : row + height, column : column + width], kernels[:, :, tap : tap + 1])
     return total.flatten(1, 2).to(x.dtype)
+
+
+@torch.library.custom_op("malle::slice", mutates_args=())
+def _slice(x: Tensor, grid: Tensor, kernel_size: int) -> Tensor:
+    return slice_in_torch(x, grid, kernel_size)
 
 
 @_slice.register_fake

@@ -9,6 +9,7 @@ from malle_rt.errors import PipelineError
 from malle_rt.frame import Frame
 from malle_rt.pipeline.channel import Channel
 from malle_rt.pipeline.config import PipelineConfig
+from malle_rt.pipeline.lookahead import Lookahead
 from malle_rt.pipeline.stage import Failures, Stage
 from malle_rt.pipeline.stats import Progress, Report, Stats
 from malle_rt.protocols import Denoiser, Sink, Source
@@ -141,11 +142,15 @@ class Pipeline:
                 return
 
     def _denoise(self) -> None:
+        started = Lookahead(self._denoiser, self._stats)
         for item in self._decoded:
-            if isinstance(item, Frame):
-                with self._stats.denoising():
-                    item = self._denoiser.denoise(item)
-            if not self._denoised.put(item):
+            started.put(item)
+            # With nothing left to start, waiting for the oldest result costs no time and saves delay.
+            while started and (started.full or not len(self._decoded)):
+                if not self._denoised.put(started.take()):
+                    return
+        while started:
+            if not self._denoised.put(started.take()):
                 return
 
     def _write(self) -> None:

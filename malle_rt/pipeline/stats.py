@@ -38,7 +38,7 @@ class Progress:
         position: instant of the last frame the sink has taken, in seconds of media time; None before the first.
         busy: seconds each stage has worked ("decode", "denoise", "encode"); their sum exceeds ``seconds`` as far
             as the stages overlap.
-        denoise_ms: time of one frame in the denoiser.
+        denoise_ms: from the moment the denoiser took a frame to the moment it gave it back.
     """
 
     frames_in: int
@@ -112,13 +112,15 @@ class Stats:
             with self._lock:
                 self._busy[stage] += time.perf_counter() - begin
 
-    @contextmanager
-    def denoising(self) -> Iterator[None]:
-        """Count the time inside the block as work on one frame."""
-        begin = time.perf_counter()
-        with self.working("denoise"):
-            yield
-        self._sample(time.perf_counter() - begin)
+    def denoised(self, seconds: float) -> None:
+        """The denoiser has given a frame, so long after it took it."""
+        with self._lock:
+            # Algorithm R: every frame of the run has the same chance to be among the samples kept.
+            self._seen += 1
+            if len(self._samples) < _RESERVOIR:
+                self._samples.append(seconds)
+            elif (place := self._random.randrange(self._seen)) < _RESERVOIR:
+                self._samples[place] = seconds
 
     def progress(self, dropped: int) -> Progress:
         """A snapshot; ``dropped`` is known to the channels."""
@@ -129,15 +131,6 @@ class Stats:
         """The final snapshot."""
         with self._lock:
             return Report(**self._values(dropped), stopped=stopped)
-
-    def _sample(self, seconds: float) -> None:
-        """Algorithm R: every frame of the run has the same chance to be among the samples kept."""
-        with self._lock:
-            self._seen += 1
-            if len(self._samples) < _RESERVOIR:
-                self._samples.append(seconds)
-            elif (place := self._random.randrange(self._seen)) < _RESERVOIR:
-                self._samples[place] = seconds
 
     def _values(self, dropped: int) -> dict[str, Any]:
         return {

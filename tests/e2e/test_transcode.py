@@ -64,7 +64,7 @@ def test_the_main_job(tmp_path):
     before = source.read_bytes()
     done = transcode(source, tmp_path / "clean.mp4", "--compare")
     assert "12 frames in, 12 out, 0 dropped" in done.stdout
-    assert "backend: openvino rt-s f32 on CPU" in done.stderr
+    assert "backend: openvino rt-s" in done.stderr
     assert "strength 1" in done.stdout, "sigma 15 is found to within a third"
     assert source.read_bytes() == before
     assert instants(tmp_path / "clean.mp4") == [n * Fraction(1001, 30000) for n in range(12)]

@@ -12,6 +12,9 @@ from malle_rt.errors import ConfigError
         ({"strength": float("nan")}, "strength must be"),
         ({"mix": 1.5}, "mix must be 0 to 1, got 1.5"),
         ({"backend": "gpu"}, "backend must be one of .*'gpu'"),
+        ({"precision": "fp8"}, "precision must be one of .*'fp8'"),
+        ({"cuda_adapter": "cupy"}, "cuda_adapter must be one of .*'cupy'"),
+        ({"engine": "a.engine"}, "an engine file needs backend tensorrt or tensorrt-rtx, got auto"),
     ],
 )
 def test_says_what_it_got_and_wanted(options, message):

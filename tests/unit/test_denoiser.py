@@ -70,4 +70,4 @@ def test_a_new_size_starts_a_new_session(backend):
 
 def test_pass_through_is_the_frame_itself():
     frame = next(iter(SyntheticSource(1, (64, 48))))
-    assert PassThrough().denoise(frame) is frame
+    assert PassThrough().start(frame)() is frame

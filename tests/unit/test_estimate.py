@@ -32,11 +32,11 @@ def test_black_frames_tell_nothing():
     noise = np.random.default_rng(0).normal(0, 15, (64, 64))
     picture, black = np.clip(120 + noise, 0, 255).astype(np.uint8), np.full((64, 64), 16, np.uint8)
     estimator = SigmaEstimator()
-    assert estimator.update(black, 8) == 0
-    first = estimator.update(picture, 8)
+    assert estimator.update([black], 8) == 0
+    first = estimator.update([picture], 8)
     assert first == pytest.approx(15, rel=0.15)
     for _ in range(30):
-        assert estimator.update(black, 8) == first
+        assert estimator.update([black], 8) == first
 
 
 def test_large_pictures_are_sampled_not_skipped():
@@ -48,9 +48,22 @@ def test_the_estimate_moves_slowly():
     rng = np.random.default_rng(0)
     quiet, loud = ((120 + rng.normal(0, sigma, (64, 64))).astype(np.uint8) for sigma in (5, 20))
     estimator = SigmaEstimator(every=1)
-    start = estimator.update(quiet, 8)
-    after = estimator.update(loud, 8)
+    start = estimator.update([quiet], 8)
+    after = estimator.update([loud], 8)
     assert start < after < 13
     for _ in range(20):
-        after = estimator.update(loud, 8)
+        after = estimator.update([loud], 8)
     assert after == pytest.approx(20, rel=0.15)
+
+
+def test_frames_between_two_looks_are_not_touched():
+    class Untouchable:
+        def __getitem__(self, index):
+            raise AssertionError("looked at")
+
+    luma = np.clip(120 + np.random.default_rng(0).normal(0, 15, (64, 64)), 0, 255).astype(np.uint8)
+    estimator = SigmaEstimator(every=3)
+    first = estimator.update([luma], 8)
+    assert estimator.update(Untouchable(), 8) == estimator.update(Untouchable(), 8) == first
+    with pytest.raises(AssertionError, match="looked at"):
+        estimator.update(Untouchable(), 8)

@@ -22,12 +22,15 @@ ALLOWED = {
     "opencv": {"errors"},
     "ops": {"errors"},
     "net": {"ops", "errors"},
-    "backends": {"net", "ops", "models"} | BASE,
+    "cuda": {"errors"},
+    "trt": {"cuda", "models", "errors"},
+    "backends": {"net", "ops", "models", "cuda", "trt"} | BASE,
     "media": {"opencv"} | BASE,
     "pipeline": BASE,
     "denoiser": {"backends", "chroma", "estimate"} | BASE,
+    "engine_job": {"backends", "cuda", "trt", "errors"},
     "api": {"backends", "denoiser", "media", "pipeline", "models"} | BASE,
-    "cli": {"api", "media", "pipeline", "config", "errors", ""},
+    "cli": {"api", "engine_job", "media", "pipeline", "config", "trt", "errors", ""},
     "__main__": {"cli"},
     "": {"api", "media", "config", "errors", "frame"},
 }
@@ -36,6 +39,8 @@ FORBIDDEN = {
     "media": {"torch", "openvino"},
     "net": {"av", "cv2", "tensorrt", "openvino"},
     "ops": {"av", "cv2", "tensorrt"},
+    "cuda": {"torch", "av", "cv2", "openvino", "tensorrt", "onnx"},
+    "trt": {"torch", "av", "cv2", "openvino", "onnx"},
     "cli": {"torch", "av", "cv2", "numpy", "openvino"},
 }
 

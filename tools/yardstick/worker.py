@@ -42,7 +42,7 @@ def ours(strength: str, model: str) -> Timed:
         frame = Frame(_planes(picture), "yuv420p", index, Fraction(1, 25), 1, bt709)
         index += 1
         start = time.perf_counter()
-        clean = denoiser.denoise(frame)
+        clean = denoiser.start(frame)()
         seconds = time.perf_counter() - start
         flat = np.concatenate([plane.reshape(-1) for plane in clean.planes])
         return flat.astype(np.uint8, copy=False).reshape(picture.shape), seconds, 0.0

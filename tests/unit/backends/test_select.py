@@ -3,26 +3,59 @@ import sys
 import pytest
 
 from malle_rt.backends.select import select_backend
+from malle_rt.config import DenoiseConfig
 from malle_rt.errors import BackendUnavailable, ConfigError
 
 
-def test_auto_says_why():
-    selection = select_backend("auto", "rt-s")
+def selected(name, **options):
+    return select_backend(DenoiseConfig(backend=name, **options))
+
+
+def test_auto_says_why(monkeypatch):
+    monkeypatch.setattr("malle_rt.backends.select.cuda_problem", lambda: "no NVIDIA driver: install it")
+    selection = selected("auto")
     assert selection.backend.info.name == "openvino"
-    assert "default" in selection.reason
+    assert selection.reason == "default here: no NVIDIA driver"
+
+
+@pytest.mark.parametrize(("fast", "precision"), [(True, "int8"), (False, "fp32")])
+def test_auto_takes_int8_where_it_pays(monkeypatch, fast, precision):
+    monkeypatch.setattr("malle_rt.backends.openvino.int8_pays", lambda: fast)
+    assert selected("openvino").backend.info.precision == precision
+    assert selected("openvino", precision="fp32").backend.info.precision == "fp32"
+    assert selected("openvino", precision="int8").backend.info.precision == "int8"
+
+
+def test_the_cpu_has_no_half_precision():
+    with pytest.raises(ConfigError, match="runs in int8 or fp32, got fp16"):
+        selected("openvino", precision="fp16")
+
+
+def test_auto_names_every_backend_it_passed_over(monkeypatch):
+    def missing(config):
+        raise BackendUnavailable("it is not installed")
+
+    monkeypatch.setattr("malle_rt.backends.select.cuda_problem", lambda: None)
+    for name in ("tensorrt", "tensorrt-rtx", "cuda"):
+        monkeypatch.setitem(select_backend.__globals__["_OPENERS"], name, missing)
+    selection = selected("auto")
+    assert selection.backend.info.name == "openvino"
+    for name in ("tensorrt", "tensorrt-rtx", "cuda"):
+        assert f"not {name}: it is not installed" in selection.reason
 
 
 def test_the_backend_asked_for_runs():
-    assert select_backend("torch", "rt-s").backend.info.name == "torch"
+    assert selected("torch").backend.info.name == "torch"
 
 
 def test_a_missing_backend_fails_and_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "malle_rt.backends.torch", raising=False)
     with pytest.raises(BackendUnavailable, match=r"pip install 'malle-rt\[torch\]'"):
-        select_backend("torch", "rt-s")
+        selected("torch")
 
 
-def test_an_unknown_one_is_a_config_error():
-    with pytest.raises(ConfigError, match="there are: auto, openvino, torch"):
-        select_backend("cuda9", "rt-s")
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_the_yardstick_has_one_precision(precision):
+    with pytest.raises(ConfigError, match=f"runs in fp32, got {precision}"):
+        selected("torch", precision=precision)

@@ -13,7 +13,7 @@ from malle_rt.media.synthetic import SyntheticSource
 def played(frames, path, *, expected, size=(64, 48)):
     shown = SideBySide(PassThrough(), path, expected=expected)
     for frame in SyntheticSource(frames, size):
-        shown.denoise(frame)
+        shown.start(frame)()
     return shown
 
 

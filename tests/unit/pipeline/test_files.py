@@ -27,13 +27,15 @@ class Through:
         self._seconds = seconds
         self._left = fail_on
 
-    def denoise(self, frame):
+    ahead = 0
+
+    def start(self, frame):
         time.sleep(self._seconds)
         if self._left is not None:
             self._left -= 1
             if self._left == 0:
                 raise RuntimeError("no more memory")
-        return frame
+        return lambda: frame
 
     def close(self) -> None:
         pass
@@ -103,9 +105,10 @@ PROGRAM = """
     from malle_rt.pipeline import Pipeline
 
     class Slow:
-        def denoise(self, frame):
+        ahead = 0
+        def start(self, frame):
             time.sleep(0.01)
-            return frame
+            return lambda: frame
         def close(self): pass
 
     source = SyntheticSource(60000, (64, 48))

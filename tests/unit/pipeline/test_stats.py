@@ -13,7 +13,7 @@ def test_percentiles_of_nothing_are_zero():
 def test_the_reservoir_stays_bounded_and_fair():
     measured = Stats()
     for sample in range(20_000):
-        measured._sample(sample / 1000)
+        measured.denoised(sample / 1000)
     latency = measured.progress(0).denoise_ms
     assert len(measured._samples) == stats._RESERVOIR
     # A uniform sample of n = 4096 has its median within 5 sigma = 5 * 0.5 / sqrt(n) = 4 % of the range.

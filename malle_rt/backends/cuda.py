@@ -1,0 +1,93 @@
+"""The network by torch, everything around it by our kernels: NVIDIA GPUs without TensorRT, and their yardstick."""
+
+from __future__ import annotations
+
+import logging
+
+from malle_rt.backends.base import BackendInfo, FrameShape, Session
+from malle_rt.backends.gpu.opening import open_session
+from malle_rt.cuda.driver import Driver
+from malle_rt.cuda.kernels import Kernels
+from malle_rt.cuda.launches import Storage, padded_size
+from malle_rt.cuda.opening import open_driver
+from malle_rt.errors import BackendUnavailable, ConfigError
+from malle_rt.models import checksum, model_file
+
+try:
+    import torch
+
+    from malle_rt.backends.gpu.torch_network import TorchNetwork, capture, use_fused_slice
+    from malle_rt.net.weights import load_rt
+except ImportError as exc:
+    raise BackendUnavailable(
+        f"backend 'cuda' needs torch and safetensors ({exc}): pip install 'malle-rt[torch,cuda]'"
+    ) from exc
+
+__all__ = ["CudaBackend"]
+
+log = logging.getLogger(__name__)
+
+_STORAGE: dict[str, Storage] = {"fp16": "f16", "fp32": "f32"}
+
+
+class CudaBackend:
+    """Run a network's weights with torch on an NVIDIA GPU.
+
+    Args:
+        model: name of the network.
+        precision: "fp16" or "fp32".
+        adapter: of the CUDA driver, "auto", "cuda-bindings" or "pycuda".
+        graphs: whether a frame may run as one CUDA graph.
+
+    Raises:
+        BackendUnavailable: no GPU, no driver, or a torch without CUDA.
+        ConfigError: for another precision.
+    """
+
+    def __init__(
+        self, model: str, *, precision: str = "fp16", adapter: str = "auto", graphs: bool = True
+    ) -> None:
+        if precision not in _STORAGE:
+            raise ConfigError(f"backend 'cuda' runs in {' or '.join(_STORAGE)}, not in {precision}")
+        if not torch.cuda.is_available():
+            raise BackendUnavailable(
+                f"backend 'cuda' needs a torch with CUDA and a GPU; torch {torch.__version__} finds none here"
+            )
+        path = model_file(model, ".safetensors")
+        self._storage = _STORAGE[precision]
+        self._driver: Driver = open_driver(adapter)
+        self._device = torch.device("cuda", self._driver.device.index)
+        self._kernels = Kernels(self._driver)
+        use_fused_slice(self._kernels)
+        net = load_rt(path).to(self._device, torch.float16 if precision == "fp16" else torch.float32)
+        self._net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+        self._capture = capture(self._device) if graphs else None
+        self._info = BackendInfo(
+            name="cuda",
+            model=model,
+            precision=precision,
+            device=f"{self._driver.device.name} ({self._driver.name})",
+            weights=checksum(path),
+            gpu=self._driver.device.index,
+        )
+
+    @property
+    def info(self) -> BackendInfo:
+        """What is running."""
+        return self._info
+
+    def prepare(self, shape: FrameShape) -> Session:
+        """Allocate for a size, run it once and capture it."""
+        size = padded_size(shape.width, shape.height)
+        return open_session(
+            self._driver,
+            self._kernels,
+            lambda: TorchNetwork(self._net, *size, self._storage),
+            shape,
+            capture=self._capture,
+            model=self._info.model,
+        )
+
+    def close(self) -> None:
+        """Release the driver's context. May be called twice."""
+        self._driver.close()

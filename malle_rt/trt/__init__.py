@@ -1,0 +1,1 @@
+"""TensorRT in both its flavours: our plugin, building engines, keeping them, running them."""

@@ -1,0 +1,70 @@
+"""The ``cuda`` backend on a real GPU against the torch backend on the CPU: sizes, precisions, graphs, adapters."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from malle_rt.backends.base import FrameShape
+from malle_rt.backends.cuda import CudaBackend
+from malle_rt.backends.gpu.trial import agreement
+from malle_rt.backends.torch import TorchBackend
+from malle_rt.errors import BackendError
+
+pytestmark = pytest.mark.gpu
+
+SHAPES = [FrameShape(320, 180), FrameShape(331, 181), FrameShape(320, 180, bits=10), FrameShape(1280, 720)]
+ADAPTERS = ["cuda-bindings", "pycuda"]
+
+
+@pytest.fixture(params=ADAPTERS)
+def adapter(request):
+    module = {"cuda-bindings": "cuda.bindings", "pycuda": "pycuda"}[request.param]
+    if importlib.util.find_spec(module.split(".")[0]) is None:
+        pytest.skip(f"{request.param} is not installed")
+    return request.param
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("precision", "least"), [("fp32", 60), ("fp16", 45)])
+@pytest.mark.parametrize("graphs", [True, False])
+def test_gives_the_frames_of_the_torch_backend(adapter, shape, precision, least, graphs):
+    backend = CudaBackend("rt-s", precision=precision, adapter=adapter, graphs=graphs)
+    session = backend.prepare(shape)
+    assert session.graphs == graphs
+    reference = TorchBackend("rt-s", device="cpu").prepare(shape)
+    assert agreement(session, reference, shape) >= least
+    session.close()
+    backend.close()
+
+
+def test_frames_in_flight_are_those_of_one_at_a_time():
+    shape = FrameShape(640, 360)
+    random = np.random.default_rng(0)
+    small = (180, 320)
+    frames = [
+        tuple(random.integers(0, 256, size, np.uint8) for size in ((360, 640), small, small))
+        for _ in range(40)
+    ]
+    backend = CudaBackend("rt-s")
+    session = backend.prepare(shape)
+    state, single = None, []
+    for planes in frames:
+        clean, state = session.run(planes, 20.0, state)
+        single.append(clean)
+    state, results = None, []
+    for planes in frames:
+        result, state = session.start(planes, 20.0, state)
+        results.append(result)
+    for result, wanted in zip(results, single, strict=True):
+        for ours, theirs in zip(result(), wanted, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    session.close()
+    backend.close()
+
+
+def test_a_picture_beyond_the_memory_is_refused_in_one_line():
+    backend = CudaBackend("rt-s")
+    with pytest.raises(BackendError, match="no memory left for 262144x65536"):
+        backend.prepare(FrameShape(262144, 65536))
+    backend.close()

@@ -1,0 +1,241 @@
+"""The whole GPU path - ring, streams, events, graphs, kernels, state - against the torch backend, on the host.
+
+The driver underneath runs work late and in any order that the events allow, so a missing event gives wrong pixels.
+"""
+
+import functools
+
+import numpy as np
+import pytest
+from helpers import cuda_host
+from helpers.fakecuda import fake_cuda
+from helpers.host_network import HostNetwork
+
+from malle_rt.backends.base import FrameShape, pad_edge
+from malle_rt.backends.gpu.opening import open_session
+from malle_rt.backends.gpu.session import GpuSession
+from malle_rt.backends.torch import TorchBackend
+from malle_rt.cuda.kernels import Kernels
+from malle_rt.cuda.launches import padded_size
+from malle_rt.cuda.opening import open_driver
+from malle_rt.errors import BackendError, KernelError, OutOfDeviceMemory
+from malle_rt.models import model_file
+from malle_rt.net.weights import load_rt
+
+SIGMA = 20.0
+SHAPE = FrameShape(72, 40)
+SHAPES = [SHAPE, FrameShape(35, 27), FrameShape(40, 24, bits=10)]
+
+
+@functools.cache
+def network():
+    return load_rt(model_file("rt-s", ".safetensors"))
+
+
+@pytest.fixture
+def fake():
+    with fake_cuda(cuda_host.build()) as fake:
+        yield fake
+
+
+@pytest.fixture(params=["cuda-bindings", "pycuda"])
+def driver(request, fake):
+    pytest.importorskip({"cuda-bindings": "cuda.bindings", "pycuda": "pycuda"}[request.param])
+    driver = open_driver(request.param)
+    yield driver
+    driver.close()
+
+
+def session(driver, fake, shape, *, storage="f32", slots=4, graphs=True):
+    net = HostNetwork(network(), *padded_size(shape.width, shape.height), storage, fake.library)
+    capture = driver.capture if graphs and not driver.no_graphs else None
+    return GpuSession(driver, Kernels(driver), net, shape, slots=slots, capture=capture)
+
+
+def clip(shape, frames, seed=0):
+    """A drifting pattern with noise: planes of each frame."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[: shape.height, : shape.width]
+    small = (slice(None, None, 2), slice(None, None, 2))
+    for index in range(frames):
+        luma = 0.5 + 0.3 * np.sin((columns + 2 * index) / 5) * np.cos(rows / 7)
+        planes = (luma, 0.6 - 0.2 * luma[small], 0.4 + 0.2 * luma[small])
+        noise = SIGMA / 255
+        yield tuple(
+            ((plane + random.normal(0, noise, plane.shape)).clip(0, 1) * shape.largest)
+            .round()
+            .astype(np.uint8 if shape.bits == 8 else np.uint16)
+            for plane in planes
+        )
+
+
+def reference(shape, frames):
+    """The torch backend's frames; given the padding, since it pads less."""
+    rows, columns = padded_size(shape.width, shape.height)
+    state, session = None, TorchBackend("rt-s", device="cpu").prepare(FrameShape(columns, rows, shape.bits))
+    for planes in frames:
+        wide = [
+            np.empty(size, plane.dtype) for size, plane in zip(_sizes(columns, rows), planes, strict=True)
+        ]
+        for plane, out in zip(planes, wide, strict=True):
+            pad_edge(plane, out)
+        clean, state = session.run(tuple(wide), SIGMA, state)
+        yield tuple(c[: p.shape[0], : p.shape[1]] for c, p in zip(clean, planes, strict=True))
+
+
+def _sizes(columns, rows):
+    return (rows, columns), (rows // 2, columns // 2), (rows // 2, columns // 2)
+
+
+def ahead(session, frames):
+    """Results of a session that is kept as far ahead as it wants."""
+    state, waiting = None, []
+    for planes in frames:
+        result, state = session.start(planes, SIGMA, state)
+        waiting.append(result)
+        if len(waiting) > session.ahead:
+            yield waiting.pop(0)()
+    yield from (result() for result in waiting)
+
+
+def assert_same(got, wanted, *, codes=1, share=0.001):
+    """Equal but for a rare rounding the other way."""
+    for ours, theirs in zip(got, wanted, strict=True):
+        assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
+        difference = np.abs(ours.astype(int) - theirs.astype(int))
+        assert difference.max() <= codes
+        assert (difference > 0).mean() <= share
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("graphs", [True, False])
+def test_gives_the_frames_of_the_torch_backend(driver, fake, shape, graphs):
+    frames = list(clip(shape, 7))
+    ours = session(driver, fake, shape, graphs=graphs)
+    assert ours.graphs == (graphs and not driver.no_graphs)
+    for got, wanted in zip(ahead(ours, frames), reference(shape, frames), strict=True):
+        assert_same(got, wanted)
+    ours.close()
+
+
+def test_the_order_holds_whatever_the_device_does_first(driver, fake):
+    frames = list(clip(SHAPE, 9))
+    wanted = list(reference(SHAPE, frames))
+    for seed in range(12):
+        fake.set(seed=seed)
+        ours = session(driver, fake, SHAPE)
+        for got, expected in zip(ahead(ours, frames), wanted, strict=True):
+            assert_same(got, expected)
+        ours.close()
+
+
+def test_half_precision_stays_close(driver, fake):
+    frames = list(clip(SHAPE, 5))
+    ours = session(driver, fake, SHAPE, storage="f16")
+    for got, wanted in zip(ahead(ours, frames), reference(SHAPE, frames), strict=True):
+        assert_same(got, wanted, share=0.1)  # a tenth of the samples lies that close to a half
+    ours.close()
+
+
+def test_a_new_video_forgets_the_old_one(driver, fake):
+    first, second = list(clip(SHAPE, 3)), list(clip(SHAPE, 3, seed=1))
+    ours = session(driver, fake, SHAPE)
+    list(ahead(ours, first))
+    for got, wanted in zip(ahead(ours, second), reference(SHAPE, second), strict=True):
+        assert_same(got, wanted)
+    ours.close()
+
+
+def test_results_nobody_asked_for_do_not_stop_the_ring_and_stay_readable(driver, fake):
+    frames = list(clip(SHAPE, 11))
+    ours = session(driver, fake, SHAPE)
+    state, results = None, []
+    for planes in frames:
+        result, state = ours.start(planes, SIGMA, state)
+        results.append(result)
+    ours.close()
+    for result, wanted in zip(results, reference(SHAPE, frames), strict=True):
+        assert_same(result(), wanted)
+
+
+def test_the_planes_given_may_be_reused_at_once(driver, fake):
+    frames = list(clip(SHAPE, 4))
+    ours = session(driver, fake, SHAPE)
+    state, results = None, []
+    for planes in frames:
+        given = tuple(plane.copy() for plane in planes)
+        result, state = ours.start(given, SIGMA, state)
+        results.append(result)
+        for plane in given:
+            plane[...] = 0
+    for result, wanted in zip(results, reference(SHAPE, frames), strict=True):
+        assert_same(result(), wanted)
+    ours.close()
+
+
+def test_a_foreign_state_is_refused(driver, fake):
+    ours = session(driver, fake, SHAPE)
+    planes = next(clip(SHAPE, 1))
+    _, state = ours.run(planes, SIGMA, None)
+    ours.run(planes, SIGMA, state)
+    with pytest.raises(KernelError, match="start the video again with state=None"):
+        ours.run(planes, SIGMA, state)  # it was used up
+    ours.close()
+
+
+def test_nothing_is_allocated_for_a_frame(driver, fake):
+    ours = session(driver, fake, SHAPE)
+    before = [
+        fake.calls(name) for name in ("cuMemAlloc", "cuMemHostAlloc", "cuEventCreate", "cuStreamCreate")
+    ]
+    list(ahead(ours, list(clip(SHAPE, 6))))
+    assert before == [
+        fake.calls(name) for name in ("cuMemAlloc", "cuMemHostAlloc", "cuEventCreate", "cuStreamCreate")
+    ]
+    assert fake.calls("cuCtxSynchronize") == 0
+    assert fake.calls("pageable copy") == 0
+    ours.close()
+
+
+def opened(driver, fake):
+    size = padded_size(SHAPE.width, SHAPE.height)
+    return open_session(
+        driver,
+        Kernels(driver),
+        lambda: HostNetwork(network(), *size, "f32", fake.library),
+        SHAPE,
+        capture=None,
+        model="rt-s",
+    )
+
+
+def test_short_of_memory_fewer_frames_fly(driver, fake, caplog):
+    fake.set(memory=220 * 1024)  # of the 264 KiB that four slots take
+    ours = opened(driver, fake)
+    assert ours.ahead == 1
+    assert "2 frames in flight instead of 4" in caplog.text
+    frames = list(clip(SHAPE, 4))
+    for got, wanted in zip(ahead(ours, frames), reference(SHAPE, frames), strict=True):
+        assert_same(got, wanted)
+    ours.close()
+
+
+def test_without_memory_it_says_so_and_leaves_nothing(driver, fake):
+    fake.set(memory=driver.device.memory // 2**40)
+    with pytest.raises(
+        BackendError, match=r"no memory left for 72x40 with rt-s: \d+ of \d+ MiB are free"
+    ) as caught:
+        opened(driver, fake)
+    assert isinstance(caught.value.__cause__, OutOfDeviceMemory)
+
+
+def test_an_error_on_the_device_reaches_the_one_who_waits(driver, fake):
+    ours = session(driver, fake, SHAPE, graphs=False)
+    planes = next(clip(SHAPE, 1))
+    fake.fail("execution", 700)
+    result, _ = ours.start(planes, SIGMA, None)
+    with pytest.raises(KernelError, match="CUDA_ERROR_ILLEGAL_ADDRESS"):
+        result()
+    with pytest.raises(KernelError):
+        result()
+    ours.close()

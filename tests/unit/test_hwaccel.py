@@ -1,0 +1,129 @@
+"""Where frames are kept, from the option down to the session; the GPU is the host implementation of the driver."""
+
+import threading
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from helpers import cuda_host
+from helpers.fakecuda import fake_cuda
+from helpers.surfaces import FakeDecoder
+from media import indices, read_frames, write_clip
+
+pytest.importorskip("torch")
+pytest.importorskip("cuda.bindings")
+from helpers.host_backend import HostBackend
+
+from malle_rt.api import Transcode
+from malle_rt.backends.base import FrameShape
+from malle_rt.backends.select import Selection
+from malle_rt.config import DenoiseConfig
+from malle_rt.denoiser import FrameDenoiser
+from malle_rt.errors import ConfigError
+from malle_rt.frame import Frame, Surface
+from malle_rt.media.file_source import FileSource
+from malle_rt.media.synthetic import SyntheticSource
+
+SIZE = (128, 96)
+SHAPE = FrameShape(*SIZE, pitches=(256, 256))
+
+
+@pytest.fixture
+def backend():
+    with fake_cuda(cuda_host.build()) as fake:
+        backend = HostBackend(fake)
+        yield backend
+        backend.close()
+        for thread in threading.enumerate():
+            if thread.name == "malle-gpu-release":
+                thread.join()
+
+
+@pytest.fixture
+def nvdec(backend):
+    decoder = FakeDecoder(backend.driver, SHAPE)
+    backend.decoder = decoder.stream
+    yield decoder
+    decoder.close()
+
+
+def noisy(frames):
+    return list(SyntheticSource(frames, SIZE, Fraction(25), noise_sigma=12))
+
+
+def on_device(nvdec, frame):
+    return Frame(nvdec.picture(frame.planes), frame.pix_fmt, frame.pts, frame.time_base)
+
+
+def cleaned(backend, config, frames, *, keep=False):
+    denoiser = FrameDenoiser(backend, config)
+    denoiser.keep_surfaces = keep
+    for frame in frames:
+        yield denoiser.denoise(frame)
+    denoiser._end_session()  # the backend is used again
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("mix", [1.0, 0.5])
+def test_frames_on_the_gpu_are_cleaned_like_those_in_host_memory(backend, nvdec, keep, mix):
+    frames, config = noisy(5), DenoiseConfig(strength=12, mix=mix)
+    wanted = list(cleaned(backend, config, frames))
+    pictures = (on_device(nvdec, frame) for frame in frames)
+    for got, expected in zip(cleaned(backend, config, pictures, keep=keep), wanted, strict=True):
+        assert isinstance(got.planes, Surface) == (keep and mix == 1)
+        assert (got.pts, got.width, got.height) == (expected.pts, *SIZE)
+        for ours, theirs in zip(got.planes, expected.planes, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    assert nvdec.downloads == (0 if mix == 1 else 5)
+    del got
+
+
+def test_the_estimate_brings_down_every_eighth_frame_only(backend, nvdec):
+    frames = noisy(17)
+    denoiser = FrameDenoiser(backend, DenoiseConfig())
+    for frame in frames:
+        denoiser.denoise(on_device(nvdec, frame))
+    assert nvdec.downloads == 3
+    assert denoiser.sigma == pytest.approx(12, rel=0.3)
+    denoiser._end_session()
+
+
+def test_a_kept_result_outlives_the_denoiser(backend, nvdec):
+    frame = noisy(1)[0]
+    denoiser = FrameDenoiser(backend, DenoiseConfig(strength=12))
+    denoiser.keep_surfaces = True
+    clean = denoiser.denoise(on_device(nvdec, frame))
+    nvdec.close()
+    denoiser.close()
+    assert clean.planes[0].shape == frame.planes[0].shape
+    assert np.abs(clean.planes[0].astype(float) - frame.planes[0]).mean() > 1
+    del clean
+
+
+def test_where_nvdec_is_missing_the_line_says_so_and_the_film_is_written(backend, tmp_path, monkeypatch):
+    monkeypatch.setattr("malle_rt.api.select_backend", lambda config: Selection(backend, "asked for"))
+    clip = write_clip(tmp_path / "a.mp4", codec="libx264", frames=4)
+    with Transcode(clip, tmp_path / "b.mkv", config=DenoiseConfig(strength=5)) as job:
+        assert "; decoded on the processor: " in job.backend
+        job.run()
+    written = FileSource(tmp_path / "b.mkv")
+    assert indices(read_frames(written)[0]) == [0, 1, 2, 3]
+    written.close()
+
+
+def test_insisting_on_nvdec_fails_where_it_is_missing(backend, tmp_path, monkeypatch):
+    monkeypatch.setattr("malle_rt.api.select_backend", lambda config: Selection(backend, "asked for"))
+    clip = write_clip(tmp_path / "a.mp4", codec="libx264", frames=4)
+    with pytest.raises(ConfigError, match="hwaccel cuda cannot be had for this input: .*NVDEC"):
+        Transcode(clip, tmp_path / "b.mkv", config=DenoiseConfig(strength=5), hwaccel="cuda")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.parametrize(
+    "hwaccel, message",
+    [("cuda", "needs a backend on an NVIDIA GPU"), ("fast", "must be one of auto, cuda, none, got 'fast'")],
+)
+def test_an_hwaccel_that_cannot_work_is_refused(tmp_path, hwaccel, message):
+    clip = write_clip(tmp_path / "a.nut", frames=2)
+    with pytest.raises(ConfigError, match=message):
+        Transcode(clip, tmp_path / "b.mkv", config=DenoiseConfig(backend="openvino"), hwaccel=hwaccel)

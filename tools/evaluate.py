@@ -1,0 +1,146 @@
+"""Quality of networks on photographs and clips with known noise, beside other people's, in one run.
+
+    python tools/evaluate.py --model rt-s ffdnet --clips DIR --sigma 10 25 50 --peers DIR --json scores.json
+    python tools/evaluate.py --model ffdnet dncnn --images CBSD68 --sigma 15 25 50 --peers DIR
+
+Noise is white, added in RGB from a fixed seed; clips then become 8-bit 4:2:0. Networks that are told the noise level
+are told the true one, peers on clips the multiple of it that suits them best.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from evaluation.models import PEERS, macs, still_denoiser, video_denoiser
+from evaluation.stills import load_stills
+from evaluation.stills import measure as measure_stills
+from evaluation.video import cut_ghost, load_clips, still_gain
+from evaluation.video import measure as measure_video
+from yardstick.machine import cpu_name
+from yardstick.noisy_clip import NoisyClip, find_clips
+
+# Multiples of the true noise level that peers are tried with on clips: 4:2:0 and 8 bits change the noise.
+MAP_GAINS = (0.9, 1.0, 1.1, 1.25)
+TIMED = 3  # calls
+
+
+def main() -> int:
+    """Run the command line."""
+    options = parse()
+    rows = stills(options) if options.images else clips(options)
+    print(table(rows))
+    if options.json:
+        report = {"machine": cpu_name(), "seed": options.seed, "rows": rows}
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    """Options of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", nargs="+", required=True, help=f"ours by name, or {', '.join(PEERS)}")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--images", type=Path, help="folder of clean photographs")
+    what.add_argument("--clips", type=Path, nargs="+", help="clean clips, or a folder of them")
+    parser.add_argument("--sigma", type=float, nargs="+", default=[25.0], help="8-bit scale")
+    parser.add_argument("--frames", type=int, default=24, help="frames of each clip")
+    parser.add_argument("--limit", type=int, help="photographs")
+    parser.add_argument("--precision", default="auto", help="of ours")
+    parser.add_argument(
+        "--behaviour", type=Path, help="folder of photographs that stand still, and are cut between"
+    )
+    parser.add_argument("--peers", type=Path, default=Path(), help="folder of other people's weights")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
+
+
+def stills(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """A row for each network and noise level."""
+    pictures = load_stills(options.images, options.limit)
+    rows = []
+    for name in options.model:
+        denoise = still_denoiser(name, options.peers)
+        for sigma in options.sigma:
+            row = {"model": name, "sigma": sigma, "pictures": len(pictures)}
+            rows.append(row | measure_stills(denoise, pictures, sigma) | cost(name, options.peers))
+    return rows
+
+
+def clips(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """A row for each network and noise level."""
+    rows = []
+    for sigma in options.sigma:
+        loaded = load_clips(find_clips(options.clips), frames=options.frames, sigma=sigma, seed=options.seed)
+        for name in options.model:
+            row = {"model": name, "sigma": sigma, "clips": len(loaded), "frames": options.frames}
+            rows.append(row | best(name, loaded, options) | cost(name, options.peers))
+            if options.behaviour and name not in PEERS:
+                rows[-1] |= behaviour(name, sigma, options)
+    return rows
+
+
+def best(name: str, loaded: list[NoisyClip], options: argparse.Namespace) -> dict[str, Any]:
+    """Figures of one network; of a peer, at the noise level that gives it the best PSNR-Y."""
+    tried = []
+    for gain in MAP_GAINS if name in PEERS else (1.0,):
+        denoise = video_denoiser(name, options.peers, options.precision, gain)
+        figures: dict[str, Any] = dict(measure_video(denoise, loaded))
+        tried.append(figures | ({"map_gain": gain} if name in PEERS else {}))
+    chosen = max(tried, key=lambda figures: float(figures["psnr_y"]))
+    denoise = video_denoiser(name, options.peers, options.precision)
+    return chosen | {"ms_per_frame": round(timed(denoise, loaded[0]), 2)}
+
+
+def timed(denoise: Any, clip: NoisyClip) -> float:
+    """Milliseconds of one frame, median of a few clips; start-up and conversions are included: an upper bound."""
+    times = []
+    for _ in range(TIMED):
+        begin = time.perf_counter()
+        denoise(clip.noisy, 10.0)
+        times.append((time.perf_counter() - begin) * 1e3 / len(clip.noisy))
+    return statistics.median(times)
+
+
+def behaviour(name: str, sigma: float, options: argparse.Namespace) -> dict[str, float]:
+    """The first second of a still scene, and the frames after a cut."""
+    pictures = list(load_stills(options.behaviour, 6).values())
+    pictures = [picture for picture in pictures if picture.shape == pictures[0].shape]
+    denoise = video_denoiser(name, options.peers, options.precision)
+    pairs = list(pairwise(pictures))
+    return {
+        "still_gain_db": still_gain(denoise, pictures, sigma),
+        "cut_ghost_db": cut_ghost(denoise, pairs, sigma),
+    }
+
+
+def cost(name: str, weights: Path) -> dict[str, float]:
+    """Arithmetic of one pixel."""
+    return {"kmac_per_pixel": round(macs(name, weights), 1)}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Rows for people, one column for each figure that occurs."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [names, *([_cell(row.get(name)) for name in names] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)) for line in cells)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

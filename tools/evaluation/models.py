@@ -1,0 +1,111 @@
+"""Denoisers by name: ours as users run them, other people's with the weights at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from av.video.reformatter import ColorRange, Colorspace
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+from yardstick.noisy_clip import Pictures, to_yuv420p
+
+from evaluation.peernets import DnCNN, FFDNet, load_dncnn, load_ffdnet
+from evaluation.video import VideoDenoiser
+from malle_rt.api import open_denoiser
+from malle_rt.config import DenoiseConfig
+from malle_rt.frame import ColorTags, Frame
+from malle_rt.models import model_file, model_names
+from malle_rt.net.rt import macs_per_pixel
+from malle_rt.net.weights import load_rt
+
+__all__ = ["PEERS", "macs", "still_denoiser", "video_denoiser"]
+
+_BT709_LIMITED = ColorTags(color_range=1, colorspace=1, primaries=1, transfer=1)
+_PEERS: dict[str, tuple[str, Callable[[Path], FFDNet | DnCNN]]] = {
+    "ffdnet": ("ffdnet_color.pth", load_ffdnet),
+    "dncnn": ("dncnn_color_blind.pth", load_dncnn),
+}
+PEERS = tuple(_PEERS)
+
+
+def still_denoiser(name: str, weights: Path) -> Callable[[Tensor, float], Tensor]:
+    """(1, 3, H, W) and sigma to (1, 3, H, W); ``weights`` is the folder of other people's weights."""
+    return _peer(name, weights)
+
+
+def video_denoiser(name: str, weights: Path, precision: str = "auto", map_gain: float = 1.0) -> VideoDenoiser:
+    """Clips of raw yuv420p to the same.
+
+    Args:
+        name: a network of ``engines/``, or a peer, which is run on every frame by itself, converted to RGB and back.
+        weights: folder of other people's weights.
+        precision: of ours.
+        map_gain: the noise level that a peer is told, as a multiple of the truth: in 4:2:0 its best is not 1.
+    """
+    if name in model_names():
+        return lambda noisy, sigma: _ours(name, precision, noisy, sigma)
+    net = _peer(name, weights)
+    return lambda noisy, sigma: _frame_by_frame(net, noisy, sigma * map_gain)
+
+
+def macs(name: str, weights: Path) -> float:
+    """Thousands of multiply-adds per pixel of the picture."""
+    if name in model_names():
+        return macs_per_pixel(load_rt(model_file(name, ".safetensors"))) / 1e3
+    side = 64
+    with FlopCounterMode(display=False) as counter:
+        _peer(name, weights)(torch.zeros(1, 3, side, side), 25.0)
+    return float(counter.get_total_flops()) / 2 / side**2 / 1e3
+
+
+def _peer(name: str, weights: Path) -> FFDNet | DnCNN:
+    if name not in _PEERS:
+        raise SystemExit(f"no network {name!r}; there are: {', '.join([*model_names(), *_PEERS])}")
+    file, load = _PEERS[name]
+    net: FFDNet | DnCNN = load(weights / file)
+    assert isinstance(net, nn.Module)
+    return net
+
+
+def _ours(name: str, precision: str, noisy: Pictures, sigma: float) -> Pictures:
+    denoiser, _ = open_denoiser(DenoiseConfig(model=name, precision=precision, strength=min(sigma, 75.0)))
+    results = []
+    for index, picture in enumerate(noisy):
+        frame = Frame(_planes(picture), "yuv420p", index, Fraction(1, 25), 1, _BT709_LIMITED)
+        clean = denoiser.start(frame)()
+        results.append(np.concatenate([plane.reshape(-1) for plane in clean.planes]).reshape(picture.shape))
+    denoiser.close()
+    return np.stack(results).astype(np.uint8, copy=False)
+
+
+@torch.inference_mode()
+def _frame_by_frame(net: FFDNet | DnCNN, noisy: Pictures, luma_sigma: float) -> Pictures:
+    # White RGB noise of sigma 1 has this much in BT.709 luma of limited range.
+    share = float(np.sqrt(0.2126**2 + 0.7152**2 + 0.0722**2)) * 219 / 255
+    results = []
+    for picture in noisy:
+        rgb = torch.from_numpy(_rgb(picture)).permute(2, 0, 1)[None].float() / 255
+        clean = net(rgb, luma_sigma / share)[0].clamp(0, 1).mul(255).round().byte()
+        results.append(to_yuv420p(clean.permute(1, 2, 0).contiguous().numpy()[None])[0])
+    return np.stack(results)
+
+
+def _rgb(picture: Pictures) -> Pictures:
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="yuv420p").reformat(
+        format="rgb24",
+        src_colorspace=Colorspace.ITU709,
+        src_color_range=ColorRange.MPEG,
+        dst_color_range=ColorRange.JPEG,
+    )
+    return frame.to_ndarray().astype(np.uint8, copy=False)
+
+
+def _planes(picture: Pictures) -> tuple[Pictures, Pictures, Pictures]:
+    height, width = picture.shape[0] * 2 // 3, picture.shape[1]
+    u, v = picture[height:].reshape(2, height // 2, width // 2)
+    return picture[:height], u, v

@@ -1,0 +1,194 @@
+"""Everything that needs an NVIDIA GPU, in one run: tests, sanitizer, bandwidth, frames per second; one JSON file.
+
+    python tools/gpu_suite.py --output benchmarks
+
+Each part runs in a process of its own with a time limit; what fails is written down with its words and does not stop
+the rest. The file is named after the GPU. Exit code 1 when a part failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+SIZES = {"720p": (1280, 720), "1080p": (1920, 1080), "4k": (3840, 2160)}
+FRAMES = {"720p": 600, "1080p": 400, "4k": 200}
+MARK = "gpu_suite result: "
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks", help="folder of the JSON file")
+    parser.add_argument("--only", nargs="*", choices=sorted(PARTS), help="parts to run (default: all)")
+    parser.add_argument("--limit", type=float, default=240, help="seconds for one part")
+    parser.add_argument("--part", choices=sorted(PARTS), help=argparse.SUPPRESS)  # what a child process does
+    options = parser.parse_args()
+    if options.part:
+        print(MARK + json.dumps(PARTS[options.part]()))
+        return 0
+    results = {name: run_part(name, options.limit) for name in PARTS if name in (options.only or PARTS)}
+    options.output.mkdir(parents=True, exist_ok=True)
+    gpu = results.get("machine", {}).get("result", {}).get("gpu", "gpu")
+    path = options.output / f"{re.sub(r'[^a-z0-9]+', '-', gpu.lower())}.json"
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    print(f"wrote {path}")
+    return 1 if any(not part["ok"] for part in results.values()) else 0
+
+
+def run_part(name: str, limit: float) -> dict[str, Any]:
+    """Run one part in a process of its own."""
+    begun = time.monotonic()
+    command = [sys.executable, str(Path(__file__).resolve()), "--part", name]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False, cwd=ROOT)
+        lines, code = done.stdout.splitlines(), done.returncode
+        errors = done.stderr
+    except subprocess.TimeoutExpired as exc:
+        lines, code, errors = [], -1, f"longer than {limit:g} s: {exc.stderr!r}"
+    part: dict[str, Any] = {"seconds": round(time.monotonic() - begun, 1)}
+    found = [line[len(MARK) :] for line in lines if line.startswith(MARK)]
+    if found:
+        part |= {"result": json.loads(found[-1])}
+    part["ok"] = bool(found) and code == 0 and part["result"] is not None and "failed" not in part["result"]
+    if not part["ok"]:
+        part["words"] = (errors or "\n".join(lines))[-2000:]
+    print(f"{name}: {'ok' if part['ok'] else 'FAILED'} in {part['seconds']} s", flush=True)
+    return part
+
+
+def machine() -> dict[str, Any]:
+    """GPU, driver, versions."""
+    from gpubench.machine import describe
+
+    from malle_rt.cuda.opening import open_driver
+
+    driver = open_driver()
+    found = describe(driver)
+    driver.close()
+    return found
+
+
+def tests() -> dict[str, Any]:
+    """tests/gpu, without leave to skip for want of a GPU."""
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "tests/gpu", "-p", "no:cacheprovider"]
+    done = _run(command, {"MALLE_REQUIRE_GPU": "1"})
+    return _outcome(done, last=done.stdout.strip().splitlines()[-12:])
+
+
+def sanitizer() -> dict[str, Any]:
+    """Our kernels under compute-sanitizer: memory errors and races."""
+    tool = shutil.which("compute-sanitizer")
+    if tool is None:
+        return {"failed": "compute-sanitizer is not installed"}
+    result: dict[str, Any] = {}
+    for check in ("memcheck", "racecheck"):
+        python = [sys.executable, "-m", "pytest", "-q", "-x", "tests/gpu/test_kernels.py", "-k", "small"]
+        done = _run(
+            [tool, "--tool", check, "--error-exitcode", "9", *python, "-p", "no:cacheprovider"],
+            {"MALLE_REQUIRE_GPU": "1", "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"},
+        )
+        summary = [line for line in done.stdout.splitlines() if "SUMMARY" in line]
+        result[check] = {"code": done.returncode, "summary": summary, "last": done.stdout.splitlines()[-3:]}
+        if done.returncode:
+            result["failed"] = check
+    return result
+
+
+def slices() -> dict[str, Any]:
+    """Bandwidth of the fused slice against a copy."""
+    from gpubench.slices import measure
+
+    from malle_rt.cuda.opening import open_driver
+
+    driver = open_driver("cuda-bindings")
+    rows = measure(driver, SIZES)
+    driver.close()
+    return {"rows": rows}
+
+
+def backend_rows() -> dict[str, Any]:
+    """The ``cuda`` backend with and without graphs, with each adapter that is installed."""
+    from gpubench.sessions import measure
+
+    from malle_rt.backends.cuda import CudaBackend
+    from malle_rt.errors import BackendUnavailable
+
+    rows: list[dict[str, Any]] = []
+    missing = []
+    for adapter, graphs, precision in (
+        ("cuda-bindings", True, "fp16"),
+        ("cuda-bindings", False, "fp16"),
+        ("cuda-bindings", True, "fp32"),
+        ("pycuda", True, "fp16"),
+        ("pycuda", False, "fp16"),
+    ):
+        try:
+            for size, frames in FRAMES.items():
+                rows += measure(
+                    lambda: CudaBackend("rt-s", adapter=adapter, graphs=graphs, precision=precision),  # noqa: B023
+                    {size: SIZES[size]},
+                    frames=frames,
+                )
+        except BackendUnavailable as exc:
+            missing.append(f"{adapter}: {exc}")
+    return {"rows": rows, "missing": missing}
+
+
+def transcode() -> dict[str, Any]:
+    """File to file."""
+    from gpubench.files import measure
+
+    return {
+        "rows": [row for size in SIZES for row in measure("cuda", {size: SIZES[size]}, frames=FRAMES[size])]
+    }
+
+
+def rtx() -> dict[str, Any]:
+    """TensorRT-RTX on this GPU: its outcome, in its own words."""
+    from gpubench.sessions import measure
+
+    from malle_rt.backends.tensorrt import TensorRTBackend
+    from malle_rt.errors import MalleError
+
+    try:
+        return {"rows": measure(lambda: TensorRTBackend("tensorrt-rtx", "rt-s"), SIZES, frames=100)}
+    except MalleError as exc:
+        return {"outcome": f"{type(exc).__name__}: {exc}"}
+
+
+PARTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "machine": machine,
+    "tests": tests,
+    "slices": slices,
+    "backend": backend_rows,
+    "sanitizer": sanitizer,
+    "transcode": transcode,
+    "rtx": rtx,
+}
+
+
+def _run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=ROOT, env={**os.environ, **environment}
+    )
+
+
+def _outcome(done: subprocess.CompletedProcess[str], **more: Any) -> dict[str, Any]:
+    return {**more, **({"failed": f"exit code {done.returncode}"} if done.returncode else {})}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

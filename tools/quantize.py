@@ -1,0 +1,180 @@
+"""Quantise a network to int8: engines/NAME.onnx becomes engines/NAME.int8.onnx.
+
+    python tools/quantize.py rt-s --clips DIR
+    python tools/quantize.py rt-s --clips DIR --validate CLIP CLIP
+
+Scales come from noisy clips with the state the float network has after several frames. The result is run beside
+the float graph on clips it was not calibrated with, its own state fed back, and is kept only if it loses little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import torch
+from export import INPUTS, OUTPUTS
+from int8_graph import Sample, quantize_graph
+from torch import Tensor
+from train import validation_clip
+
+from malle_rt.models import PRECISIONS, engines_folder, graph_file
+from malle_rt.net.noise import NoiseMix, Planes420, degrade, rgb_to_planes
+from malle_rt.ops.native import load_extension
+
+SIGMAS = (10, 25, 50)
+KEPT = 3  # frames of a sequence that are calibrated with, spread evenly: the first, which has no past, to the last
+LAST = 4  # frames of a sequence that are measured
+
+
+class Player:
+    """A portable graph in OpenVINO, run over sequences with its state fed back."""
+
+    def __init__(self, path: Path) -> None:
+        self._core = ov.Core()
+        load_extension(self._core)
+        self._graph = self._core.read_model(path)
+        self._hidden = self._graph.input("hidden_before").partial_shape[1].get_length()
+
+    def play(self, noisy: Planes420, sigma: float) -> Iterator[tuple[Sample, Sample]]:
+        """Inputs and outputs of each frame, by name.
+
+        Args:
+            noisy: Y (T, 1, H, W) and UV (T, 2, H/2, W/2), [0, 1].
+            sigma: standard deviation of the luma's noise, [0, 1].
+        """
+        y, uv = (plane.numpy() for plane in noisy)
+        state = [y[:1], uv[:1], np.zeros((1, self._hidden, *uv.shape[2:]), np.float32)]
+        level = np.full((1, 1, 1, 1), sigma, np.float32)
+        request = self._compiled(y.shape[2], y.shape[3]).create_infer_request()
+        for index in range(len(y)):
+            values = (y[index : index + 1], uv[index : index + 1], level, *state)
+            inputs = dict(zip(INPUTS, values, strict=True))
+            results = request.infer(inputs)
+            outputs = {name: results[name].copy() for name in OUTPUTS}
+            yield inputs, outputs
+            state = list(outputs.values())
+
+    def _compiled(self, rows: int, columns: int) -> ov.CompiledModel:
+        small = (rows // 2, columns // 2)
+        y, uv = (1, 1, rows, columns), (1, 2, *small)
+        shapes = (y, uv, (1, 1, 1, 1), y, uv, (1, self._hidden, *small))
+        graph = self._graph.clone()
+        graph.reshape(dict(zip(INPUTS, shapes, strict=True)))
+        return self._core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+def calibration(source: Path, clips: list[Tensor], draws: int, seed: int) -> Iterator[Sample]:
+    """Inputs of single frames of noisy sequences, in the middle of the float network's run over them.
+
+    Args:
+        source: float graph.
+        clips: each (T, 3, H, W) RGB in [0, 1].
+        draws: sequences of each clip, every one with noise of another kind and strength.
+        seed: of the noise.
+    """
+    player = Player(source)
+    generator = torch.Generator().manual_seed(seed)
+    for clip in clips:
+        kept = set(np.linspace(0, len(clip) - 1, KEPT).round().astype(int).tolist())
+        for _ in range(draws):
+            noisy, _, sigma = degrade(clip, NoiseMix(), generator)
+            for index, (inputs, _) in enumerate(player.play(noisy, float(sigma))):
+                if index in kept:
+                    yield inputs
+
+
+def psnr(player: Player, clip: Tensor, sigma: int) -> float:
+    """PSNR-Y in dB of the last frames of a clip that got white RGB noise, 8-bit scale."""
+    generator = torch.Generator().manual_seed(sigma)
+    noise = torch.randn(clip.shape, generator=generator) * (sigma / 255)
+    clean = rgb_to_planes(clip)
+    noisy = Planes420(*(p.mul(255).round().div(255) for p in rgb_to_planes((clip + noise).clamp(0, 1))))
+    level = float((noisy.y - clean.y).square().mean().sqrt())
+    outputs = np.concatenate([outputs["y_clean"] for _, outputs in player.play(noisy, level)])
+    return float(-10 * np.log10(np.square(outputs - clean.y.numpy())[-LAST:].mean()))
+
+
+def losses(source: Path, trial: Path, clips: list[Tensor]) -> dict[int, list[float]]:
+    """What the int8 graph loses against the float one, dB of each clip at each sigma."""
+    whole, small = Player(source), Player(trial)
+    return {
+        sigma: [psnr(whole, clip, sigma) - psnr(small, clip, sigma) for clip in clips] for sigma in SIGMAS
+    }
+
+
+def report(lost: dict[int, list[float]], names: list[str]) -> None:
+    """A table: clips down, noise levels across."""
+    width = max(len(name) for name in (*names, "mean"))
+    print(" " * width, *(f"sigma {sigma:2}" for sigma in lost), "(loss of PSNR-Y, dB)")
+    for name, row in zip(names, zip(*lost.values(), strict=True), strict=True):
+        print(name.ljust(width), *(f"{value:8.3f}" for value in row))
+    print("mean".ljust(width), *(f"{np.mean(row):8.3f}" for row in lost.values()))
+
+
+def quantize(source: Path, target: Path, options: argparse.Namespace) -> int:
+    """Calibrate, quantise, measure; ``target`` is written only if the mean loss keeps the limit. Exit status."""
+    paths = sorted(options.clips.iterdir())
+    held_out = options.validate or paths[::4]
+    # Small ones for the calibration: the quantiser holds every activation of every sample in memory.
+    calibrated = _middles([path for path in paths if path not in held_out], options.frames, options.size // 2)
+    measured = _middles(held_out, options.frames, options.size)
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / target.name
+        quantize_graph(source, trial, calibration(source, calibrated, options.draws, options.seed))
+        lost = losses(source, trial, measured)
+        report(lost, [path.name for path in held_out])
+        worst = max(float(np.mean(row)) for row in lost.values())
+        if not worst <= options.limit:
+            print(f"quantize.py: int8 loses {worst:.3f} dB, limit {options.limit}; not kept", file=sys.stderr)
+            return 1
+        partial = target.with_name(target.name + ".partial")
+        shutil.copyfile(trial, partial)
+        partial.replace(target)
+    print(f"{target.name}: {target.stat().st_size / 1000:.0f} kB, of {source.stat().st_size / 1000:.0f}")
+    return 0
+
+
+def _middles(paths: list[Path], frames: int, size: int) -> list[Tensor]:
+    return [validation_clip(path, torch.device("cpu"), frames, size) for path in paths]
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Options of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", help="name of the model, for example rt-s")
+    parser.add_argument("--clips", type=Path, required=True, help="folder of near-lossless video clips")
+    parser.add_argument(
+        "--validate",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="clips to measure on; without them every fourth of --clips, which then is not calibrated with",
+    )
+    parser.add_argument("--frames", type=int, default=12, help="frames of a sequence")
+    parser.add_argument("--size", type=int, default=256, help="side of the measured frames in pixels")
+    parser.add_argument("--draws", type=int, default=3, help="noisy sequences made of each clip")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--limit", type=float, default=0.1, help="dB that it may lose on average at any sigma"
+    )
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    """Run the command line."""
+    options = parse()
+    target = engines_folder() / f"{options.name}{PRECISIONS['int8']}"
+    return quantize(graph_file(options.name, "fp32"), target, options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
