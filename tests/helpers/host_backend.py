@@ -7,9 +7,9 @@ import functools
 from helpers.host_network import HostNetwork
 
 from malle_rt.backends.base import BackendInfo, FrameShape
-from malle_rt.backends.gpu.network import padded
 from malle_rt.backends.gpu.session import GpuSession
 from malle_rt.cuda.kernels import Kernels
+from malle_rt.cuda.launches import padded_size
 from malle_rt.cuda.opening import open_driver
 from malle_rt.models import model_file
 from malle_rt.net.weights import load_rt
@@ -37,7 +37,7 @@ class HostBackend:
     def prepare(self, shape: FrameShape) -> GpuSession:
         """A session without CUDA graphs."""
         self.driver.make_current()
-        net = HostNetwork(_network(), *padded(shape.width, shape.height), "f32", self._library)
+        net = HostNetwork(_network(), *padded_size(shape.width, shape.height), "f32", self._library)
         more = {} if self.decoder is None else {"decoder": self.decoder}
         return GpuSession(self.driver, Kernels(self.driver), net, shape, **more)
 

@@ -114,7 +114,7 @@ def test_where_nvdec_is_missing_the_line_says_so_and_the_film_is_written(backend
 def test_insisting_on_nvdec_fails_where_it_is_missing(backend, tmp_path, monkeypatch):
     monkeypatch.setattr("malle_rt.api.select_backend", lambda config: Selection(backend, "asked for"))
     clip = write_clip(tmp_path / "a.mp4", codec="libx264", frames=4)
-    with pytest.raises(ConfigError, match="hwaccel cuda cannot be had for this input: .*NVDEC"):
+    with pytest.raises(ConfigError, match=r"hwaccel cuda cannot be had for this input: .*NVDEC"):
         Transcode(clip, tmp_path / "b.mkv", config=DenoiseConfig(strength=5), hwaccel="cuda")
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 

@@ -1,0 +1,74 @@
+"""The measurements for GPUs, run on the host implementation of the driver: what they call must be there and agree."""
+
+import pytest
+from gpubench import machine, sessions, slices
+from helpers import cuda_host
+from helpers.fakecuda import fake_cuda
+from helpers.host_network import HostNetwork
+
+from malle_rt.backends.base import BackendInfo
+from malle_rt.backends.gpu.session import GpuSession
+from malle_rt.cuda.kernels import Kernels
+from malle_rt.cuda.launches import padded_size
+from malle_rt.cuda.opening import open_driver
+from malle_rt.models import model_file
+from malle_rt.net.weights import load_rt
+
+SIZES = {"tiny": (64, 32)}
+
+
+@pytest.fixture
+def fake():
+    with fake_cuda(cuda_host.build()) as fake:
+        yield fake
+
+
+class HostBackend:
+    """The network on the host, behind the whole GPU path."""
+
+    info = BackendInfo("host", "rt-s", "fp32", "no GPU", "")
+
+    def __init__(self, fake) -> None:
+        self._fake = fake
+        self._driver = open_driver("cuda-bindings")
+        self._net = load_rt(model_file("rt-s", ".safetensors"))
+
+    def prepare(self, shape):
+        size = padded_size(shape.width, shape.height)
+        network = HostNetwork(self._net, *size, "f32", self._fake.library)
+        return GpuSession(self._driver, Kernels(self._driver), network, shape, capture=self._driver.capture)
+
+    def close(self) -> None:
+        self._driver.close()
+
+
+def test_sessions_are_measured_and_prove_that_the_network_ran(fake):
+    (row,) = sessions.measure(lambda: HostBackend(fake), SIZES, frames=12)
+    assert row["size"] == "tiny" and row["graphs"]
+    assert row["pipelined_fps"] > 0
+    assert 0 < row["latency_ms"]["p50"] <= row["latency_ms"]["p99"]
+    assert row["gain_db"] > 2
+
+
+def test_slices_are_measured_beside_a_copy(fake, monkeypatch):
+    monkeypatch.setattr(slices, "_SPREAD", 2**16)
+    monkeypatch.setattr(slices, "milliseconds", ticking(slices.milliseconds))
+    driver = open_driver("cuda-bindings")
+    rows = slices.measure(driver, SIZES)
+    driver.close()
+    assert len(rows) == 6
+    assert all(row["share_of_copy"] > 0 and row["microseconds"] > 0 for row in rows)
+
+
+def ticking(milliseconds):
+    """The host's events may show no time at all between them."""
+    return lambda *args, **options: max(milliseconds(*args, **options), 1e-3)
+
+
+def test_the_machine_is_described_without_saying_whose_it_is(fake):
+    driver = open_driver("cuda-bindings")
+    found = machine.describe(driver)
+    driver.close()
+    assert found["architecture"] == "sm_89"
+    assert found["cuda_of_the_driver"] == "13.0"
+    assert not {"host", "hostname", "user", "node"} & set(found)
