@@ -1,0 +1,122 @@
+"""The evaluation: figures that are known beforehand, networks with known answers, and the command line."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from evaluate import main
+from evaluation.models import macs
+from evaluation.peernets import DnCNN, FFDNet, load_dncnn, load_ffdnet
+from evaluation.stills import load_stills, measure, noisy_still
+from evaluation.video import cut_ghost, flicker_ratio, still_gain
+from evaluation.video import measure as measure_video
+from yardstick.noisy_clip import NoisyClip, add_noise, to_yuv420p
+
+
+def picture(seed=0, size=(48, 64)):
+    coarse = np.random.default_rng(seed).uniform(40, 210, (6, 8, 3)).astype(np.float32)
+    return cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
+
+
+def clip(frames=16, sigma=20.0):
+    clean = np.repeat(picture()[None], frames, 0)
+    return NoisyClip("still", to_yuv420p(clean), to_yuv420p(add_noise(clean, sigma, 0)))
+
+
+def unchanged(noisy, _sigma):
+    return noisy
+
+
+def averaged(noisy, _sigma):
+    """The mean of all frames so far: what a still scene calls for, and a ghost after a cut."""
+    sums = np.cumsum(noisy.astype(np.float64), axis=0)
+    return (sums / np.arange(1, len(noisy) + 1)[:, None, None]).round().astype(np.uint8)
+
+
+def test_noise_is_the_same_each_time_and_as_strong_as_asked_for():
+    clean = picture(size=(200, 300))
+    first, second = noisy_still(clean, 25, 3), noisy_still(clean, 25, 3)
+    assert torch.equal(first, second)
+    noise = first[0].permute(1, 2, 0).numpy() * 255 - clean
+    assert noise.std() == pytest.approx(25, rel=0.01)
+
+
+def test_an_untouched_still_has_the_psnr_of_its_noise():
+    grey = np.full((200, 300, 3), 128, np.uint8)  # far from the ends: nothing is clipped
+    figures = measure(lambda noisy, sigma: noisy, {"grey": grey}, 10.0)
+    assert figures["psnr"] == pytest.approx(20 * np.log10(255 / 10), abs=0.05)
+
+
+def test_pictures_are_read_as_rgb(tmp_path):
+    red = np.zeros((8, 8, 3), np.uint8)
+    red[..., 0] = 250
+    cv2.imwrite(str(tmp_path / "red.png"), red[..., ::-1])
+    np.testing.assert_array_equal(load_stills(tmp_path)["red"], red)
+    with pytest.raises(ValueError, match="no pictures"):
+        load_stills(tmp_path / "..", limit=0)
+
+
+@pytest.mark.parametrize(
+    ("net", "load", "parameters"),
+    [(FFDNet(), load_ffdnet, 852_108), (DnCNN(), load_dncnn, 668_227)],
+    ids=["ffdnet", "dncnn"],
+)
+def test_peers_have_their_published_size_and_take_weights_under_any_names(tmp_path, net, load, parameters):
+    assert sum(each.numel() for each in net.parameters()) == parameters
+    values = enumerate(net.state_dict().items())
+    renamed = {f"model.{index}.{name.split('.')[-1]}": value for index, (name, value) in values}
+    torch.save(renamed, tmp_path / "net.pth")
+    again = load(tmp_path / "net.pth")
+    noisy = torch.rand(1, 3, 17, 23)
+    with torch.inference_mode():
+        torch.testing.assert_close(again(noisy, 25.0), net(noisy, 25.0))
+        assert again(noisy, 25.0).shape == noisy.shape
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    torch.save(DnCNN(layers=5).state_dict(), tmp_path / "net.pth")
+    with pytest.raises(ValueError, match="not the weights of a FFDNet"):
+        load_ffdnet(tmp_path / "net.pth")
+
+
+def test_video_figures_of_known_denoisers():
+    noisy = clip()
+    untouched, steady = (measure_video(each, [noisy]) for each in (unchanged, averaged))
+    assert untouched["flicker"] == pytest.approx(1)
+    assert steady["flicker"] > 10
+    assert steady["psnr_y"] > untouched["psnr_y"] + 6
+    assert steady["psnr_yuv"] > untouched["psnr_yuv"]
+    perfect = measure_video(lambda *_: noisy.clean, [noisy])
+    assert perfect["ssim_y"] == pytest.approx(1)
+
+
+def test_flicker_needs_something_that_stands_still():
+    noisy = clip()
+    restless = np.random.default_rng(0).integers(0, 256, noisy.clean.shape, np.uint8)
+    assert flicker_ratio(NoisyClip("noise", restless, restless), restless) is None
+
+
+def test_averaging_gains_on_a_still_picture_and_ghosts_after_a_cut():
+    assert still_gain(unchanged, [picture()], 20.0) == pytest.approx(0, abs=0.3)
+    assert still_gain(averaged, [picture()], 20.0) > 6
+    pair = [(picture(1), picture(2))]
+    assert cut_ghost(unchanged, pair, 20.0) == pytest.approx(0, abs=0.05)
+    assert cut_ghost(averaged, pair, 20.0) > 3
+
+
+def test_the_command_line_writes_what_it_prints(tmp_path, monkeypatch, capsys):
+    frames = tmp_path / "clips" / "drift"
+    frames.mkdir(parents=True)
+    for index in range(6):
+        cv2.imwrite(str(frames / f"{index}.png"), np.roll(picture(size=(96, 128)), index, axis=1))
+    target = tmp_path / "scores.json"
+    arguments = ["--model", "rt-s", "--clips", str(tmp_path / "clips"), "--sigma", "25", "--frames", "6"]
+    monkeypatch.setattr("sys.argv", ["evaluate.py", *arguments, "--json", str(target)])
+    assert main() == 0
+    (row,) = json.loads(target.read_text())["rows"]
+    assert row["model"] == "rt-s" and row["sigma"] == 25 and row["frames"] == 6
+    assert row["psnr_y"] > 27, "noisy it has 24"
+    assert row["kmac_per_pixel"] == pytest.approx(macs("rt-s", tmp_path), abs=0.05)
+    assert f"{row['psnr_y']:.3f}".rstrip("0") in capsys.readouterr().out
