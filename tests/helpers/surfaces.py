@@ -30,6 +30,7 @@ class FakeDecoder:
         self._driver, self._shape = driver, shape
         self.stream = driver.stream()
         self.out = self.downloads = 0
+        self._closed = False
         self._buffers = []
 
     def picture(self, planes) -> Surface:
@@ -57,12 +58,14 @@ class FakeDecoder:
 
     def close(self) -> None:
         """Free everything; nothing may be in use."""
+        self._closed = True
         for each in (*self._buffers, self.stream):
             each.close()
 
     def _back(self, buffer) -> None:
         self.out -= 1
-        ctypes.memset(buffer.pointer, 0xAA, buffer.nbytes)
+        if not self._closed:
+            ctypes.memset(buffer.pointer, 0xAA, buffer.nbytes)
 
     def _download(self, planes):
         self.downloads += 1

@@ -30,7 +30,8 @@ ALLOWED = {
     "denoiser": {"backends", "chroma", "estimate"} | BASE,
     "engine_job": {"backends", "cuda", "trt", "errors"},
     "api": {"backends", "denoiser", "media", "pipeline", "models"} | BASE,
-    "cli": {"api", "engine_job", "media", "pipeline", "config", "trt", "errors", ""},
+    "doctor": {"api", "backends", "cuda", "trt", "media", "models", "ops", "opencv"} | BASE,
+    "cli": {"api", "doctor", "engine_job", "media", "pipeline", "config", "trt", "errors", ""},
     "__main__": {"cli"},
     "": {"api", "media", "config", "errors", "frame"},
 }
