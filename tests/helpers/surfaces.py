@@ -4,6 +4,7 @@ the host's."""
 from __future__ import annotations
 
 import ctypes
+import threading
 import weakref
 
 import numpy as np
@@ -12,7 +13,7 @@ from malle_rt.backends.base import FrameShape
 from malle_rt.cuda.export import LentArray
 from malle_rt.frame import Surface
 
-__all__ = ["FakeDecoder", "surface_planes"]
+__all__ = ["FakeDecoder", "surface_planes", "wait_for_release"]
 
 
 class FakeDecoder:
@@ -97,3 +98,10 @@ def _span(plane: LentArray) -> int:
         sum((size - 1) * step for size, step in zip(plane.shape, plane.strides, strict=True))
         + plane.dtype.itemsize
     )
+
+
+def wait_for_release() -> None:
+    """Wait for the thread that frees what the last surface held."""
+    for thread in threading.enumerate():
+        if thread.name == "malle-gpu-release":
+            thread.join(timeout=10)

@@ -7,8 +7,6 @@ import functools
 
 import numpy as np
 import pytest
-from helpers import cuda_host
-from helpers.fakecuda import fake_cuda
 from helpers.host_network import HostNetwork
 
 from malle_rt.backends.base import FrameShape, pad_edge
@@ -17,7 +15,6 @@ from malle_rt.backends.gpu.session import GpuSession
 from malle_rt.backends.torch import TorchBackend
 from malle_rt.cuda.kernels import Kernels
 from malle_rt.cuda.launches import padded_size
-from malle_rt.cuda.opening import open_driver
 from malle_rt.errors import BackendError, KernelError, OutOfDeviceMemory
 from malle_rt.models import model_file
 from malle_rt.net.weights import load_rt
@@ -30,20 +27,6 @@ SHAPES = [SHAPE, FrameShape(35, 27), FrameShape(40, 24, bits=10)]
 @functools.cache
 def network():
     return load_rt(model_file("rt-s", ".safetensors"))
-
-
-@pytest.fixture
-def fake():
-    with fake_cuda(cuda_host.build()) as fake:
-        yield fake
-
-
-@pytest.fixture(params=["cuda-bindings", "pycuda"])
-def driver(request, fake):
-    pytest.importorskip({"cuda-bindings": "cuda.bindings", "pycuda": "pycuda"}[request.param])
-    driver = open_driver(request.param)
-    yield driver
-    driver.close()
 
 
 def session(driver, fake, shape, *, storage="f32", slots=4, graphs=True):

@@ -2,15 +2,12 @@
 
 import functools
 import gc
-import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import cuda_host
-from helpers.fakecuda import fake_cuda
 from helpers.host_network import HostNetwork
-from helpers.surfaces import FakeDecoder, surface_planes
+from helpers.surfaces import FakeDecoder, surface_planes, wait_for_release
 
 from malle_rt.backends.base import FrameShape, SurfaceSession
 from malle_rt.backends.gpu.session import GpuSession
@@ -32,21 +29,6 @@ CALLS = ("cuMemAlloc", "cuMemHostAlloc", "cuEventCreate", "cuStreamCreate")
 @functools.cache
 def network():
     return load_rt(model_file("rt-s", ".safetensors"))
-
-
-@pytest.fixture
-def fake():
-    with fake_cuda(cuda_host.build()) as fake:
-        yield fake
-
-
-@pytest.fixture(params=["cuda-bindings", "pycuda"])
-def driver(request, fake):
-    pytest.importorskip({"cuda-bindings": "cuda.bindings", "pycuda": "pycuda"}[request.param])
-    driver = open_driver(request.param)
-    yield driver
-    ended()
-    driver.close()
 
 
 @pytest.fixture
@@ -183,7 +165,7 @@ def test_results_outlive_the_session_and_its_driver(fake):
         "device blocks": 5,
     }  # an encoder still has a plane, and knows all addresses
     lent.release()
-    ended()
+    wait_for_release()
     assert fake.live() == {}
 
 
@@ -216,10 +198,3 @@ def test_a_picture_that_is_something_else_is_refused(driver, fake, decoder):
     ours.close()
     gc.collect()
     assert nvdec.out == 0
-
-
-def ended():
-    """Wait for the thread that frees what the last surface held."""
-    for thread in threading.enumerate():
-        if thread.name == "malle-gpu-release":
-            thread.join()
