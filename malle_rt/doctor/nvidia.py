@@ -9,7 +9,6 @@ from malle_rt.cuda.kernels import Kernels
 from malle_rt.cuda.opening import ADAPTERS, cuda_problem, open_driver
 from malle_rt.doctor.finding import Finding, State, package_version
 from malle_rt.errors import BackendError
-from malle_rt.trt.engines import served_capabilities
 from malle_rt.trt.flavour import FLAVOURS, load_flavour
 
 __all__ = ["examine_nvidia"]
@@ -62,6 +61,8 @@ def _gpu(driver: Driver) -> Iterator[Finding]:
 def _flavours(driver: Driver | None) -> Iterator[Finding]:
     for name in FLAVOURS:
         try:
+            from malle_rt.trt.engines import served_capabilities
+
             flavour = load_flavour(name)
             served_capabilities(flavour, driver.device if driver else None, "fp16")
         except BackendError as exc:

@@ -7,7 +7,6 @@ a power cut, a full disk or two builders at once leave at worst an engine that c
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import logging
@@ -18,9 +17,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from malle_rt.errors import BackendError, ConfigError, EngineMismatch
+from malle_rt.errors import BackendError, BackendUnavailable, ConfigError, EngineMismatch
 from malle_rt.trt.identity import EngineIdentity
 from malle_rt.trt.private import private_folder, user_cache, write_whole
+
+try:
+    import fcntl
+except ImportError as exc:
+    raise BackendUnavailable(
+        "TensorRT's engines are kept with the file locks of Linux: use backend 'cuda'"
+    ) from exc
 
 __all__ = ["EngineCache", "read_foreign", "write_engine"]
 
