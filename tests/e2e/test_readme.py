@@ -12,9 +12,13 @@ from malle_rt.cli import _parser
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(
+    r"^```sh\n(.*?)^```", README + (ROOT / "docs/nvidia.md").read_text(), re.MULTILINE | re.DOTALL
+)
+COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("malle-rt ")]
 
 
-@pytest.mark.parametrize("line", re.findall(r"^malle-rt transcode .*$", README, re.MULTILINE))
+@pytest.mark.parametrize("line", COMMANDS)
 def test_its_commands_parse(line):
     words = shlex.split(line, comments=True)
     assert _parser().parse_args(words[1:]).run
