@@ -3,7 +3,7 @@
     python tools/gpu_suite.py --output benchmarks
 
 Each part runs in a process of its own with a time limit; what fails is written down with its words and does not stop
-the rest. The file is named after the GPU. Exit code 1 when a part failed.
+the rest. The file is named after the GPU and written after each part. Exit code 1 when a part failed.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -37,27 +38,50 @@ def main() -> int:
     parser.add_argument("--part", choices=sorted(PARTS), help=argparse.SUPPRESS)  # what a child process does
     options = parser.parse_args()
     if options.part:
-        print(MARK + json.dumps(PARTS[options.part]()))
+        tell(PARTS[options.part]())
         return 0
-    results = {name: run_part(name, options.limit) for name in PARTS if name in (options.only or PARTS)}
     options.output.mkdir(parents=True, exist_ok=True)
-    gpu = results.get("machine", {}).get("result", {}).get("gpu", "gpu")
-    path = options.output / f"{re.sub(r'[^a-z0-9]+', '-', gpu.lower())}.json"
-    path.write_text(json.dumps(results, indent=1) + "\n")
+    results: dict[str, Any] = {}
+    for name in PARTS:
+        if name in (options.only or PARTS):
+            results[name] = run_part(name, options.limit)
+            path = write(results, options.output)
     print(f"wrote {path}")
     return 1 if any(not part["ok"] for part in results.values()) else 0
+
+
+def write(results: dict[str, Any], folder: Path) -> Path:
+    """Write what is known so far; returns the file."""
+    gpu = results.get("machine", {}).get("result", {}).get("gpu", "gpu")
+    path = folder / f"{re.sub(r'[^a-z0-9]+', '-', gpu.lower())}.json"
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    return path
+
+
+def tell(result: dict[str, Any]) -> None:
+    """Report from a part to the process above, which takes the last report: what was found before an end stays."""
+    print(MARK + json.dumps(result), flush=True)
 
 
 def run_part(name: str, limit: float) -> dict[str, Any]:
     """Run one part in a process of its own."""
     begun = time.monotonic()
-    command = [sys.executable, str(Path(__file__).resolve()), "--part", name]
+    child = subprocess.Popen(
+        [sys.executable, str(Path(__file__).resolve()), "--part", name],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": _python_path()},
+        start_new_session=True,
+    )
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False, cwd=ROOT)
-        lines, code = done.stdout.splitlines(), done.returncode
-        errors = done.stderr
-    except subprocess.TimeoutExpired as exc:
-        lines, code, errors = [], -1, f"longer than {limit:g} s: {exc.stderr!r}"
+        said, errors = child.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)  # with what it has started, which would keep the GPU busy
+        said, errors = child.communicate()
+        errors = f"{errors}\nstopped after {limit:g} s"
+    lines, code = said.splitlines(), child.returncode
     part: dict[str, Any] = {"seconds": round(time.monotonic() - begun, 1)}
     found = [line[len(MARK) :] for line in lines if line.startswith(MARK)]
     if found:
@@ -85,25 +109,25 @@ def tests() -> dict[str, Any]:
     """tests/gpu, without leave to skip for want of a GPU."""
     command = [sys.executable, "-m", "pytest", "-q", "-rs", "tests/gpu", "-p", "no:cacheprovider"]
     done = _run(command, {"MALLE_REQUIRE_GPU": "1"})
-    return _outcome(done, last=done.stdout.strip().splitlines()[-12:])
+    lines = done.stdout.strip().splitlines()
+    return _outcome(done, last=lines[-12:] if done.returncode == 0 else lines[-120:])
 
 
 def sanitizer() -> dict[str, Any]:
-    """Our kernels under compute-sanitizer: memory errors and races."""
-    tool = shutil.which("compute-sanitizer")
+    """Our kernels under compute-sanitizer: memory errors, races, reads of what nobody wrote."""
+    tool = shutil.which("compute-sanitizer", path=f"{os.environ['PATH']}:/usr/local/cuda/bin")
     if tool is None:
         return {"failed": "compute-sanitizer is not installed"}
     result: dict[str, Any] = {}
-    for check in ("memcheck", "racecheck"):
-        python = [sys.executable, "-m", "pytest", "-q", "-x", "tests/gpu/test_kernels.py", "-k", "small"]
-        done = _run(
-            [tool, "--tool", check, "--error-exitcode", "9", *python, "-p", "no:cacheprovider"],
-            {"MALLE_REQUIRE_GPU": "1", "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"},
-        )
+    for check in ("memcheck", "racecheck", "initcheck"):
+        python = [sys.executable, "-m", "gpubench.every_kernel"]
+        done = _run([tool, "--tool", check, "--error-exitcode", "9", *python], {})
         summary = [line for line in done.stdout.splitlines() if "SUMMARY" in line]
-        result[check] = {"code": done.returncode, "summary": summary, "last": done.stdout.splitlines()[-3:]}
+        lines = (done.stdout + done.stderr).splitlines()
+        result[check] = {"code": done.returncode, "summary": summary, "last": lines[-30:]}
         if done.returncode:
             result["failed"] = check
+        tell(result)
     return result
 
 
@@ -124,10 +148,9 @@ def backend_rows() -> dict[str, Any]:
     from gpubench.sessions import measure
 
     from malle_rt.backends.cuda import CudaBackend
-    from malle_rt.errors import BackendUnavailable
+    from malle_rt.errors import BackendUnavailable, MalleError
 
-    rows: list[dict[str, Any]] = []
-    missing = []
+    result: dict[str, Any] = {"rows": [], "missing": []}
     for adapter, graphs, precision in (
         ("cuda-bindings", True, "fp16"),
         ("cuda-bindings", False, "fp16"),
@@ -137,14 +160,19 @@ def backend_rows() -> dict[str, Any]:
     ):
         try:
             for size, frames in FRAMES.items():
-                rows += measure(
+                result["rows"] += measure(
                     lambda: CudaBackend("rt-s", adapter=adapter, graphs=graphs, precision=precision),  # noqa: B023
                     {size: SIZES[size]},
                     frames=frames,
                 )
         except BackendUnavailable as exc:
-            missing.append(f"{adapter}: {exc}")
-    return {"rows": rows, "missing": missing}
+            result["missing"].append(f"{adapter}: {exc}")
+        except MalleError as exc:
+            result.setdefault("failed", []).append(
+                f"{adapter}, {precision}, {'with' if graphs else 'without'} graphs: {exc}"
+            )
+        tell(result)
+    return result
 
 
 def transcode() -> dict[str, Any]:
@@ -178,6 +206,12 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "transcode": transcode,
     "rtx": rtx,
 }
+
+
+def _python_path() -> str:
+    """The checkout itself, installed or not; it and the tools come first."""
+    more = os.environ.get("PYTHONPATH")
+    return os.pathsep.join([str(ROOT), str(ROOT / "tools"), *([more] if more else [])])
 
 
 def _run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from malle_rt.backends.base import BackendInfo, FrameShape, Session
 from malle_rt.backends.gpu.opening import open_session
@@ -16,7 +17,8 @@ from malle_rt.models import checksum, model_file
 try:
     import torch
 
-    from malle_rt.backends.gpu.torch_network import TorchNetwork, capture, use_fused_slice
+    from malle_rt.backends.gpu.torch_network import TorchNetwork, capture
+    from malle_rt.net.rt import MalleNetRT
     from malle_rt.net.weights import load_rt
 except ImportError as exc:
     raise BackendUnavailable(
@@ -57,10 +59,12 @@ class CudaBackend:
         self._storage = _STORAGE[precision]
         self._driver: Driver = open_driver(adapter)
         self._device = torch.device("cuda", self._driver.device.index)
-        self._kernels = Kernels(self._driver)
-        use_fused_slice(self._kernels)
-        net = load_rt(path).to(self._device, torch.float16 if precision == "fp16" else torch.float32)
-        self._net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+        try:
+            self._kernels = Kernels(self._driver)
+            self._net = self._loaded(path, torch.float16 if precision == "fp16" else torch.float32)
+        except BaseException:
+            self._driver.close()
+            raise
         self._capture = capture(self._device) if graphs else None
         self._info = BackendInfo(
             name="cuda",
@@ -82,7 +86,7 @@ class CudaBackend:
         return open_session(
             self._driver,
             self._kernels,
-            lambda: TorchNetwork(self._net, *size, self._storage),
+            lambda: TorchNetwork(self._net, *size, self._storage, self._kernels),
             shape,
             capture=self._capture,
             model=self._info.model,
@@ -91,3 +95,15 @@ class CudaBackend:
     def close(self) -> None:
         """Release the driver's context. May be called twice."""
         self._driver.close()
+
+    def _loaded(self, path: Path, dtype: torch.dtype) -> MalleNetRT:
+        """The network on the GPU; raises ``BackendUnavailable`` where this torch was not built for it."""
+        net = load_rt(path).folded()
+        try:
+            net = net.to(self._device, dtype)
+            return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # not in torch's stubs
+        except RuntimeError as exc:
+            reason = str(exc).partition("\n")[0]
+            raise BackendUnavailable(
+                f"torch {torch.__version__} does not run on {self._driver.device.name}: {reason}"
+            ) from exc

@@ -11,7 +11,7 @@ __all__ = ["wait_until"]
 
 # Work that is nearly done is seen at once, long work costs next to no processor time.
 _SHORTEST = 20e-6  # seconds
-_LONGEST = 1e-3
+_LONGEST = 200e-6
 
 
 def wait_until(done: Callable[[], bool], what: str, seconds: float) -> None:

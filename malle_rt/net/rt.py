@@ -8,6 +8,7 @@ never has to pass through the trunk, and averaging over time costs one more slic
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import NamedTuple, cast
@@ -120,14 +121,29 @@ class KernelPair(nn.Module):
         start = identity_kernels(1, kernel_size)
         self.now = _head(tail, start)
         self.before = _head(tail, torch.zeros_like(start))
+        self._folded = False
 
     def forward(self, tail: Tensor) -> tuple[Tensor, Tensor]:
         """Args: tail (N, tail, h, w). Returns two grids for ``malle_slice``, (N, kernel_size**2 + 1, h, w) each."""
+        if self._folded:
+            return self.now(tail), self.before(tail)
+        now, before = (F.conv2d(tail, weight, bias) for weight, bias in self._layers())
+        return now, before
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Write the balance into the layers, which then are plain ones: to run or to round, not to train."""
+        for layer, (weight, bias) in zip((self.now, self.before), self._layers(), strict=True):
+            layer.weight.copy_(weight)
+            cast(Tensor, layer.bias).copy_(bias)
+        self._folded = True
+
+    def _layers(self) -> list[tuple[Tensor, Tensor]]:
+        """Balanced weight and bias of both layers."""
         layers = (self.now, self.before)
         weights = _balanced([layer.weight for layer in layers], total=0.0)
         biases = _balanced([cast(Tensor, layer.bias) for layer in layers], total=1.0)
-        now, before = (F.conv2d(tail, weight, bias) for weight, bias in zip(weights, biases, strict=True))
-        return now, before
+        return list(zip(weights, biases, strict=True))
 
 
 def _balanced(rows: list[Tensor], *, total: float) -> list[Tensor]:
@@ -171,6 +187,13 @@ class MalleNetRT(nn.Module):
         self.chroma = KernelPair(config.tail, CHROMA_KERNEL)
         self.direct = _head(config.tail, torch.zeros(4))
         self.hidden = _head(config.tail, torch.zeros(config.hidden))
+
+    def folded(self) -> MalleNetRT:
+        """A copy that computes the same with fewer operations, for inference only; see ``KernelPair.fold``."""
+        net = copy.deepcopy(self)
+        for module in (net.luma, net.chroma):
+            module.fold()
+        return net
 
     def first_state(self, y: Tensor, uv: Tensor) -> RTState:
         """What stands in for the past at the first frame, ``y`` and ``uv`` as for ``forward``: the frame itself."""

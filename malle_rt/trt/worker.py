@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
+from malle_rt.cuda.driver import Stream
 from malle_rt.errors import BackendError, BackendUnavailable, ConfigError, MalleError
 from malle_rt.trt.flavour import Flavour, load_flavour
 from malle_rt.trt.onnx_file import without_functions
@@ -51,8 +52,7 @@ def _build(order: dict[str, Any], out: TextIO) -> int:
     library = plugin_library(flavour)
     trt = flavour.module
     builder = _builder(flavour, order["gpu"])
-    if not flavour.is_rtx:
-        _load_kernels(library)  # this builder runs what it chooses from
+    stream = None if flavour.is_rtx else _load_kernels(library)  # this builder runs what it chooses from
     # Since TensorRT 11, and in TensorRT-RTX, every network is so, and the flag is ignored.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, flavour.messages.logger)
@@ -64,6 +64,9 @@ def _build(order: dict[str, Any], out: TextIO) -> int:
         )
     config = builder.create_builder_config()
     _configure(flavour, config, order)
+    if stream is not None:
+        # Else it may take the default one, on which our kernel refuses to run.
+        config.profile_stream = stream.handle
     config.add_optimization_profile(_profile(builder, network, order["profile"]))
     config.progress_monitor = progress_monitor(trt, lambda share, phase: _say(out, share=share, phase=phase))
     timings = _timing_cache(flavour, config, order["timing_cache"])
@@ -91,11 +94,14 @@ def _builder(flavour: Flavour, gpu: bool) -> Any:
     return builder
 
 
-def _load_kernels(library: PluginLibrary) -> None:
+def _load_kernels(library: PluginLibrary) -> Stream:
+    """Let the plugin run; returns a stream to run in. Both live as long as the process."""
     from malle_rt.cuda.kernels import Kernels
     from malle_rt.cuda.opening import open_driver
 
-    library.slicer = Kernels(open_driver("auto"))
+    driver = open_driver("auto")
+    library.slicer = Kernels(driver)
+    return driver.stream()
 
 
 def _parse(flavour: Flavour, library: PluginLibrary, parser: Any, graph: Path) -> None:

@@ -1,13 +1,15 @@
 """The ``cuda`` backend on a real GPU against the torch backend on the CPU: sizes, precisions, graphs, adapters."""
 
 import importlib.util
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 
 from malle_rt.backends.base import FrameShape
 from malle_rt.backends.cuda import CudaBackend
-from malle_rt.backends.gpu.trial import agreement
+from malle_rt.backends.gpu.trial import agreement, trial_frames
 from malle_rt.backends.torch import TorchBackend
 from malle_rt.errors import BackendError
 
@@ -60,6 +62,47 @@ def test_frames_in_flight_are_those_of_one_at_a_time():
         for ours, theirs in zip(result(), wanted, strict=True):
             np.testing.assert_array_equal(ours, theirs)
     session.close()
+    backend.close()
+
+
+def test_results_are_read_on_another_thread():
+    shape = FrameShape(320, 180)
+    planes = trial_frames(shape)[0]
+    backend = CudaBackend("rt-s")
+    session = backend.prepare(shape)
+    result, _ = session.start(planes, 20.0, None)
+    with ThreadPoolExecutor(1) as pool:
+        ours = pool.submit(result).result()
+    theirs, _ = session.run(planes, 20.0, None)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
+    session.close()
+    backend.close()
+
+
+def test_backends_follow_each_other_in_one_process():
+    shape = FrameShape(320, 180)
+    reference = TorchBackend("rt-s", device="cpu").prepare(shape)
+    for _ in range(2):
+        backend = CudaBackend("rt-s", precision="fp32")
+        session = backend.prepare(shape)
+        assert agreement(session, reference, shape) >= 60
+        session.close()
+        backend.close()
+    assert agreement(TorchBackend("rt-s", device="cuda").prepare(shape), reference, shape) >= 60
+
+
+@pytest.mark.parametrize("graphs", [True, False])
+def test_a_closed_session_leaves_its_memory_to_others(graphs):
+    backend = CudaBackend("rt-s", graphs=graphs)
+    shape = FrameShape(1920, 1080)
+    backend.prepare(shape).close()  # what libraries load at first use stays
+    before, _ = torch.cuda.mem_get_info()
+    session = backend.prepare(shape)
+    taken = before - torch.cuda.mem_get_info()[0]
+    session.close()
+    after, _ = torch.cuda.mem_get_info()
+    assert before - after < max(taken // 10, 64 * 2**20)
     backend.close()
 
 

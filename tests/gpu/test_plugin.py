@@ -51,7 +51,10 @@ def test_enqueue_alone_and_captured(library):
         floor = (slice_in_torch(x, grid, 5).double() - exact).abs().max()
         return float((y.double() - exact).abs().max() / (2 * floor + 1e-6))
 
-    enqueue()
+    stream = torch.cuda.Stream()  # the default one is refused
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        enqueue()
     assert error() <= 1
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):

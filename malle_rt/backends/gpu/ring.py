@@ -131,6 +131,7 @@ class Slot:
 
     def _wait(self) -> None:
         """Until the result is there, and with it all that was read on its way."""
+        self._driver.make_current()  # this may be any thread
         self.downloaded.wait()
         if self._borrowed is not None:
             self._borrowed.release()

@@ -24,7 +24,7 @@ from malle_rt.backends.gpu.ring import Result, Slot
 from malle_rt.cuda.driver import Driver, Graph, Stream
 from malle_rt.cuda.kernels import Kernels
 from malle_rt.cuda.launches import padded_size
-from malle_rt.errors import KernelError, MalleError
+from malle_rt.errors import KernelError, MalleError, OutOfDeviceMemory
 from malle_rt.frame import Surface
 
 __all__ = ["SLOTS", "GpuSession"]
@@ -148,7 +148,7 @@ class GpuSession:
             return end.milliseconds_since(begin)
 
     def close(self) -> None:
-        """Wait for what is in flight and give everything back. May be called twice."""
+        """Wait for what is in flight and give everything back, before the driver is closed. May be called twice."""
         self._driver.make_current()
         for slot in self._slots:
             try:
@@ -211,15 +211,19 @@ class GpuSession:
 
     def _capture(self, capture: Capture) -> None:
         """One graph for each slot: they differ in their planes and in which state is read."""
-        try:
-            for slot in self._slots:
-                self._graphs.append(capture(self._compute, lambda slot=slot: self._frame(slot)))  # type: ignore[misc]
-        except KernelError as exc:
-            log.warning("CUDA graphs are not used, launching each kernel instead: %s", exc)
-            for graph in self._graphs:
-                graph.close()
-            self._graphs = []
-        self.graphs = bool(self._graphs)
+        graphs: list[Graph] = []
+        with ExitStack() as undo:
+            try:
+                for slot in self._slots:
+                    graphs.append(capture(self._compute, lambda slot=slot: self._frame(slot)))  # type: ignore[misc]
+                    undo.callback(graphs[-1].close)
+            except OutOfDeviceMemory:
+                raise  # a smaller ring may fit, graphs and all
+            except KernelError as exc:
+                log.warning("CUDA graphs are not used, launching each kernel instead: %s", exc)
+                return
+            undo.pop_all()
+        self._graphs, self.graphs = graphs, True
 
     def _put(self, slot: Slot) -> None:
         """Start the slot's frame, as a graph if there is one."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
+from malle_rt.backends.gpu.network import Capture
 from malle_rt.cuda.driver import Graph, Stream
 from malle_rt.cuda.kernels import Kernels, SliceDims
 from malle_rt.cuda.launches import Storage
@@ -14,11 +20,16 @@ from malle_rt.errors import KernelError, OutOfDeviceMemory
 from malle_rt.net.rt import MalleNetRT, RTState
 from malle_rt.ops.reference import slice_in_torch
 
-__all__ = ["TorchNetwork", "capture", "use_fused_slice"]
+__all__ = ["TorchNetwork", "capture"]
+
+log = logging.getLogger(__name__)
 
 _DTYPES: dict[Storage, torch.dtype] = {"f16": torch.float16, "f32": torch.float32}
 _TYPESTR: dict[Storage, str] = {"f16": "<f2", "f32": "<f4"}
 _STORAGE: dict[torch.dtype, Storage] = {dtype: storage for storage, dtype in _DTYPES.items()}
+# What slices on the GPU while a network of ours runs on this thread. Torch's registration lasts as long as the process
+# and takes one function; backends come and go, and the torch backend, our yardstick, is to stay with the reference.
+_kernels: ContextVar[Kernels | None] = ContextVar("malle_kernels", default=None)
 
 
 class _Memory:
@@ -42,12 +53,13 @@ class TorchNetwork:
         net: on the device, in the storage's dtype, in eval mode.
         rows, columns: of the padded luma.
         storage: element type of every tensor.
+        kernels: loaded on that GPU: they slice.
     """
 
-    def __init__(self, net: MalleNetRT, rows: int, columns: int, storage: Storage) -> None:
+    def __init__(self, net: MalleNetRT, rows: int, columns: int, storage: Storage, kernels: Kernels) -> None:
         self.storage = storage
         self.hidden = net.config.hidden
-        self._net = net
+        self._net, self._kernels = net, kernels
         self._device = next(net.parameters()).device
         half = (rows // 2, columns // 2)
         picture, chroma = (1, 1, rows, columns), (1, 2, *half)
@@ -64,7 +76,10 @@ class TorchNetwork:
         at = {name: self._tensor(name, pointer) for name, pointer in tensors.items()}
         state = RTState(at["y_before"], at["uv_before"], at["hidden_before"])
         try:
-            with torch.cuda.stream(torch.cuda.ExternalStream(stream, self._device)):
+            with (
+                _sliced_by(self._kernels),
+                torch.cuda.stream(torch.cuda.ExternalStream(stream, self._device)),
+            ):
                 y, uv, hidden = self._net(at["y"], at["uv"], at["sigma"], state)
                 at["y_clean"].copy_(y)
                 at["uv_clean"].copy_(uv)
@@ -75,8 +90,12 @@ class TorchNetwork:
             raise KernelError(f"torch failed on the GPU: {_first_line(exc)}") from exc
 
     def close(self) -> None:
-        """Forget the tensors; torch keeps its own memory for the next size."""
+        """Forget the tensors and give torch's idle memory back: what is not torch's could not use it."""
         self._known.clear()
+        try:
+            torch.cuda.empty_cache()
+        except RuntimeError as exc:  # after an error on the GPU, which somebody has told of
+            log.warning("torch's memory on the GPU is not given back: %s", _first_line(exc))
 
     def _tensor(self, name: str, pointer: int) -> Tensor:
         """The memory at an address as a tensor; the few addresses of a session are made once."""
@@ -104,18 +123,21 @@ class _TorchGraph:
         self._graph = None
 
 
-def capture(device: torch.device) -> Callable[[Stream, Callable[[], None]], Graph]:
+def capture(device: torch.device) -> Capture:
     """A ``Capture`` by torch, which must know of it: what its allocator hands out then belongs to the graph.
 
-    Our kernels go into the same stream and so into the same graph, whichever adapter launches them.
+    Our kernels go into the same stream and so into the same graph, whichever adapter launches them. The graphs of one
+    stream share memory: they run one after the other, and nothing in it outlives a run.
     """
+    pools: WeakKeyDictionary[Stream, Any] = WeakKeyDictionary()
 
     def captured(stream: Stream, body: Callable[[], None]) -> Graph:
         graph = torch.cuda.CUDAGraph()
         try:
             external = torch.cuda.ExternalStream(stream.handle, device)
             # Other threads may decode or encode on the GPU meanwhile: only this one must keep to what is allowed.
-            with torch.cuda.graph(graph, stream=external, capture_error_mode="thread_local"):
+            pool = pools.setdefault(stream, torch.cuda.graph_pool_handle())
+            with torch.cuda.graph(graph, pool=pool, stream=external, capture_error_mode="thread_local"):
                 body()
         except RuntimeError as exc:
             raise KernelError(f"torch cannot capture a CUDA graph: {_first_line(exc)}") from exc
@@ -124,29 +146,34 @@ def capture(device: torch.device) -> Callable[[Stream, Callable[[], None]], Grap
     return captured
 
 
-def use_fused_slice(kernels: Kernels) -> None:
-    """Let ``malle_slice`` on CUDA tensors run as one kernel from now on, in the whole process.
+@contextmanager
+def _sliced_by(kernels: Kernels) -> Iterator[None]:
+    """Let ``malle_slice`` on CUDA tensors be one kernel, on this thread."""
+    token = _kernels.set(kernels)
+    try:
+        yield
+    finally:
+        _kernels.reset(token)
 
-    float16 and float32 take it; other dtypes stay with the reference.
-    """
 
-    def fused(x: Tensor, grid: Tensor, kernel_size: int) -> Tensor:
-        storage = _STORAGE.get(x.dtype)
-        if storage is None:
-            return slice_in_torch(x, grid, kernel_size)
-        x, grid = x.contiguous(), grid.contiguous()
-        y = torch.empty_like(x)
-        kernels.slice(
-            x.data_ptr(),
-            grid.data_ptr(),
-            y.data_ptr(),
-            SliceDims.of(x.shape, grid.shape, kernel_size),
-            storage,
-            torch.cuda.current_stream(x.device).cuda_stream,
-        )
-        return y
+def _slice(x: Tensor, grid: Tensor, kernel_size: int) -> Tensor:
+    kernels, storage = _kernels.get(), _STORAGE.get(x.dtype)
+    if kernels is None or storage is None:
+        return slice_in_torch(x, grid, kernel_size)
+    x, grid = x.contiguous(), grid.contiguous()
+    y = torch.empty_like(x)
+    kernels.slice(
+        x.data_ptr(),
+        grid.data_ptr(),
+        y.data_ptr(),
+        SliceDims.of(x.shape, grid.shape, kernel_size),
+        storage,
+        torch.cuda.current_stream(x.device).cuda_stream,
+    )
+    return y
 
-    torch.library.register_kernel("malle::slice", "cuda", fused)
+
+torch.library.register_kernel("malle::slice", "cuda", _slice)  # malle_rt.ops.reference has made the operator
 
 
 def _first_line(exc: BaseException) -> str:

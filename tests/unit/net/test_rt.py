@@ -94,3 +94,17 @@ def test_trains_under_autocast():
     assert state.y.dtype == torch.float32
     sum(value.float().square().mean() for value in state).backward()
     assert all(value.grad is not None and value.grad.isfinite().all() for value in net.parameters())
+
+
+def test_a_folded_network_computes_the_same_and_leaves_the_original_alone():
+    torch.manual_seed(0)
+    net = MalleNetRT(PRESETS["rt-s"]).eval()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    y, uv, sigma = torch.rand(1, 1, 32, 48), torch.rand(1, 2, 16, 24), torch.full((1, 1, 1, 1), 0.1)
+    state = net.first_state(y, uv)
+    folded = net.folded()
+    for ours, theirs in zip(folded(y, uv, sigma, state), net(y, uv, sigma, state), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    taps = torch.cat([layer.weight[:-1] for layer in (folded.luma.now, folded.luma.before)])
+    assert taps.sum(0).abs().max() < 1e-4

@@ -5,7 +5,8 @@ import logging
 import numpy as np
 import openvino as ov
 import pytest
-from helpers.slicing import compile_f32, draw, save, slice_by_hand, slice_graph
+from helpers.slice_graph import compile_f32, save, slice_graph
+from helpers.slicing import draw, slice_by_hand
 
 from malle_rt.ops import native
 

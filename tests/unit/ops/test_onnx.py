@@ -6,7 +6,8 @@ import onnxruntime
 import openvino as ov
 import pytest
 import torch
-from helpers.slicing import CASES, KERNEL_SIZES, compile_f32, draw, save, slice_graph
+from helpers.slice_graph import compile_f32, save, slice_graph
+from helpers.slicing import CASES, KERNEL_SIZES, draw
 from torch import nn
 
 from malle_rt.ops.decomposed import conversion_extension

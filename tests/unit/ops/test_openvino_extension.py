@@ -9,7 +9,8 @@ import openvino as ov
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.slicing import CASES, KERNEL_SIZES, compile_f32, draw, save, slice_graph
+from helpers.slice_graph import compile_f32, save, slice_graph
+from helpers.slicing import CASES, KERNEL_SIZES, draw
 
 from malle_rt.ops.native import extension_path, load_extension
 from malle_rt.ops.reference import malle_slice

@@ -1,14 +1,16 @@
 """The measurements for GPUs, run on the host implementation of the driver: what they call must be there and agree."""
 
+import json
+
 import pytest
-from gpubench import machine, sessions, slices
+from gpubench import every_kernel, machine, sessions, slices
 from helpers import cuda_host
 from helpers.fakecuda import fake_cuda
 from helpers.host_network import HostNetwork
 
 from malle_rt.backends.base import BackendInfo
 from malle_rt.backends.gpu.session import GpuSession
-from malle_rt.cuda.kernels import Kernels
+from malle_rt.cuda.kernels import COMPILED, Kernels
 from malle_rt.cuda.launches import padded_size
 from malle_rt.cuda.opening import open_driver
 from malle_rt.models import model_file
@@ -58,6 +60,13 @@ def test_slices_are_measured_beside_a_copy(fake, monkeypatch):
     driver.close()
     assert len(rows) == 6
     assert all(row["share_of_copy"] > 0 and row["microseconds"] > 0 for row in rows)
+
+
+def test_the_sanitizer_sees_every_kernel(fake):
+    driver = open_driver("cuda-bindings")
+    started = every_kernel.run(driver)
+    driver.close()
+    assert started == set(json.loads((COMPILED / "manifest.json").read_text())["kernels"])
 
 
 def ticking(milliseconds):

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime.quantization as quantization
 import pytest
-from helpers.slicing import save, slice_graph
+from helpers.slice_graph import save, slice_graph
 from helpers.trt import int8_writers, plugins_in
 
 from malle_rt.errors import BackendError, BackendUnavailable, ConfigError

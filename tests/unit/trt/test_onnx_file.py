@@ -1,6 +1,6 @@
 import onnx
 import pytest
-from helpers.slicing import slice_graph
+from helpers.slice_graph import slice_graph
 
 from malle_rt.errors import BackendError
 from malle_rt.models import graph_file

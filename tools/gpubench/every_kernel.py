@@ -1,0 +1,144 @@
+"""Every kernel at sizes with odd ends, in memory not a byte too large: what compute-sanitizer is to watch.
+
+    compute-sanitizer python -m gpubench.every_kernel
+
+Whether the results are right is for the tests; here is nothing but our kernels, so that the sanitizer is quick.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Literal
+
+from malle_rt.cuda.driver import Driver, Stream
+from malle_rt.cuda.kernels import Kernels
+from malle_rt.cuda.launches import (
+    DevicePlanes,
+    Launch,
+    SliceDims,
+    Storage,
+    pack_launch,
+    padded_size,
+    slice_launch,
+    unpack_launch,
+)
+from malle_rt.cuda.opening import open_driver
+
+__all__ = ["run"]
+
+_STORAGES: tuple[Storage, ...] = ("f16", "f32")
+_LAYOUTS: tuple[Literal["planar", "semi-planar"], ...] = ("planar", "semi-planar")
+_STRIDES = (1, 2, 3, 4)
+# Columns of pixels: one pack, several blocks, and two that are no whole packs.
+_WIDTHS = (24, 264, 276, 60)
+_PICTURES = ((1, 1), (35, 21), (64, 48), (331, 181))
+_DEPTHS = (8, 10)
+
+
+@dataclass
+class _Memory:
+    """Device memory of exactly the sizes asked for, filled with zeros."""
+
+    driver: Driver
+    stream: Stream
+    undo: ExitStack
+
+    def take(self, nbytes: int, shift: int = 0) -> int:
+        """Address of ``nbytes`` bytes, ``shift`` bytes away from the allocator's alignment."""
+        buffer = self.driver.allocate(nbytes + shift)
+        self.undo.callback(buffer.close)
+        self.driver.clear(buffer.pointer, nbytes + shift, self.stream)
+        return buffer.pointer + shift
+
+
+def run(driver: Driver) -> set[str]:
+    """Start them all; returns the names of those that ran. Raises ``KernelError``."""
+    kernels = Kernels(driver)
+    started: set[str] = set()
+    with ExitStack() as outer:
+        stream = driver.stream()
+        outer.callback(stream.close)
+        cases: Iterator[_SliceCase | _PlaneCase] = itertools.chain(_slice_cases(), _plane_cases())
+        for case in cases:
+            with ExitStack() as undo:
+                for launch in case.launches(_Memory(driver, stream, undo)):
+                    kernels.start(launch, stream.handle)
+                    started.add(launch.name)
+                stream.synchronize(seconds=60)
+    return started
+
+
+@dataclass(frozen=True)
+class _SliceCase:
+    dims: SliceDims
+    storage: Storage
+    shift: int  # values between the memory's alignment and the tensors'
+
+    def launches(self, memory: _Memory) -> Iterator[Launch]:
+        item = 2 if self.storage == "f16" else 4
+        d, values = self.dims, self.dims.kernel_size**2 + 1
+        picture = d.batch * d.channels * d.height * d.width * item
+        cells = d.batch * d.groups * values * d.rows * d.columns * item
+        x, grid, y = (memory.take(size, self.shift * item) for size in (picture, cells, picture))
+        yield slice_launch(x, grid, y, d, self.storage)
+
+
+def _slice_cases() -> Iterator[_SliceCase]:
+    for size, stride, width, storage, shift in itertools.product(
+        (1, 3, 5), _STRIDES, _WIDTHS, _STORAGES, (0, 1)
+    ):
+        rows, columns = 24 // stride, width // stride
+        grid = (2, 2 * (size**2 + 1), rows, columns)
+        yield _SliceCase(SliceDims.of((2, 4, rows * stride, columns * stride), grid, size), storage, shift)
+
+
+@dataclass(frozen=True)
+class _PlaneCase:
+    size: tuple[int, int]
+    bits: int
+    layout: Literal["planar", "semi-planar"]
+    storage: Storage
+    shift: int  # samples
+
+    def launches(self, memory: _Memory) -> Iterator[Launch]:
+        width, height = self.size
+        padded = padded_size(width, height)
+        item, sample = 2 if self.storage == "f16" else 4, 1 if self.bits == 8 else 2
+        pixels = padded[0] * padded[1] * item
+        y, uv, to_sigma, sigma = (memory.take(each) for each in (pixels, pixels // 2, item, 4))
+        shapes = self._shapes(sample)
+        planes = DevicePlanes(
+            pointers=tuple(memory.take(rows * pitch, self.shift * sample) for rows, pitch in shapes),
+            pitches=tuple(pitch for _, pitch in shapes),
+            width=width,
+            height=height,
+            bits=self.bits,
+            layout=self.layout,
+        )
+        yield pack_launch(planes, sigma, y, uv, to_sigma, padded=padded, storage=self.storage)
+        yield unpack_launch(y, uv, planes, padded=padded, storage=self.storage)
+
+    def _shapes(self, sample: int) -> list[tuple[int, int]]:
+        """Rows and bytes of a row of each plane; nothing lies between the rows."""
+        (width, height), half = self.size, ((self.size[1] + 1) // 2, (self.size[0] + 1) // 2 * sample)
+        luma = (height, width * sample)
+        return [luma, half, half] if self.layout == "planar" else [luma, (half[0], 2 * half[1])]
+
+
+def _plane_cases() -> Iterator[_PlaneCase]:
+    for case in itertools.product(_PICTURES, _DEPTHS, _LAYOUTS, _STORAGES, (0, 1)):
+        yield _PlaneCase(*case)
+
+
+def main() -> None:
+    """Run the command line."""
+    driver = open_driver()
+    print(f"{len(run(driver))} kernels ran on {driver.device.name}")
+    driver.close()
+
+
+if __name__ == "__main__":
+    main()
