@@ -31,7 +31,9 @@ ALLOWED = {
     "engine_job": {"backends", "cuda", "trt", "errors"},
     "api": {"backends", "denoiser", "media", "pipeline", "models"} | BASE,
     "doctor": {"api", "backends", "cuda", "trt", "media", "models", "ops", "opencv"} | BASE,
-    "cli": {"api", "doctor", "engine_job", "media", "pipeline", "config", "trt", "errors", ""},
+    "bench": {"backends", "denoiser", "doctor", "cuda", "media", "models", "ops", "opencv", "pipeline", ""}
+    | BASE,
+    "cli": {"api", "bench", "doctor", "engine_job", "media", "pipeline", "config", "trt", "errors", ""},
     "__main__": {"cli"},
     "": {"api", "media", "config", "errors", "frame"},
 }

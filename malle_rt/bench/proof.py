@@ -1,0 +1,68 @@
+"""The proof that the network ran: what came out is closer to the clean picture than what went in, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from malle_rt.bench.clip import Clip, judged
+
+__all__ = ["LEAST_GAIN", "Proof", "prove", "psnr"]
+
+LEAST_GAIN = 3.0  # dB on white noise of sigma 15; the networks reach 8
+_BLANK = 2.0  # standard deviation below which a picture shows nothing; the clip's is above 30
+
+Luma = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What the frames that were looked at say.
+
+    Attributes:
+        gain_db: PSNR of the output over that of the input, mean over the frames.
+        problem: why this is no proof, one line; None where it is.
+    """
+
+    gain_db: float
+    problem: str | None
+
+
+def psnr(luma: Luma, clean: Luma) -> float:
+    """Peak signal-to-noise ratio in dB for a peak of 255, at most 99."""
+    error = np.square(judged(luma).astype(np.float32) - judged(clean)).mean(dtype=np.float64)
+    return float(min(99.0, 10 * np.log10(255**2 / max(error, 1e-9))))
+
+
+def prove(shown: Mapping[int, Luma], clip: Clip) -> Proof:
+    """Judge output frames.
+
+    Args:
+        shown: luma of the output by its position in the clip, at least one.
+        clip: what they were made from.
+    """
+    gains = {}
+    for position, luma in shown.items():
+        clean = clip.clean(position)
+        gains[position] = psnr(luma, clean) - psnr(clip.noisy_luma(position), clean)
+    worst = min(gains, key=lambda position: gains[position])
+    problem = None
+    if gains[worst] < LEAST_GAIN:
+        what = _diagnosis(shown[worst], worst, clip)
+        problem = f"frame {worst} gained {gains[worst]:+.1f} dB, wanted {LEAST_GAIN:+.1f}: {what}"
+    return Proof(sum(gains.values()) / len(gains), problem)
+
+
+def _diagnosis(luma: Luma, position: int, clip: Clip) -> str:
+    if judged(luma).std() < _BLANK:
+        return "the picture is blank"
+    if np.array_equal(luma, clip.noisy_luma(position)):
+        return "the output is the input"
+    due = psnr(luma, clip.clean(position))
+    for back in (1, 2):
+        if position >= back and psnr(luma, clip.clean(position - back)) > max(due, 25) + LEAST_GAIN:
+            return f"it is the frame of {back} before"
+    return "the network did not run, or not well"

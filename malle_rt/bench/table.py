@@ -1,0 +1,117 @@
+"""A result as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from malle_rt.bench.result import Result, Row, Spread
+from malle_rt.bench.spans import STAGES
+
+__all__ = ["describe"]
+
+
+def describe(result: Result) -> str:
+    """Speed, stages, roofline, peers, what was left out, what failed."""
+    return "\n\n".join(part for part in map("\n".join, _parts(result)) if part)
+
+
+def _parts(result: Result) -> Iterator[list[str]]:
+    ours = [row for row in result.rows if row.kind == "malle-rt"]
+    good = [row for row in ours if row.ok]
+    repeats = result.settings["repeats"]
+    yield [
+        f"{result.machine.get('processor', '')}; {result.machine.get('other load', 'unknown')} busy with others",
+        f"frames per second, median of up to {repeats} repeats ± (highest less lowest)",
+        *_table(_SPEED, good),
+    ]
+    filed = [row for row in good if row.file_explained is not None]
+    if filed:
+        told = min(row.file_explained or 0.0 for row in filed)
+        title = (
+            f"file to file, ms per frame: stages - overlap + idle = wall; stages explain {told:.0%} or more"
+        )
+        yield [title, *_table(_STAGES, filed)]
+    limited = [row for row in good if row.roofline]
+    if limited:
+        rates = ", ".join(f"{name.replace('_', ' ')} {value:.0f}" for name, value in result.rates.items())
+        yield [f"against this processor's limits ({rates})", *_table(_ROOFLINE, limited)]
+    peers = [row for row in result.rows if row.kind == "peer" and row.ok]
+    if peers:
+        yield ["others, on the same frames", *_table(_peer_columns(good), peers)]
+    yield [f"not here: {each.name}: {each.reason}" for each in result.skipped]
+    yield [f"FAILED: {row.name} {row.size}: {row.problem}" for row in result.rows if not row.ok]
+
+
+Column = tuple[str, Callable[[Row], str]]
+
+
+def _spread(value: Spread | None) -> str:
+    if value is None:
+        return "-"
+    digits = 0 if value.median >= 100 else 1 if value.median >= 10 else 2
+    return f"{value.median:.{digits}f} ±{value.percent:.0f}%"
+
+
+def _number(value: float | None, digits: int = 1) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _latency(row: Row) -> str:
+    return "/".join(f"{each.median:.3g}" for each in row.latency_ms.values())
+
+
+_WHAT: list[Column] = [("", lambda row: row.name), ("size", lambda row: row.size)]
+_SPEED: list[Column] = [
+    *_WHAT,
+    ("gain dB", lambda row: _number(row.gain_db, 2)),
+    ("engine", lambda row: _spread(row.engine_fps)),
+    ("pipeline", lambda row: _spread(row.pipeline_fps)),
+    ("file", lambda row: _spread(row.file_fps)),
+    ("ms p50/95/99", _latency),
+    ("MiB", lambda row: _number(row.peak_host_mib.median if row.peak_host_mib else None, 0)),
+    ("cores", lambda row: _number(row.cores, 2)),
+    ("W", lambda row: _number(row.gpu_watts if row.gpu_watts is not None else row.watts, 0)),
+    ("weights", lambda row: row.weights),
+]
+_STAGES: list[Column] = [
+    *_WHAT,
+    *((name, lambda row, name=name: _number(row.file_stages_ms.get(name), 2)) for name in STAGES),
+    ("overlap", lambda row: _number(row.file_overlap_ms, 2)),
+    ("idle", lambda row: _number(row.file_idle_ms, 2)),
+    ("wall", lambda row: _number(row.file_wall_ms, 2)),
+]
+_ROOFLINE: list[Column] = [
+    *_WHAT,
+    ("GMAC", lambda row: _number(row.roofline.macs / 1e9 if row.roofline else None, 2)),
+    ("MB", lambda row: _number(row.roofline.bytes / 1e6 if row.roofline else None, 0)),
+    ("limit ms", lambda row: _number(row.roofline.limit_ms if row.roofline else None, 2)),
+    ("by", lambda row: row.roofline.bound if row.roofline else ""),
+    ("reached", lambda row: f"{row.roofline.share:.0%}" if row.roofline else ""),
+]
+
+
+def _peer_columns(ours: Sequence[Row]) -> list[Column]:
+    def ratio(row: Row) -> str:
+        rivals = [each.pipeline_fps.median for each in ours if each.size == row.size and each.pipeline_fps]
+        return f"{max(rivals) / row.pipeline_fps.median:.2g} x" if rivals and row.pipeline_fps else "-"
+
+    return [
+        *_WHAT,
+        ("gain dB", lambda row: _number(row.gain_db, 2)),
+        ("fps", lambda row: _spread(row.pipeline_fps)),
+        ("ours is faster", ratio),
+        ("setting", lambda row: row.device),
+    ]
+
+
+def _table(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
+    """Aligned columns, the first to the left; columns that say nothing in any row are left out."""
+    cells = [[heading, *(text(row) for row in rows)] for heading, text in columns]
+    cells = [column for column in cells if any(cell not in ("", "-") for cell in column[1:])]
+    widths = [max(map(len, column)) for column in cells]
+    lines = []
+    for line in zip(*cells, strict=True):
+        padded = [line[0].ljust(widths[0])]
+        padded += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+        lines.append("  ".join(padded).rstrip())
+    return lines

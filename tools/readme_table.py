@@ -1,0 +1,91 @@
+"""Write README's performance table from a benchmark's JSON, so that no figure in it is typed by hand.
+
+    malle-rt bench --backend openvino --peers --json docs/bench.json
+    python tools/readme_table.py docs/bench.json            writes it between the markers of README.md
+    python tools/readme_table.py docs/bench.json --check    exit code 1 if it is not what is there
+
+The markers are ``<!-- bench -->`` and ``<!-- /bench -->``, each on a line of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from malle_rt.bench.result import Result, Row, Spread, load_result
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
+HEADINGS = ("", "size", "PSNR gain", "network", "in flight", "file to file", "latency p50 / p95", "memory")
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("json", type=Path, help="written by malle-rt bench --json")
+    parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="file with the markers")
+    parser.add_argument("--check", action="store_true", help="change nothing")
+    options = parser.parse_args()
+    before = options.readme.read_text()
+    after = replaced(before, table(load_result(options.json)))
+    if options.check:
+        if after != before:
+            print(f"{options.readme}: not the table of {options.json}; run tools/readme_table.py")
+        return int(after != before)
+    options.readme.write_text(after)
+    return 0
+
+
+def replaced(text: str, inside: str) -> str:
+    """The text with what stands between the markers replaced.
+
+    Raises:
+        SystemExit: the markers are not there.
+    """
+    head, begin, rest = text.partition(f"{BEGIN}\n")
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        sys.exit(f"no lines {BEGIN} and {END} in the file")
+    return f"{head}{begin}{inside}\n{end}{tail}"
+
+
+def table(result: Result) -> str:
+    """Rows that are proven, as Markdown, and a line on how they came about."""
+    lines = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
+    lines += ["| " + " | ".join(_cells(row)) + " |" for row in result.rows if row.ok]
+    machine = result.machine
+    about = (
+        f"{machine['processor'].partition(' (')[0]}; OpenVINO {machine.get('openvino', '?')}; "
+        f"malle-rt {result.malle_rt}, {result.created[:10]}; other programs: {machine.get('other load', '?')}; "
+        f"noise of sigma {result.settings['sigma']:g}; median of {result.settings['repeats']} repeats, "
+        "± highest less lowest."
+    )
+    return "\n".join([*lines, "", about])
+
+
+def _cells(row: Row) -> list[str]:
+    latency = [f"{row.latency_ms[name].median:.3g}" for name in ("p50", "p95") if name in row.latency_ms]
+    return [
+        f"`{row.name}`" if row.kind == "malle-rt" else row.name,
+        row.size,
+        f"{row.gain_db:+.1f} dB" if row.gain_db is not None else "",
+        _fps(row.engine_fps),
+        _fps(row.pipeline_fps),
+        _fps(row.file_fps),
+        f"{' / '.join(latency)} ms" if latency else "",
+        f"{row.peak_host_mib.median:.0f} MiB" if row.peak_host_mib else "",
+    ]
+
+
+def _fps(spread: Spread | None) -> str:
+    if spread is None:
+        return ""
+    shown = f"{spread.median:.0f}" if spread.median >= 100 else f"{spread.median:.3g}"
+    return f"{shown} fps ±{spread.percent:.0f}%"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
