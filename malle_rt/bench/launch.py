@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+from malle_rt.child import module_command
 
 __all__ = ["launch"]
 
@@ -27,7 +28,7 @@ def launch(order: dict[str, Any], folder: Path) -> dict[str, Any]:
     order_file, result_file = folder / "order.json", folder / "result.json"
     order_file.write_text(json.dumps(order))
     result_file.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "malle_rt.bench.worker", str(order_file), str(result_file)]
+    command = module_command("malle_rt.bench.worker", str(order_file), str(result_file))
     try:
         done = subprocess.run(
             command,

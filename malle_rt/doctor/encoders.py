@@ -13,6 +13,8 @@ from fractions import Fraction
 import av
 from av.video.codeccontext import VideoCodecContext
 
+from malle_rt.child import module_command
+
 __all__ = ["CODECS", "try_encoder", "try_encoders"]
 
 CODECS = (
@@ -25,7 +27,7 @@ _LIMIT = 60  # seconds for all of them
 
 def try_encoders() -> dict[str, str]:
     """Why each of ``CODECS`` does not work here; "" for those that do."""
-    command = [sys.executable, "-m", "malle_rt.doctor.encoders"]
+    command = module_command("malle_rt.doctor.encoders")
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT, check=False)
         output, ending = done.stdout, "its trial ended the process"

@@ -16,7 +16,7 @@ def test_a_worker_that_raises_gives_its_last_words(tmp_path):
 
 def test_an_old_report_is_not_taken_for_a_new_one(tmp_path, monkeypatch):
     (tmp_path / "result.json").write_text('{"gain_db": 9}')
-    monkeypatch.setattr(room.sys, "executable", "/bin/false")
+    monkeypatch.setattr("sys.executable", "/bin/false")
     assert launch({"kind": "limits"}, tmp_path)["failed"] == "the process ended with code 1: it said nothing"
 
 

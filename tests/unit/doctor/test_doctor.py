@@ -84,7 +84,7 @@ def test_encoders_are_really_tried():
 
 
 def test_an_encoder_that_ends_its_process_is_reported(monkeypatch, tmp_path):
-    monkeypatch.setattr(encoders.sys, "executable", "/bin/false")
+    monkeypatch.setattr("sys.executable", "/bin/false")
     assert set(encoders.try_encoders().values()) == {"its trial ended the process"}
 
 
