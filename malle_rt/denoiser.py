@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 
@@ -33,17 +33,27 @@ class PassThrough:
 class FrameDenoiser:
     """Denoise frames of any planar format, size and depth with one backend.
 
-    The recurrent state belongs to one video: use one FrameDenoiser per video.
+    The recurrent state belongs to one video: use one FrameDenoiser per video, or ``forget`` between two.
 
     Attributes:
         sigma: what the last frame was denoised with, 8-bit scale.
+        estimated: noise estimated in the video so far, 8-bit scale; None where it was not looked at yet.
         keep_surfaces: whether frames that come on a GPU are to stay there; set before the first.
     """
 
-    def __init__(self, backend: Backend, config: DenoiseConfig) -> None:
+    def __init__(self, backend: Backend, config: DenoiseConfig, *, watch: bool = False) -> None:
+        """Nothing is prepared before the first frame.
+
+        Args:
+            backend: what runs the network; closed by ``close``.
+            config: its strength and mix are used here.
+            watch: whether the noise is estimated where the strength is given, too.
+        """
         self._backend = backend
         self._config = config
-        self._estimator = SigmaEstimator() if config.strength == "auto" else None
+        self._watch = watch
+        self._estimator = SigmaEstimator()
+        self.estimated: float | None = None
         self.sigma = 0.0 if config.strength == "auto" else config.strength
         self.keep_surfaces = False
         self._shape: FrameShape | None = None
@@ -68,19 +78,37 @@ class FrameDenoiser:
             BackendError: when the backend cannot take this size, or fails; the result may raise it too.
         """
         layout = pixel_layout(frame.pix_fmt)
-        if self._estimator is not None:
-            self.sigma = min(self._estimator.update(frame.planes, layout.bits), MAX_SIGMA)
+        config = self._config
+        if self._watch or config.strength == "auto":
+            self.estimated = min(self._estimator.update(frame.planes, layout.bits), MAX_SIGMA)
+        self.sigma = self.estimated or 0.0 if config.strength == "auto" else config.strength
+        if config.strength == 0 or config.mix == 0:
+            self.forget()
+            return lambda: frame
         session = self._prepared(self._shape_of(frame, layout))
         if isinstance(frame.planes, Surface) and isinstance(session, SurfaceSession):
             return self._start_surface(session, frame, frame.planes)
         planes = tuple(frame.planes)
         noisy = to_420(planes, layout)
         result, self._state = session.start(noisy, self.sigma, self._state)
-        return lambda: self._finished(frame, from_420(result(), noisy, planes, layout))
+        return lambda: _finished(frame, from_420(result(), noisy, planes, layout), config.mix)
 
     def denoise(self, frame: Frame) -> Frame:
         """Clean one frame and wait for it; errors as ``start``."""
         return self.start(frame)()
+
+    def adjust(self, *, strength: float | Literal["auto"], mix: float) -> None:
+        """Change the settings from the next frame on; by the thread that starts frames.
+
+        Raises:
+            ConfigError: for a value outside its range; nothing is changed.
+        """
+        if (strength, mix) != (self._config.strength, self._config.mix):
+            self._config = replace(self._config, strength=strength, mix=mix)
+
+    def forget(self) -> None:
+        """Take the next frame for the first of a video: nothing of the ones before will show through."""
+        self._state = None
 
     def close(self) -> None:
         """Release the session and the backend. May be called twice."""
@@ -89,18 +117,12 @@ class FrameDenoiser:
 
     def _start_surface(self, session: SurfaceSession, frame: Frame, surface: Surface) -> Callable[[], Frame]:
         result, self._state = session.start_surface(surface, self.sigma, self._state)
-        if self._config.mix < 1:
-            return lambda: self._finished(frame, result())
-        bare = replace(
-            frame, planes=()
-        )  # the decoder gets its memory back as soon as the session has read it
+        mix = self._config.mix
+        if mix < 1:
+            return lambda: _finished(frame, result(), mix)
+        # The decoder gets its memory back as soon as the session has read it.
+        bare = replace(frame, planes=())
         return lambda: replace(bare, planes=result())
-
-    def _finished(self, frame: Frame, clean: Sequence[Plane]) -> Frame:
-        """The frame with new planes, in part if the user wants that."""
-        if self._config.mix < 1:
-            clean = tuple(map(self._mixed, frame.planes, clean))
-        return replace(frame, planes=clean)
 
     def _shape_of(self, frame: Frame, layout: PixelLayout) -> FrameShape:
         shape = FrameShape(frame.width, frame.height, layout.bits)
@@ -119,7 +141,15 @@ class FrameDenoiser:
             self._session.close()
         self._session = self._state = None
 
-    def _mixed(self, noisy: Plane, clean: Plane) -> Plane:
-        mix = np.float32(self._config.mix)
-        blend = (1 - mix) * noisy.astype(np.float32) + mix * clean.astype(np.float32)
-        return cast(Plane, np.rint(blend).astype(noisy.dtype))
+
+def _finished(frame: Frame, clean: Sequence[Plane], mix: float) -> Frame:
+    """The frame with new planes, in part if the user wants that."""
+    if mix < 1:
+        clean = tuple(_mixed(*pair, mix) for pair in zip(frame.planes, clean, strict=True))
+    return replace(frame, planes=clean)
+
+
+def _mixed(noisy: Plane, clean: Plane, mix: float) -> Plane:
+    share = np.float32(mix)
+    blend = (1 - share) * noisy.astype(np.float32) + share * clean.astype(np.float32)
+    return cast(Plane, np.rint(blend).astype(noisy.dtype))

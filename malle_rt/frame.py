@@ -193,9 +193,15 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Packet:
-    """A compressed packet of another track (audio, subtitle, data) on its way from source to sink, untouched."""
+    """A compressed packet of another track (audio, subtitle, data) on its way from source to sink, untouched.
+
+    Attributes:
+        payload: the packet as the media library has it; opaque outside ``media`` and ``live``.
+        track: index of its track in the source.
+    """
 
     payload: object
+    track: int = 0
 
 
 @dataclass(frozen=True)

@@ -144,9 +144,15 @@ class SurfaceSession(Session, Protocol):
 
 
 class BlockingSession(ABC):
-    """The rest of a ``Session`` for runtimes whose work is done when ``run`` returns."""
+    """The rest of a ``Session`` for runtimes whose work is done when ``run`` returns.
+
+    Attributes:
+        network_span: readings of ``time.perf_counter`` before and after the runtime's part of the last ``run``; what
+            lies outside is packing and unpacking. None where it cannot be told, or before the first.
+    """
 
     ahead = 0
+    network_span: tuple[float, float] | None = None
 
     @abstractmethod
     def run(self, planes: Planes420, sigma: float, state: object | None) -> tuple[Planes420, object]:

@@ -7,6 +7,7 @@ are the state of the next frame and never leave the runtime's memory.
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -186,10 +187,12 @@ class _OpenVinoSession(BlockingSession):
         for names, values in ((_STATE, before), (_NEXT, after)):
             for name, tensor in zip(names, values.tensors, strict=True):
                 self._request.set_tensor(name, tensor)
+        begin = time.perf_counter()
         try:
             self._request.infer()
         except RuntimeError as exc:
             raise KernelError(f"OpenVINO failed on a {self._shape} frame: {exc}") from exc
+        self.network_span = begin, time.perf_counter()
         y = self._request.get_tensor("y_clean_codes").data[0, 0]
         uv = self._request.get_tensor("uv_clean_codes").data[0]
         rows, columns = planes[1].shape

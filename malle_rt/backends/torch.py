@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 
 from malle_rt.backends.base import BackendInfo, BlockingSession, FrameShape, Planes420, Session, pad_edge
@@ -67,7 +69,10 @@ class _TorchSession(BlockingSession):
         if not isinstance(state, RTState):
             raise KernelError("the state belongs to another backend; start the video again with state=None")
         level = torch.full((1, 1, 1, 1), sigma / 255, device=self._device)
+        begin = time.perf_counter()
         after = RTState(*self._net(y, uv, level, state))
+        if self._device.type == "cpu":  # a GPU goes on working after the call has returned
+            self.network_span = begin, time.perf_counter()
         clean_y, clean_uv = (self._codes(values) for values in (after.y, after.uv))
         rows, columns = planes[1].shape
         return (

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, cast
 
-from malle_rt.backends.base import Backend, BackendInfo, FrameShape, Session
+from malle_rt.backends.base import Backend, BackendInfo, BlockingSession, FrameShape, Session
 from malle_rt.bench.spans import Spans
 from malle_rt.frame import Frame, Packet, VideoInfo
 from malle_rt.protocols import Denoiser, Sink, Source
 
 __all__ = [
-    "NetworkCalls",
     "WatchedBackend",
     "WatchedDenoiser",
     "WatchedSink",
@@ -22,70 +21,17 @@ __all__ = [
 ]
 
 
-class NetworkCalls:
-    """When the runtime last worked inside a session.
-
-    Attributes:
-        last: readings of ``time.perf_counter`` before and after; None where it cannot be told, or not yet.
-    """
-
-    def __init__(self) -> None:
-        self.last: tuple[float, float] | None = None
-        self._begin = 0.0
-
-    def watch(self, session: Session) -> None:
-        """Look into sessions whose work is done when ``run`` returns.
-
-        What happens before and after the runtime's own call is packing and unpacking, and only inside the session is
-        it known where one ends: so this reaches for the session's private parts, OpenVINO's request and torch's
-        module. Sessions on a GPU have neither; their network is timed by events on the device.
-        """
-        inner: Any = session
-        if hasattr(inner, "_request"):
-            inner._request = _WatchedRequest(inner._request, self)
-        elif hasattr(getattr(inner, "_net", None), "register_forward_hook"):
-            inner._net.register_forward_pre_hook(lambda *_: self.begin())
-            inner._net.register_forward_hook(lambda *_: self.end())
-
-    def begin(self) -> None:
-        """The runtime begins."""
-        self._begin = time.perf_counter()
-
-    def end(self) -> None:
-        """The runtime has ended."""
-        self.last = (self._begin, time.perf_counter())
-
-    def take(self) -> tuple[float, float] | None:
-        """``last``, once."""
-        last, self.last = self.last, None
-        return last
-
-
-class _WatchedRequest:
-    """OpenVINO's request, with its inference timed."""
-
-    def __init__(self, request: Any, calls: NetworkCalls) -> None:
-        self._request, self._calls = request, calls
-
-    def infer(self) -> None:
-        self._calls.begin()
-        self._request.infer()
-        self._calls.end()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._request, name)
-
-
 class WatchedBackend:
-    """Another backend whose sessions are watched.
-
-    Attributes:
-        calls: of the latest session's network.
-    """
+    """Another backend, whose latest session tells when its network ran."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self.calls = NetworkCalls()
+        self._session: Session | None = None
+
+    @property
+    def network_span(self) -> tuple[float, float] | None:
+        """See ``BlockingSession``; None for sessions that do not wait for their network."""
+        return self._session.network_span if isinstance(self._session, BlockingSession) else None
 
     @property
     def info(self) -> BackendInfo:
@@ -94,10 +40,8 @@ class WatchedBackend:
 
     def prepare(self, shape: FrameShape) -> Session:
         """A session of the other backend."""
-        session = self._backend.prepare(shape)
-        self.calls = NetworkCalls()
-        self.calls.watch(session)
-        return session
+        self._session = self._backend.prepare(shape)
+        return self._session
 
     def close(self) -> None:
         """Close the other backend."""
@@ -126,7 +70,7 @@ class WatchedDenoiser:
         begin = time.perf_counter()
         finish = self._denoiser.start(frame)
         end = time.perf_counter()
-        network = self._backend.calls.take()
+        network = self._backend.network_span
         # The result of a blocking session only needs unpacking; any other is waited for while the device works.
         rest = "unpack" if network else "network"
         if network:

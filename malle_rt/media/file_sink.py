@@ -17,7 +17,7 @@ from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.output_file import OutputFile
 from malle_rt.media.output_streams import OutputStreams, create_container
 from malle_rt.media.template import Template
-from malle_rt.media.verify import Written, verify_file
+from malle_rt.media.verify import Written, verify_end, verify_file
 from malle_rt.protocols import Source
 
 __all__ = ["FileSink"]
@@ -35,20 +35,23 @@ class FileSink:
     def __init__(
         self,
         path: str | os.PathLike[str],
-        source: Source | VideoInfo,
+        source: Source | VideoInfo | Template,
         config: EncodeConfig | None = None,
         overwrite: bool = False,
         surface: Surface | None = None,
+        live: bool = False,
     ) -> None:
         """Open the output and its encoder, and write its header.
 
         Args:
             path: target; its extension chooses the container.
-            source: where the frames come from. From a ``FileSource`` everything else of its file is copied too.
+            source: where the frames come from. From a ``FileSource`` or a template everything else is copied too.
             config: encoder settings; None for the defaults.
             overwrite: whether ``finish`` may replace an existing file.
             surface: a picture of the source on a GPU: the encoder is tried with it, and ``no_surfaces`` says why
                 it does not take such.
+            live: whether the frames cannot be had again: the partial file is playable at any moment, is kept where
+                it breaks off, and finishing takes no longer for a long one.
 
         Raises:
             ConfigError: the container, the encoder and the settings do not fit together.
@@ -58,8 +61,10 @@ class FileSink:
         self._output = OutputFile(path, overwrite=overwrite, source=template.location)
         self.path = self._output.target
         self._written = Written()
+        self._live = live
+        metadata = template.container.metadata if template.container else {}
         self._container: OutputContainer | None = create_container(
-            self._output.partial, self.path, template.container.metadata if template.container else {}
+            self._output.partial, self.path, metadata, live=live
         )
         try:
             self._streams = OutputStreams(self._container, template, config or EncodeConfig(), surface)
@@ -91,7 +96,7 @@ class FileSink:
             self._written.add(frame.seconds)
         elif isinstance(item.payload, av.Packet):
             packet = item.payload
-            track = self._streams.tracks.get(packet.stream_index)
+            track = self._streams.tracks.get(item.track)
             if track is not None and track.prepare(packet, self._streams.shift):
                 self._guarded(lambda: container.mux(packet))
 
@@ -108,21 +113,34 @@ class FileSink:
             self._guarded(lambda: container.mux(self._streams.encoder.flush()))
             self._guarded(container.close)
             self._container = None
-            verify_file(self._output.partial, self.path, self._streams.position, self._written)
+            verify = verify_end if self._live else verify_file
+            verify(self._output.partial, self.path, self._streams.position, self._written)
             self._output.commit()
         except BaseException:
             self.abort()
             raise
 
     def abort(self) -> None:
-        """Give up: nothing is left behind, and an existing target is as it was. May be called twice."""
+        """Give up: nothing is left behind, and an existing target is as it was. May be called twice.
+
+        Of a live recording that has a frame, what was written appears as the target.
+        """
         container, self._container = self._container, None
         if container is not None:
             try:
                 container.close()
             except (av.error.FFmpegError, OSError, ValueError):
                 log.debug("closing an abandoned output failed", exc_info=True)
-        self._output.discard()
+        if self._live and self.frames and self._output.partial.exists():
+            self._keep()
+        else:
+            self._output.discard()
+
+    def _keep(self) -> None:
+        try:
+            self._output.commit()
+        except SinkError as exc:
+            log.warning("%s. What was recorded is in %s", exc, self._output.partial)
 
     def _opened(self) -> OutputContainer:
         if self._container is None:
@@ -149,8 +167,10 @@ class FileSink:
             ) from exc
 
 
-def _template_of(source: Source | VideoInfo) -> Template:
+def _template_of(source: Source | VideoInfo | Template) -> Template:
     """What to write a file like: all of an input file, or a bare video track."""
+    if isinstance(source, Template):
+        return source
     if isinstance(source, VideoInfo):
         return Template(info=source)
     template = getattr(source, "template", None)

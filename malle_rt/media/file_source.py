@@ -233,7 +233,7 @@ class FileSource:
         for packet in packets:
             if self._window.holds(instant_of(packet)):
                 self._window.move(packet)
-                yield Packet(packet)
+                yield Packet(packet, packet.stream_index)
 
     def _to_frame(self, picture: av.VideoFrame) -> Frame | None:
         """The picture as a frame, or None where it is outside the window."""

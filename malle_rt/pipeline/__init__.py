@@ -2,6 +2,6 @@
 
 from malle_rt.pipeline.config import PipelineConfig
 from malle_rt.pipeline.pipeline import Pipeline
-from malle_rt.pipeline.stats import Latency, Progress, Report
+from malle_rt.pipeline.stats import Latency, Progress, Report, percentiles
 
-__all__ = ["Latency", "Pipeline", "PipelineConfig", "Progress", "Report"]
+__all__ = ["Latency", "Pipeline", "PipelineConfig", "Progress", "Report", "percentiles"]

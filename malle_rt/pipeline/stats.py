@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-__all__ = ["Latency", "Progress", "Report", "Stats"]
+__all__ = ["Latency", "Progress", "Report", "Stats", "percentiles"]
 
 # Samples kept for the percentiles: p99 of 4096 samples is off by about a tenth of a percentile, for 32 KiB.
 _RESERVOIR = 4096
@@ -140,11 +140,11 @@ class Stats:
             "seconds": time.perf_counter() - self._started,
             "position": self._position,
             "busy": dict(self._busy),
-            "denoise_ms": _percentiles(self._samples),
+            "denoise_ms": percentiles(self._samples),
         }
 
 
-def _percentiles(samples: Sequence[float]) -> Latency:
+def percentiles(samples: Sequence[float]) -> Latency:
     """Nearest-rank percentiles of seconds, in milliseconds."""
     if not samples:
         return Latency(0.0, 0.0, 0.0)

@@ -1,0 +1,146 @@
+"""Options that several commands share, and the configurations made of them."""
+
+from __future__ import annotations
+
+import argparse
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal
+
+from malle_rt.config import BACKENDS, CUDA_ADAPTERS, PRECISIONS, DenoiseConfig
+from malle_rt.errors import ConfigError
+
+if TYPE_CHECKING:
+    from malle_rt.media.encode_config import EncodeConfig
+
+__all__ = [
+    "add_denoising",
+    "add_encoding",
+    "denoise_config",
+    "either",
+    "encode_config",
+    "seconds",
+    "strength",
+]
+
+
+def either(names: tuple[str, ...]) -> str:
+    """The names as a sentence has them: "a, b or c"."""
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def add_denoising(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Everything a ``DenoiseConfig`` holds."""
+    group = parser.add_argument_group("denoising")
+    group.add_argument("--model", default="rt-s", metavar="NAME", help="network (default: rt-s)")
+    group.add_argument(
+        "--strength",
+        default="auto",
+        metavar="auto|0..75",
+        help="standard deviation of the luma's noise on the 8-bit scale; 0 changes nothing (default: auto)",
+    )
+    group.add_argument(
+        "--mix", type=float, default=1.0, metavar="0..1", help="share of the clean picture (1)"
+    )
+    group.add_argument("--backend", default="auto", metavar="NAME", help=f"{either(BACKENDS)} (auto)")
+    group.add_argument("--precision", default="auto", metavar="NAME", help=f"{either(PRECISIONS)} (auto)")
+    group.add_argument(
+        "--cuda-adapter", default="auto", metavar="NAME", help=f"drives CUDA: {either(CUDA_ADAPTERS)} (auto)"
+    )
+    group.add_argument("--engine", metavar="FILE", help="a TensorRT engine that malle-rt build wrote")
+    group.add_argument(
+        "--trust-engine", action="store_true", help="run FILE's code although it is not from the own cache"
+    )
+    return group
+
+
+def add_encoding(parser: argparse.ArgumentParser) -> None:
+    """Everything an ``EncodeConfig`` holds."""
+    group = parser.add_argument_group("encoding, by FFmpeg's names")
+    group.add_argument("--codec", metavar="NAME", help="video encoder (libx264; libvpx-vp9 for .webm)")
+    group.add_argument("--crf", type=int, metavar="N", help="constant quality, less is better (libx264: 18)")
+    group.add_argument("--preset", metavar="NAME", help="encoder speed (libx264: veryfast)")
+    group.add_argument(
+        "--pix-fmt", metavar="NAME", help="default: the input's, or the nearest the encoder takes"
+    )
+    group.add_argument(
+        "--encoder-option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any other; may be repeated",
+    )
+
+
+def denoise_config(options: argparse.Namespace) -> DenoiseConfig:
+    """What ``add_denoising`` asked for.
+
+    Raises:
+        ConfigError: for a value outside its range.
+    """
+    return DenoiseConfig(
+        model=options.model,
+        strength=strength(options.strength),
+        mix=options.mix,
+        backend=options.backend,
+        precision=options.precision,
+        cuda_adapter=options.cuda_adapter,
+        engine=options.engine,
+        trust_engine=options.trust_engine,
+    )
+
+
+def encode_config(options: argparse.Namespace, codec: str) -> EncodeConfig:
+    """What ``add_encoding`` asked for.
+
+    Args:
+        options: the parsed options.
+        codec: encoder where none was named.
+
+    Raises:
+        ConfigError: no such encoder, or a value it does not take.
+    """
+    from malle_rt.media.encode_config import EncodeConfig
+
+    return EncodeConfig(
+        codec=options.codec or codec,
+        crf=options.crf,
+        preset=options.preset,
+        pix_fmt=options.pix_fmt,
+        options=dict(map(_key_value, options.encoder_option)),
+    )
+
+
+def strength(text: str) -> float | Literal["auto"]:
+    """The number, or "auto".
+
+    Raises:
+        ConfigError: neither.
+    """
+    if text == "auto":
+        return "auto"
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"strength must be auto or a number from 0 to 75, got {text!r}") from None
+
+
+def seconds(text: str) -> Fraction:
+    """Exact seconds of "90", "1:30", "0:01:30.5"."""
+    parts = text.split(":")
+    try:
+        numbers = [Fraction(part) for part in parts]
+    except (ValueError, ZeroDivisionError):
+        numbers = []
+    if not 1 <= len(numbers) <= 3 or any(number < 0 for number in numbers):
+        raise argparse.ArgumentTypeError(f"want seconds or [HH:]MM:SS, got {text!r}")
+    total = Fraction(0)
+    for number in numbers:
+        total = total * 60 + number
+    return total
+
+
+def _key_value(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise ConfigError(f"encoder option must look like KEY=VALUE, got {text!r}")
+    return key, value
