@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.models import PEERS, macs, still_denoiser, video_denoiser
+from evaluation.plot import plot
 from evaluation.stills import load_stills
 from evaluation.stills import measure as measure_stills
 from evaluation.video import cut_ghost, load_clips, still_gain
@@ -39,6 +40,8 @@ def main() -> int:
     if options.json:
         report = {"machine": cpu_name(), "seed": options.seed, "rows": rows}
         options.json.write_text(json.dumps(report, indent=1) + "\n")
+    if options.plot:
+        plot(rows, options.plot, cpu_name())
     return 0
 
 
@@ -61,6 +64,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--peers", type=Path, default=Path(), help="folder of other people's weights")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="picture of quality against cost (matplotlib)")
     return parser.parse_args()
 
 

@@ -11,49 +11,137 @@ def picture(size=(270, 480)):
     return 120 + 30 * rows / size[0] + texture
 
 
+def grass(size=(360, 640), flat=0.1):
+    """Fine texture almost everywhere, about as strong at every scale; ``flat`` of the width is plain. Float."""
+    rng = np.random.default_rng(7)
+    texture = np.zeros(size)
+    for scale in (1, 2, 4, 8):
+        coarse = rng.normal(0, 14, (size[0] // scale + 2, size[1] // scale + 2))
+        smooth = (coarse[:-1, :-1] + coarse[1:, :-1] + coarse[:-1, 1:] + coarse[1:, 1:]) / 2
+        texture += smooth.repeat(scale, 0).repeat(scale, 1)[: size[0], : size[1]]
+    texture[:, : round(size[1] * flat)] = 0
+    return 120 + texture
+
+
+def noisy(clean, sigma, bits=8, seed=0):
+    """White noise of ``sigma`` (8-bit scale) on a picture on the 8-bit scale, in codes of ``bits``."""
+    noise = np.random.default_rng(seed).normal(0, sigma, clean.shape)
+    codes = np.clip(np.rint((clean + noise) * (1 << (bits - 8))), 0, (1 << bits) - 1)
+    return codes.astype(np.uint8 if bits == 8 else np.uint16)
+
+
 @pytest.mark.parametrize("sigma", [2, 5, 10, 25, 40])
-@pytest.mark.parametrize("bits", [8, 10])
+@pytest.mark.parametrize("bits", [8, 10, 16])
 def test_finds_white_noise(sigma, bits):
-    noise = np.random.default_rng(0).normal(0, sigma, (270, 480))
-    scale, largest = 1 << (bits - 8), (1 << bits) - 1
-    codes = np.clip(np.rint((picture() + noise) * scale), 0, largest).astype(
-        np.uint8 if bits == 8 else np.uint16
-    )
-    assert estimate_sigma(codes, bits) == pytest.approx(sigma, rel=0.1)
+    assert estimate_sigma(noisy(picture(), sigma, bits), bits) == pytest.approx(sigma, rel=0.06)
 
 
-def test_clean_and_clipped_and_tiny_pictures():
+@pytest.mark.parametrize("sigma", [2, 6, 16, 32])
+def test_fine_texture_is_not_noise(sigma):
+    """A tenth of the picture is plain; the rest has more power in its details than the weaker of these noises."""
+    assert estimate_sigma(noisy(grass(), sigma)) == pytest.approx(sigma, rel=0.12)
+
+
+@pytest.mark.parametrize("level", [40, 205])
+def test_noise_that_is_clipped_at_an_end_does_not_vote(level):
+    """Three quarters of the picture lie so near to black or white that their noise is cut."""
+    clean = np.full((270, 480), 22.0 if level < 128 else 229.0)
+    clean[:, 360:] = level
+    cut = np.clip(noisy(clean, 10), 16, 235).astype(np.uint8)
+    assert estimate_sigma(cut) == pytest.approx(10, rel=0.08)
+
+
+def test_pictures_that_are_dark_all_over_still_have_an_estimate():
+    dark = np.clip(noisy(np.full((270, 480), 34.0), 12), 16, 235).astype(np.uint8)
+    assert estimate_sigma(dark) == pytest.approx(dark.std(), rel=0.1)
+
+
+def test_captions_without_noise_do_not_make_the_rest_clean():
+    captioned = noisy(np.full((270, 480), 120.0), 8)
+    captioned[:, :200] = 90
+    assert estimate_sigma(captioned) == pytest.approx(8, rel=0.06)
+
+
+def test_bars_of_a_letterbox_do_not_vote():
+    film = noisy(picture(), 8)
+    film[:50] = film[-50:] = 16
+    assert estimate_sigma(film) == pytest.approx(8, rel=0.06)
+
+
+def test_drawn_pictures_have_no_noise():
+    drawn = np.full((240, 320), 200, np.uint8)
+    drawn[40:90, 33:120] = 60
+    drawn[101:180, 200:261] = 140
+    drawn[150:155] = 30
+    assert estimate_sigma(drawn) == 0
+    assert estimate_sigma(np.full((64, 64), 128, np.uint8)) == 0
+
+
+def test_clean_and_clipped_pictures():
     assert estimate_sigma(picture().astype(np.uint8)) < 1
-    assert estimate_sigma(np.full((64, 64), 255, np.uint8)) is None
-    assert estimate_sigma(np.zeros((3, 5), np.uint8)) is None
+    for level in (0, 16, 235, 255):
+        assert estimate_sigma(np.full((64, 64), level, np.uint8)) is None
+    assert estimate_sigma(np.full((64, 64), 940, np.uint16), 10) is None
+
+
+@pytest.mark.parametrize("size", [(0, 0), (3, 5), (7, 640), (360, 7)])
+def test_less_than_a_block_tells_nothing(size):
+    assert estimate_sigma(np.full(size, 128, np.uint8)) is None
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 15), (24, 17), (31, 400)])
+def test_small_and_odd_planes_have_an_estimate(size):
+    sigmas = [estimate_sigma(noisy(np.full(size, 128.0), 10, seed=seed)) for seed in range(20)]
+    assert np.median(sigmas) == pytest.approx(10, rel=0.2)
+
+
+def test_rows_may_have_a_pitch():
+    padded = noisy(picture(), 10)
+    np.testing.assert_equal(estimate_sigma(padded[:, :401]), estimate_sigma(padded[:, :401].copy()))
+
+
+def test_large_pictures_are_sampled_not_skipped():
+    large = noisy(np.full((2160, 1024), 120.0), 8)
+    assert estimate_sigma(large) == pytest.approx(8, rel=0.05)
 
 
 def test_black_frames_tell_nothing():
-    noise = np.random.default_rng(0).normal(0, 15, (64, 64))
-    picture, black = np.clip(120 + noise, 0, 255).astype(np.uint8), np.full((64, 64), 16, np.uint8)
+    black = np.full((64, 64), 16, np.uint8)
     estimator = SigmaEstimator()
     assert estimator.update([black], 8) == 0
-    first = estimator.update([picture], 8)
+    first = estimator.update([noisy(np.full((64, 64), 120.0), 15)], 8)
     assert first == pytest.approx(15, rel=0.15)
     for _ in range(30):
         assert estimator.update([black], 8) == first
 
 
-def test_large_pictures_are_sampled_not_skipped():
-    noise = np.random.default_rng(0).normal(0, 8, (2160, 1024))
-    assert estimate_sigma((120 + noise).astype(np.uint8)) == pytest.approx(8, rel=0.1)
+def test_a_steady_scene_does_not_flicker():
+    estimator, clean = SigmaEstimator(), picture((180, 320))
+    sigmas = np.array([estimator.update([noisy(clean, 6, seed=seed)], 8) for seed in range(120)])
+    assert np.abs(np.diff(sigmas) / sigmas[:-1]).max() < 0.015
+    assert sigmas == pytest.approx(np.full(120, 6), rel=0.1)
 
 
-def test_the_estimate_moves_slowly():
-    rng = np.random.default_rng(0)
-    quiet, loud = ((120 + rng.normal(0, sigma, (64, 64))).astype(np.uint8) for sigma in (5, 20))
-    estimator = SigmaEstimator(every=1)
-    start = estimator.update([quiet], 8)
-    after = estimator.update([loud], 8)
-    assert start < after < 13
-    for _ in range(20):
-        after = estimator.update([loud], 8)
-    assert after == pytest.approx(20, rel=0.15)
+@pytest.mark.parametrize(("before", "after"), [(4, 16), (16, 4)])
+@pytest.mark.parametrize("phase", [0, 1, 5])
+def test_a_change_of_the_light_is_followed_within_a_second_without_a_jump(before, after, phase):
+    estimator, clean = SigmaEstimator(), picture((180, 320))
+    sigmas = [estimator.update([noisy(clean, before, seed=seed)], 8) for seed in range(16 + phase)]
+    sigmas += [estimator.update([noisy(clean, after, seed=100 + seed)], 8) for seed in range(33)]
+    assert abs(sigmas[-1] - after) < 0.15 * abs(after - before)
+    assert np.abs(np.diff(sigmas)).max() < 0.15 * abs(after - before)
+
+
+def test_a_fade_to_black_is_survived():
+    estimator, clean = SigmaEstimator(), picture((180, 320))
+    light = [*[1.0] * 10, *np.linspace(1, 0, 30), *[0.0] * 40, *np.linspace(0, 1, 30), *[1.0] * 33]
+    sigmas = []
+    for seed, share in enumerate(light):
+        shot = noisy(clean, 8, seed=seed).astype(float)
+        sigmas.append(estimator.update([np.rint(16 + (shot - 16) * share).astype(np.uint8)], 8))
+    assert min(sigmas) > 0
+    assert len(set(sigmas[45:80])) == 1, "black pictures leave it as it is"
+    assert sigmas[-1] == pytest.approx(8, rel=0.1)
 
 
 def test_frames_between_two_looks_are_not_touched():
@@ -61,7 +149,7 @@ def test_frames_between_two_looks_are_not_touched():
         def __getitem__(self, index):
             raise AssertionError("looked at")
 
-    luma = np.clip(120 + np.random.default_rng(0).normal(0, 15, (64, 64)), 0, 255).astype(np.uint8)
+    luma = noisy(np.full((64, 64), 120.0), 15)
     estimator = SigmaEstimator(every=3)
     first = estimator.update([luma], 8)
     assert estimator.update(Untouchable(), 8) == estimator.update(Untouchable(), 8) == first

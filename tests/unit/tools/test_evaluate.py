@@ -9,6 +9,7 @@ import torch
 from evaluate import main
 from evaluation.models import macs
 from evaluation.peernets import DnCNN, FFDNet, load_dncnn, load_ffdnet
+from evaluation.plot import frontier, plot
 from evaluation.stills import load_stills, measure, noisy_still
 from evaluation.video import cut_ghost, flicker_ratio, still_gain
 from evaluation.video import measure as measure_video
@@ -120,3 +121,21 @@ def test_the_command_line_writes_what_it_prints(tmp_path, monkeypatch, capsys):
     assert row["psnr_y"] > 27, "noisy it has 24"
     assert row["kmac_per_pixel"] == pytest.approx(macs("rt-s", tmp_path), abs=0.05)
     assert f"{row['psnr_y']:.3f}".rstrip("0") in capsys.readouterr().out
+
+
+def test_the_frontier_is_what_nothing_beats_in_both():
+    points = [(100.0, 32.0), (10.0, 31.0), (50.0, 30.5), (10.0, 30.0), (200.0, 32.0), (300.0, 33.0)]
+    assert frontier(points) == [(10.0, 31.0), (100.0, 32.0), (300.0, 33.0)]
+
+
+def test_the_plot_is_a_picture(tmp_path):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: extra 'report'")
+    rows = [
+        {"model": name, "sigma": sigma, "kmac_per_pixel": cost, "psnr_y": 30 + cost / 50}
+        for sigma in (10, 25)
+        for name, cost in (("ours", 7.0), ("theirs", 213.0))
+    ]
+    plot(rows, tmp_path / "plot.png", "a machine")
+    picture = cv2.imread(str(tmp_path / "plot.png"))
+    assert picture.shape[1] > 2 * picture.shape[0] * 0.8  # two panels
+    assert picture.std() > 5
