@@ -33,19 +33,34 @@ _NO_FILE = 1
 _TURNING = frozenset({"mp4", "mov", "ipod", "matroska", "webm"})
 # What MP4 readers report of the file type, not of the film.
 _FILE_TYPE = ("major_brand", "minor_version", "compatible_brands")
+# Files that must be playable wherever they break off. MP4 in fragments of a second, since its index comes last
+# otherwise; its header waits for the first fragment, for only then can it say where the tracks begin. Matroska
+# in clusters of a second: it keeps each in memory until it is complete, 5 s by default.
+_LIVE_MP4 = {
+    "movflags": "+frag_keyframe+delay_moov+default_base_moof",
+    "frag_duration": "1000000",
+    "flush_packets": "1",
+}
+_LIVE = {"cluster_time_limit": "1000", "flush_packets": "1"}
 
 
-def create_container(partial: Path, shown: Path, metadata: Mapping[str, str]) -> OutputContainer:
-    """Open ``partial`` for writing in the format its extension means; ``metadata`` is what the film will carry.
+def create_container(
+    partial: Path, shown: Path, metadata: Mapping[str, str], *, live: bool = False
+) -> OutputContainer:
+    """Open ``partial`` for writing in the format its extension means.
+
+    Args:
+        partial: where to write.
+        shown: the name the user knows it by.
+        metadata: what the film will carry.
+        live: whether the file must be playable wherever it breaks off.
 
     Raises:
         ConfigError: no such format.
         SinkError: the file cannot be created.
     """
-    # Without it, the keys that phones write (com.apple.quicktime.make ...) are lost.
-    keys = {"movflags": "use_metadata_tags"} if any(key.startswith("com.") for key in metadata) else {}
     try:
-        container = av.open(str(partial), "w", container_options=keys if _is_mov(partial) else {})
+        container = av.open(str(partial), "w", container_options=_muxer_options(partial, metadata, live=live))
     except ValueError as exc:
         raise ConfigError(
             f"{shown}: no container format is known by the extension {shown.suffix!r}. Use .mkv, .mp4, .mov or .webm"
@@ -142,6 +157,17 @@ class OutputStreams:
         ]
         if kept and not set_chapters(self._container, kept):
             log.warning("%d chapters are lost: this PyAV cannot write them. Update PyAV", len(kept))
+
+
+def _muxer_options(path: Path, metadata: Mapping[str, str], *, live: bool) -> dict[str, str]:
+    """For the muxer; those that it does not know are ignored."""
+    if not _is_mov(path):
+        return dict(_LIVE) if live else {}
+    options = dict(_LIVE_MP4) if live else {}
+    if any(key.startswith("com.") for key in metadata):
+        # Without it, the keys that phones write (com.apple.quicktime.make ...) are lost.
+        options["movflags"] = options.get("movflags", "") + "+use_metadata_tags"
+    return options
 
 
 def _is_mov(path: Path) -> bool:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.container import InputContainer
 
 from malle_rt.errors import SinkError
 from malle_rt.media.opening import is_attached_picture
 
-__all__ = ["Written", "verify_file"]
+__all__ = ["Written", "verify_end", "verify_file"]
 
 # Seconds. Matroska rounds each end of the span to a millisecond.
 _ROUNDING = Fraction(1, 500)
@@ -62,6 +64,22 @@ def verify_file(path: Path, shown: Path, position: int, written: Written) -> Non
         raise SinkError(
             f"{shown}: wrote {written.frames} frames, but the file holds {frames}. Use another container, such as .mkv"
         )
+    _check_span(shown, span, written)
+
+
+def verify_end(path: Path, shown: Path, position: int, written: Written) -> None:
+    """Check that a finished file can be read, and ends where the last frame was; quick however long it is.
+
+    Arguments and errors as for ``verify_file``.
+    """
+    try:
+        span = _span_of_ends(path, position, written.last - written.first)
+    except (av.error.FFmpegError, OSError, IndexError, ValueError) as exc:
+        raise SinkError(f"{shown}: the written file cannot be read back ({exc}). Is the disk full?") from exc
+    _check_span(shown, span, written)
+
+
+def _check_span(shown: Path, span: Fraction, written: Written) -> None:
     if abs(span - (written.last - written.first)) > written.longest + _ROUNDING:
         raise SinkError(
             f"{shown}: frames span {float(written.last - written.first):.3f} s, but {float(span):.3f} s in the file. "
@@ -69,12 +87,34 @@ def verify_file(path: Path, shown: Path, position: int, written: Written) -> Non
         )
 
 
+def _span_of_ends(path: Path, position: int, length: Fraction) -> Fraction:
+    """Seconds from the first to the last presentation time; ``length`` is where the last one should be."""
+    with av.open(str(path), "r", metadata_errors="replace") as container:
+        video = _track(container, position)
+        first = next(_instants(container, video), None)
+        if first is None:
+            raise ValueError("no frames")
+        container.seek(round((first + length) / Fraction(video.time_base or 1)), stream=video)
+        return max(_instants(container, video), default=first) - first
+
+
+def _track(container: InputContainer, position: int) -> av.VideoStream:
+    return [stream for stream in container.streams.video if not is_attached_picture(stream)][position]
+
+
+def _instants(container: InputContainer, video: av.VideoStream) -> Iterator[Fraction]:
+    """Presentation times of the packets from here on, in seconds, in the order of the file."""
+    for packet in container.demux(video):
+        if packet.size and packet.pts is not None and packet.time_base:
+            yield packet.pts * Fraction(packet.time_base)
+
+
 def _measure(path: Path, position: int) -> tuple[int, Fraction]:
     """Number of video packets and seconds from the first to the last presentation time."""
     frames = 0
     instants: list[Fraction] = []
     with av.open(str(path), "r", metadata_errors="replace") as container:
-        video = [stream for stream in container.streams.video if not is_attached_picture(stream)][position]
+        video = _track(container, position)
         for packet in container.demux(video):
             if not packet.size:
                 continue

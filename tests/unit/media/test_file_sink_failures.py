@@ -12,7 +12,7 @@ from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.file_sink import FileSink
 from malle_rt.media.file_source import FileSource
 from malle_rt.media.synthetic import SyntheticSource
-from malle_rt.media.verify import Written, verify_file
+from malle_rt.media.verify import Written, verify_end, verify_file
 
 FFV1 = EncodeConfig(codec="ffv1")
 
@@ -110,6 +110,37 @@ def test_verification_finds_missing_frames(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(SinkError, match="cannot be read back"):
         verify_file(path, path, 0, Written(10, Fraction(0), 9 * step, step))
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.nut"])
+def test_the_end_alone_tells_whether_a_recording_is_whole(tmp_path, name):
+    step = Fraction(1, 25)
+    path = write_clip(tmp_path / name, codec="libx264", frames=60, fps=Fraction(25), options={"g": "10"})
+    verify_end(path, path, 0, Written(60, Fraction(0), 59 * step, step))
+    with pytest.raises(SinkError, match=r"frames span 3.160 s, but 2.360 s in the file"):
+        verify_end(path, path, 0, Written(80, Fraction(0), 79 * step, step))
+    path.write_bytes(b"")
+    with pytest.raises(SinkError, match="cannot be read back"):
+        verify_end(path, path, 0, Written(60, Fraction(0), 59 * step, step))
+
+
+def test_a_live_recording_keeps_what_it_has_when_it_is_given_up(tmp_path):
+    source = SyntheticSource(5, (64, 48))
+    sink = FileSink(tmp_path / "b.mkv", source, live=True)
+    sink.abort()
+    assert list(tmp_path.iterdir()) == []
+    sink = FileSink(tmp_path / "b.mkv", source, live=True)
+    for frame in source:
+        sink.write(frame)
+    sink.abort()
+    sink.abort()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["b.mkv"]
+    sink = FileSink(tmp_path / "c.mkv", source, live=True)
+    sink.write(source.clean(0))
+    (tmp_path / "c.mkv").write_bytes(b"precious")
+    sink.abort()
+    assert (tmp_path / "c.mkv").read_bytes() == b"precious"
+    assert len(list(tmp_path.glob(".c.*.partial.mkv"))) == 1
 
 
 def test_a_full_disk_is_named_and_nothing_is_left(small_disk):
