@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType
 
 from malle_rt.errors import MediaError
 
-__all__ = ["opencv"]
+__all__ = ["loaded_after_pyav", "opencv"]
 
 
 def opencv() -> ModuleType:
@@ -22,3 +23,9 @@ def opencv() -> ModuleType:
             f"OpenCV does not load ({exc}). Install the system's libGL and glib (Debian: libgl1 libglib2.0-0)"
         ) from exc
     return cv2
+
+
+def loaded_after_pyav() -> bool:
+    """Whether PyAV was imported first, and OpenCV's windows may hang for it on Linux; see ``malle_rt.live``."""
+    loaded = list(sys.modules)
+    return "av" in loaded and "cv2" in loaded and loaded.index("av") < loaded.index("cv2")

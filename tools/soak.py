@@ -16,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from yardstick.vital_signs import has_grown, vital_signs
+
 REPEATS = 20_000  # more than any machine plays in the time; the list is read as it is played
 
 
@@ -33,7 +35,7 @@ def main() -> int:
         playlist.write_text("ffconcat version 1.0\n" + "file clip\n" * REPEATS)
         sizes = watch(playlist, Path(folder) / "out.mkv", options.minutes)
     first, last = sizes[0], sizes[-1]
-    grew = last - first > max(0.05 * first, 8)
+    grew = has_grown(first, last)
     print(f"{first:.0f} MiB after 1 minute, {last:.0f} after {options.minutes}: {'GREW' if grew else 'flat'}")
     return int(grew)
 
@@ -59,10 +61,9 @@ def watch(playlist: Path, out: Path, minutes: int) -> list[float]:
                 raise SystemExit(
                     f"the run ended by itself after {minute} minutes, exit code {process.returncode}"
                 )
-            sizes.append(_status(process.pid, "VmRSS") / 1024)
-            files = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
-            threads = _status(process.pid, "Threads")
-            print(f"minute {minute}: {sizes[-1]:.0f} MiB, {threads} threads, {files} files", flush=True)
+            look = vital_signs(process.pid)
+            sizes.append(look.mebibytes)
+            print(f"minute {minute}: {look}", flush=True)
         process.send_signal(signal.SIGINT)
         report, _ = process.communicate(timeout=120)
     finally:
@@ -71,12 +72,6 @@ def watch(playlist: Path, out: Path, minutes: int) -> list[float]:
     if process.returncode != 130 or not out.exists():
         raise SystemExit(f"the run did not end well: exit code {process.returncode}")
     return sizes
-
-
-def _status(pid: int, field: str) -> int:
-    """A number of /proc/PID/status; memory is in KiB."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(field + ":")).split()[1])
 
 
 if __name__ == "__main__":

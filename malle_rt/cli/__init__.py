@@ -11,12 +11,12 @@ import sys
 from collections.abc import Sequence
 
 from malle_rt import __version__
-from malle_rt.cli import bench, build, doctor, transcode
+from malle_rt.cli import bench, build, doctor, transcode, webcam
 from malle_rt.errors import ConfigError, MalleError, PipelineError
 
 __all__ = ["main"]
 
-_COMMANDS = (transcode, build, bench, doctor)
+_COMMANDS = (transcode, webcam, build, bench, doctor)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

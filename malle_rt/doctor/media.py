@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import av
@@ -12,6 +13,7 @@ import av
 from malle_rt.doctor.encoders import try_encoders
 from malle_rt.doctor.finding import Finding, State
 from malle_rt.errors import MediaError
+from malle_rt.live.capture.cameras import list_cameras
 from malle_rt.opencv import opencv
 
 __all__ = ["examine_media"]
@@ -27,7 +29,9 @@ def examine_media() -> Iterator[Finding]:
         yield Finding(section="media", name=codec, state=state, detail=problem or "encodes a frame")
     yield _opencv()
     yield _display()
-    yield from _cameras(Path("/sys/class/video4linux"))
+    yield from _cameras()
+    yield _optional("aiohttp", "serves the page of webcam --web", "web")
+    yield _optional("pyvirtualcam", "feeds the virtual camera of webcam --virtual-camera", "virtual-camera")
 
 
 def _opencv() -> Finding:
@@ -52,15 +56,16 @@ def _display() -> Finding:
     )
 
 
-def _cameras(folder: Path) -> Iterator[Finding]:
-    """Names of Video4Linux devices, the loop-back among them."""
-    entries = sorted(folder.iterdir()) if folder.is_dir() else []
-    names = {
-        entry.name: (entry / "name").read_text().strip() for entry in entries if (entry / "name").is_file()
-    }
-    detail = ", ".join(f"/dev/{device}: {name}" for device, name in names.items())
-    state: State = "ok" if names else "missing"
-    yield Finding(section="media", name="cameras", state=state, detail=detail or "no /dev/video*")
+def _cameras() -> Iterator[Finding]:
+    """Cameras, and what makes virtual ones on Linux."""
+    if sys.platform != "linux":  # elsewhere cameras are found by opening them, lamps and all
+        return
+    cameras = list_cameras()
+    for camera in cameras:
+        state: State = "broken" if camera.problem else "ok"
+        yield Finding(section="media", name="camera", state=state, detail=camera.problem or camera.label)
+    if not cameras:
+        yield Finding(section="media", name="camera", state="missing", detail="none is connected")
     loaded = Path("/sys/module/v4l2loopback").is_dir()
     yield Finding(
         section="media",
@@ -68,4 +73,12 @@ def _cameras(folder: Path) -> Iterator[Finding]:
         state="ok" if loaded else "missing",
         detail="loaded" if loaded else "virtual cameras on Linux need this module",
         advice="" if loaded else "sudo apt install v4l2loopback-dkms && sudo modprobe v4l2loopback",
+    )
+
+
+def _optional(module: str, purpose: str, extra: str) -> Finding:
+    there = find_spec(module) is not None
+    advice = "" if there else f"pip install 'malle-rt[{extra}]'"
+    return Finding(
+        section="media", name=module, state="ok" if there else "missing", detail=purpose, advice=advice
     )

@@ -31,7 +31,7 @@ ALLOWED = {
     "denoiser": {"backends", "chroma", "estimate"} | BASE,
     "engine_job": {"backends", "cuda", "trt", "errors"},
     "api": {"backends", "denoiser", "media", "pipeline", "models"} | BASE,
-    "doctor": {"api", "child", "backends", "cuda", "trt", "media", "models", "ops", "opencv"} | BASE,
+    "doctor": {"api", "child", "live", "backends", "cuda", "trt", "media", "models", "ops", "opencv"} | BASE,
     "bench": {
         "child",
         "backends",
@@ -46,7 +46,20 @@ ALLOWED = {
         "",
     }
     | BASE,
-    "cli": {"api", "bench", "doctor", "engine_job", "media", "pipeline", "config", "trt", "errors", ""},
+    "live": {"backends", "child", "denoiser", "media", "opencv", "pipeline"} | BASE,
+    "cli": {
+        "live",
+        "api",
+        "bench",
+        "doctor",
+        "engine_job",
+        "media",
+        "pipeline",
+        "config",
+        "trt",
+        "errors",
+        "",
+    },
     "__main__": {"cli"},
     "": {"api", "media", "config", "errors", "frame"},
 }

@@ -1,0 +1,1 @@
+"""Where live pictures come from: cameras, streams, files at their own pace."""

@@ -1,0 +1,138 @@
+"""The watchdog over a live input: notices that it is lost, and connects again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from malle_rt.errors import SourceError
+from malle_rt.live.capture.base import Capture
+from malle_rt.live.capture.reader import Inbox, ReaderThread
+from malle_rt.live.capture.standing import Standing
+
+__all__ = ["Keeper"]
+
+log = logging.getLogger(__name__)
+
+_POLL = 0.05  # seconds between two looks at whether to stop
+# Seconds for an input to open and give a picture. Longer than the time limits inside, which can say more.
+_OPENING = 25.0
+_BACK_OFF = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each attempt to reconnect; from then on the last
+_GOOD = 10.0  # seconds of pictures after which the next loss counts as the first
+# Readers that hang, beyond which no further one is started: each is a thread, and may hold the device.
+_MOST_HUNG = 4
+
+
+class Keeper:
+    """Runs one reader after the other, each until its input ends, breaks or falls silent.
+
+    Attributes:
+        failure: why there never was a picture, or what broke in here; None where the input merely ended.
+        ended: set when no reader will be started any more.
+    """
+
+    def __init__(
+        self,
+        opener: Callable[[], Capture],
+        inbox: Inbox,
+        standing: Standing,
+        *,
+        stall: float,
+        at_end: Callable[[], None],
+    ) -> None:
+        """Start connecting.
+
+        Args:
+            opener: opens the input.
+            inbox: takes what comes.
+            standing: told how it goes.
+            stall: seconds without a picture after which a connection counts as lost.
+            at_end: called when nothing more will come, by the keeper's thread.
+        """
+        self.failure: Exception | None = None
+        self.ended = threading.Event()
+        self._opener, self._inbox, self._standing = opener, inbox, standing
+        self._stall, self._at_end = stall, at_end
+        # A plain flag: a signal handler may set it, and an Event's lock could be held by what it interrupts.
+        self._stopping = False
+        self._reader: ReaderThread | None = None
+        self._given_up: list[ReaderThread] = []
+        threading.Thread(target=self._run, name="malle-capture", daemon=False).start()
+
+    def stop(self) -> None:
+        """End within a tenth of a second. From any thread or a signal handler; returns at once."""
+        self._stopping = True
+
+    def wait_closed(self, seconds: float) -> None:
+        """Wait for all readers after ``stop``, at most so long; who has not come back by then is given up."""
+        end = time.monotonic() + seconds
+        self.ended.wait(seconds)
+        if (reader := self._reader) is not None and not reader.done.wait(max(0.0, end - time.monotonic())):
+            self._give_up(reader)
+            self._reader = None
+        for reader in list(self._given_up):
+            reader.done.wait(max(0.0, end - time.monotonic()))
+
+    @property
+    def abandoned(self) -> int:
+        """Readers given up that have not come back yet."""
+        return sum(not reader.done.is_set() for reader in list(self._given_up))
+
+    def _run(self) -> None:
+        try:
+            self._keep_going()
+        except Exception as exc:
+            self.failure = exc
+        finally:
+            if self._reader is not None:
+                self._reader.abandon()
+            self._standing.ended()
+            self._at_end()
+            self.ended.set()
+
+    def _keep_going(self) -> None:
+        attempt = number = 0
+        while not self._stopping:
+            number += 1
+            self._reader = reader = ReaderThread(number, self._opener, self._inbox)
+            reason = self._watch(reader)
+            if reason is None:
+                return
+            if not self._standing.pictures:
+                self.failure = reason
+                return
+            attempt = 1 if (reader.live or 0.0) >= _GOOD else attempt + 1
+            log.log(
+                logging.WARNING if attempt == 1 else logging.INFO,
+                "input lost: %s; reconnecting (attempt %d)",
+                reason,
+                attempt,
+            )
+            self._pause(attempt)
+
+    def _watch(self, reader: ReaderThread) -> Exception | None:
+        """Wait until the reader is of no use any more; why, or None at the end of the input and when stopped."""
+        while not reader.done.wait(_POLL):
+            if self._stopping:
+                return None
+            limit = max(_OPENING, self._stall) if reader.live is None else self._stall
+            if reader.quiet > limit:
+                self._give_up(reader)
+                return SourceError(
+                    f"no picture for {limit:g} s. Check the device, the network and the server"
+                )
+        return reader.error
+
+    def _give_up(self, reader: ReaderThread) -> None:
+        reader.abandon()
+        self._given_up = [other for other in self._given_up if not other.done.is_set()] + [reader]
+
+    def _pause(self, attempt: int) -> None:
+        """Wait before the next attempt, longer from one to the next, and for hung readers to come back."""
+        until = time.monotonic() + _BACK_OFF[min(attempt, len(_BACK_OFF)) - 1]
+        self._standing.lost(attempt, until)
+        while not self._stopping and (time.monotonic() < until or self.abandoned >= _MOST_HUNG):
+            time.sleep(_POLL)
+        self._standing.lost(attempt, None)

@@ -1,0 +1,42 @@
+"""Which kind of input a user means, and opening it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from malle_rt.live.capture.base import Capture, CaptureRequest
+from malle_rt.live.capture.stream import StreamCapture
+from malle_rt.media.opening import is_url, plain_location
+
+__all__ = ["is_camera", "open_capture"]
+
+_CAMERA = re.compile(r"\d+|/dev/video\d+|gst:.*", re.DOTALL)
+# "clip.mp4", but not "BRIO 4.0": a name that ends like a file's is most likely a file's, misspelt.
+_FILE_NAME = re.compile(r".*[/\\].*|.*\.[A-Za-z][A-Za-z0-9]{1,4}", re.DOTALL)
+
+
+def open_capture(request: CaptureRequest) -> Capture:
+    """Open the camera, stream or file that ``request.device`` names.
+
+    Raises:
+        SourceError: it cannot be opened, or gives no picture.
+    """
+    if not is_camera(request.device):
+        return StreamCapture(request)
+    # OpenCV is not needed for streams.
+    from malle_rt.live.capture.camera import CameraCapture
+
+    return CameraCapture(request)
+
+
+def is_camera(device: str) -> bool:
+    """Whether a number, path or name means a camera, and not a stream or a file."""
+    if _CAMERA.fullmatch(device):
+        return True
+    if device.startswith("lavfi:") or is_url(device) or device.startswith("file:"):
+        return False
+    path = Path(plain_location(device))
+    if path.exists():
+        return path.is_char_device()  # such as /dev/v4l/by-id/...
+    return _FILE_NAME.fullmatch(device) is None

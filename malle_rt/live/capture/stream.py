@@ -1,0 +1,184 @@
+"""Network streams, files and FFmpeg's source graphs, read as if each were a camera."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import av
+
+from malle_rt.errors import SourceError
+from malle_rt.frame import Packet, VideoInfo
+from malle_rt.live.capture.address import Address
+from malle_rt.live.capture.base import CaptureRequest
+from malle_rt.live.capture.connecting import Timeouts
+from malle_rt.live.capture.pace import Pace
+from malle_rt.live.capture.stream_input import StreamInput
+from malle_rt.live.capture.tracks import HeldTracks
+from malle_rt.live.shot import Shot
+from malle_rt.media.compat import frame_duration
+from malle_rt.media.conversion import color_tags, planes_of
+from malle_rt.media.pixel_formats import nearest_planar
+from malle_rt.media.template import Template, describe
+from malle_rt.media.timeline import FrameClock
+from malle_rt.media.window import Window, instant_of
+
+__all__ = ["StreamCapture"]
+
+# Seconds before its announced end at which a file over the network may end without being called cut off.
+_EARLY = 1.0
+
+
+class StreamCapture:
+    """A stream that comes at its own pace, or a file that is held to its timestamps.
+
+    Attributes:
+        description: name and mode, one line, without passwords.
+        template: for a recording; its streams outlive this capture.
+    """
+
+    def __init__(self, request: CaptureRequest, *, timeouts: Timeouts | None = None) -> None:
+        """Open the input and decode one picture.
+
+        Args:
+            request: ``device`` is a URL, a path, or "lavfi:" and a graph; of the rest only ``loop`` matters.
+            timeouts: when the input counts as gone.
+
+        Raises:
+            SourceError: it cannot be opened, has no video, or gives no picture in time.
+        """
+        self._address = Address.of(request.device)
+        self._timeouts = timeouts or Timeouts()
+        self._input = StreamInput(self._address, self._timeouts)
+        try:
+            self._start(request.loop)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, loop: bool) -> None:
+        opened = self._input
+        ends = self._address.kind != "url" or (not self._address.self_paced and opened.duration is not None)
+        self._pace = Pace() if ends else None
+        self._loops = loop and ends
+        self._shift = Fraction(0)
+        self._opened = time.monotonic()
+        self._begin = self._end = self._instant(opened.first)
+        self._clock = FrameClock(_frame_ticks(opened.video))
+        self._tracks = HeldTracks(opened.container, opened.video, self._address.shown)
+        self.template = self._describe()
+        self.description = f"{self._address.shown}, {_mode(self.template.info)}"
+
+    description: str
+    template: Template
+
+    @property
+    def corrupt_packets(self) -> int:
+        """Damaged packets skipped since the input was last opened."""
+        return self._input.corrupt_packets
+
+    def __iter__(self) -> Iterator[Shot | Packet]:
+        """Shots and packets of sound, once; for ever where the file loops.
+
+        Raises:
+            SourceError: the stream stalled, broke, or ended although it has no end of its own.
+        """
+        yield from self._pass()
+        while self._loops:
+            self._shift += self._end - self._begin
+            self._input.close()
+            self._input = StreamInput(self._address, self._timeouts)
+            yield from self._pass()
+        self._check_end()
+
+    def close(self) -> None:
+        """Release the input. May be called twice, by the reading thread."""
+        self._input.close()
+
+    def _pass(self) -> Iterator[Shot | Packet]:
+        """The input from where it is to its end."""
+        for item in self._input.items():
+            if isinstance(item, av.VideoFrame):
+                # The picture's own instant: converting it takes time that is part of the delay.
+                yield self._shot(item, time.monotonic())
+            elif (packet := self._tracks.packet(item, self._shift)) is not None:
+                self._note_end(instant_of(item), (item.duration or 0) * Fraction(item.time_base or 1))
+                yield packet
+
+    def _shot(self, picture: av.VideoFrame, captured: float) -> Shot:
+        unit, duration = self._input.unit(picture), frame_duration(picture)
+        pts = self._clock.stamp(self._timestamp(picture, captured), duration)
+        self._note_end(pts * unit - self._shift, (duration or _frame_ticks(self._input.video)) * unit)
+        planes = planes_of(picture)
+        if self._pace is not None:
+            captured = self._pace.wait(pts * unit)
+        return Shot(
+            planes=planes,
+            pix_fmt=nearest_planar(picture.format.name),
+            pts=pts,
+            time_base=unit,
+            duration=duration,
+            color=color_tags(picture, self._input.video.codec_context),
+            captured=captured,
+        )
+
+    def _timestamp(self, picture: av.VideoFrame, captured: float) -> int | None:
+        """The pts on the timeline of all passes; by the clock where a live stream has none, as raw H.264."""
+        unit, found = self._input.unit(picture), self._input.timestamp(picture)
+        if found is not None:
+            return found + round(self._shift / unit)
+        return (
+            None
+            if self._pace is not None
+            else round((self._begin + Fraction(captured - self._opened)) / unit)
+        )
+
+    def _instant(self, picture: av.VideoFrame) -> Fraction:
+        return (self._input.timestamp(picture) or 0) * self._input.unit(picture)
+
+    def _note_end(self, instant: Fraction | None, duration: Fraction) -> None:
+        if instant is not None:
+            self._end = max(self._end, instant + duration)
+
+    def _check_end(self) -> None:
+        """Whether this input may end here.
+
+        Raises:
+            SourceError: no.
+        """
+        if self._pace is None:
+            raise SourceError(f"{self._address.shown}: the stream has ended. Check that the server is up")
+        whole = self._input.duration
+        if self._address.kind == "url" and whole and self._end - self._begin < whole - Fraction(_EARLY):
+            raise SourceError(f"{self._address.shown}: cut off before its end. Check the network")
+
+    def _describe(self) -> Template:
+        opened = self._input
+        color = color_tags(opened.first, opened.video.codec_context)
+        whole = Window(None, None, Fraction(0))
+        template = describe(
+            self._address.shown, opened.container, opened.video, opened.first, color, whole, ()
+        )
+        return replace(
+            template,
+            # How much of it a session will see, nobody knows.
+            info=replace(template.info, duration=None, frames=None),
+            container=None,
+            video=self._tracks.video,
+            others=self._tracks.others,
+        )
+
+
+def _frame_ticks(video: Any) -> int:
+    """Duration of one frame at the average rate, in units of the stream's time_base."""
+    if not video.average_rate or not video.time_base:
+        return 1
+    return round(1 / Fraction(video.average_rate) / Fraction(video.time_base))
+
+
+def _mode(info: VideoInfo) -> str:
+    rate = f" at {float(info.frame_rate):.4g} fps" if info.frame_rate else ""
+    return f"{info.width}x{info.height}{rate}, {info.codec}"

@@ -1,0 +1,69 @@
+"""What a user can choose about a live session, checked where it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from malle_rt.config import DenoiseConfig
+from malle_rt.errors import ConfigError
+from malle_rt.live.capture.base import CaptureRequest
+from malle_rt.live.web.address import WebAddress
+from malle_rt.media.encode_config import EncodeConfig
+
+__all__ = ["VIEWS", "LiveConfig"]
+
+VIEWS = ("split", "side", "raw", "clean")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveConfig:
+    """How a live session runs.
+
+    Attributes:
+        capture: where pictures come from.
+        denoise: how they are denoised at first.
+        encode: how recordings are encoded.
+        window: whether a window shows the picture.
+        view: what it shows at first, one of ``VIEWS``.
+        record: path of a recording that begins at once; None: only when asked for.
+        overwrite: whether it may replace an existing file.
+        outputs: URLs to send the denoised video to.
+        virtual_camera: name or path of a virtual camera to feed, "" for any; None: none.
+        web: address of the page; None: none.
+        token: what the page's viewers must know; None: made where the address needs one.
+        folder: where snapshots and recordings begun by a key go.
+        max_latency: seconds; pictures older than that are not shown. None: no bound.
+        duration: seconds after which the session ends; None: it goes on.
+
+    Raises:
+        ConfigError: for a value outside its range, or when nothing would come of the pictures.
+    """
+
+    capture: CaptureRequest = field(default_factory=CaptureRequest)
+    denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
+    encode: EncodeConfig = field(default_factory=EncodeConfig)
+    window: bool = True
+    view: str = "split"
+    record: Path | None = None
+    overwrite: bool = False
+    outputs: tuple[str, ...] = ()
+    virtual_camera: str | None = None
+    web: WebAddress | None = None
+    token: str | None = None
+    folder: Path = Path()
+    max_latency: float | None = None
+    duration: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.view not in VIEWS:
+            raise ConfigError(f"view must be one of {', '.join(VIEWS)}, got {self.view!r}")
+        for name, value in (("max_latency", self.max_latency), ("duration", self.duration)):
+            if value is not None and value <= 0:
+                raise ConfigError(f"{name} must be positive, got {value:g} s")
+        if self.token is not None and self.web is None:
+            raise ConfigError("a token needs the page it guards: pass --web as well")
+        if not (self.window or self.record or self.outputs or self.web or self.virtual_camera is not None):
+            raise ConfigError(
+                "without a window nothing would come of the pictures: add --record, --web, --output or --virtual-camera"
+            )

@@ -1,0 +1,91 @@
+"""What a viewer can change while a session runs: how strongly to denoise."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from malle_rt.config import MAX_SIGMA
+from malle_rt.errors import ConfigError
+
+__all__ = ["Controls", "Tuning"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """Settings that belong together: a frame is denoised with one of these and never with half of another.
+
+    Attributes:
+        strength: sigma on the 8-bit scale, 0 (pictures pass through) to 75, or "auto".
+        mix: share of the denoised picture, 0 to 1.
+
+    Raises:
+        ConfigError: for a value outside its range.
+    """
+
+    strength: float | Literal["auto"] = "auto"
+    mix: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.strength != "auto" and not 0 <= self.strength <= MAX_SIGMA:
+            raise ConfigError(f"strength must be auto or 0 to {MAX_SIGMA:g}, got {self.strength:g}")
+        if not 0 <= self.mix <= 1:
+            raise ConfigError(f"mix must be 0 to 1, got {self.mix:g}")
+
+
+class Controls:
+    """The tuning in force; read by the denoiser for each frame, changed from any thread."""
+
+    def __init__(self, tuning: Tuning | None = None) -> None:
+        self._lock = threading.Lock()
+        self._tuning = tuning or Tuning()
+        self._used = 0.0
+
+    @property
+    def tuning(self) -> Tuning:
+        """What the next frame is denoised with."""
+        with self._lock:
+            return self._tuning
+
+    def set_strength(self, strength: float | Literal["auto"]) -> None:
+        """Choose the strength.
+
+        Raises:
+            ConfigError: outside 0 to 75; nothing is changed.
+        """
+        with self._lock:
+            self._tuning = replace(self._tuning, strength=strength)
+
+    def change_strength(self, by: float) -> None:
+        """Raise or lower the strength, from what was last used if it was automatic; stops at 0 and 75."""
+        with self._lock:
+            now = self._used if self._tuning.strength == "auto" else self._tuning.strength
+            self._tuning = replace(self._tuning, strength=min(max(now + by, 0.0), MAX_SIGMA))
+
+    def toggle_auto(self) -> None:
+        """Automatic strength on; or off, and then it stays at what was last used."""
+        with self._lock:
+            manual = round(min(self._used, MAX_SIGMA), 1)
+            self._tuning = replace(
+                self._tuning, strength=manual if self._tuning.strength == "auto" else "auto"
+            )
+
+    def set_mix(self, mix: float) -> None:
+        """Choose the share of the denoised picture.
+
+        Raises:
+            ConfigError: outside 0 to 1; nothing is changed.
+        """
+        with self._lock:
+            self._tuning = replace(self._tuning, mix=mix)
+
+    def change_mix(self, by: float) -> None:
+        """Raise or lower the share of the denoised picture; stops at 0 and 1."""
+        with self._lock:
+            self._tuning = replace(self._tuning, mix=min(max(round(self._tuning.mix + by, 2), 0.0), 1.0))
+
+    def note_used(self, sigma: float) -> None:
+        """The denoiser tells what it used, so that a change by hand begins there."""
+        with self._lock:
+            self._used = sigma

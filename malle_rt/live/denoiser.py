@@ -1,0 +1,55 @@
+"""The denoiser of a live session: takes its settings from the controls, keeps the raw picture beside the clean one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import cast
+
+from malle_rt.denoiser import FrameDenoiser
+from malle_rt.frame import Frame
+from malle_rt.live.controls import Controls
+from malle_rt.live.shot import Shot
+
+__all__ = ["LiveDenoiser"]
+
+
+class LiveDenoiser:
+    """Denoises shots as the controls say at that moment.
+
+    Args:
+        inner: what denoises; None: pictures pass through, to see what the rest costs.
+        controls: where strength and mix come from.
+    """
+
+    def __init__(self, inner: FrameDenoiser | None, controls: Controls) -> None:
+        self._inner = inner
+        self._controls = controls
+        self._connection: int | None = None
+
+    @property
+    def ahead(self) -> int:
+        """As the inner denoiser's."""
+        return self._inner.ahead if self._inner is not None else 0
+
+    def start(self, frame: Frame) -> Callable[[], Shot]:
+        """Begin to clean one shot; errors as ``FrameDenoiser.start``."""
+        shot = cast(Shot, frame)
+        inner = self._inner
+        if inner is None:
+            return lambda: replace(shot, raw=shot)
+        if shot.connection != self._connection:
+            # Behind a gap the old picture has nothing to do with the new one.
+            inner.forget()
+            self._connection = shot.connection
+        tuning = self._controls.tuning
+        inner.adjust(strength=tuning.strength, mix=tuning.mix)
+        finish = inner.start(shot)
+        sigma, estimated = inner.sigma, inner.estimated
+        self._controls.note_used(sigma)
+        return lambda: replace(cast(Shot, finish()), raw=shot, sigma=sigma, estimated=estimated)
+
+    def close(self) -> None:
+        """Close the inner denoiser. May be called twice."""
+        if self._inner is not None:
+            self._inner.close()

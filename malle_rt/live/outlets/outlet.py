@@ -1,0 +1,140 @@
+"""A sink in a thread of its own that nobody waits for."""
+
+from __future__ import annotations
+
+import threading
+from typing import Protocol, runtime_checkable
+
+from malle_rt.frame import Frame, Packet
+from malle_rt.pipeline.channel import Channel
+from malle_rt.pipeline.config import PipelineConfig
+from malle_rt.pipeline.stage import Failures, Stage
+from malle_rt.protocols import Sink
+
+__all__ = ["LiveSink", "Outlet"]
+
+# Packets that may wait for each frame that may: below the bound at which a channel itself would wait.
+_PACKETS_PER_FRAME = 32
+
+
+@runtime_checkable
+class LiveSink(Sink, Protocol):
+    """A sink that goes on after trouble, such as one that connects again."""
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong just now, one line; None when all is well."""
+        ...
+
+    @property
+    def lost(self) -> int:
+        """Frames taken that did not get out."""
+        ...
+
+    def interrupt(self) -> None:
+        """Let no write wait longer than a moment from now on. From any thread."""
+        ...
+
+
+class Outlet:
+    """Hands shots and packets to a sink. A slow sink loses its oldest frames; a broken one only itself.
+
+    Attributes:
+        name: what the user knows it by.
+    """
+
+    def __init__(self, name: str, sink: Sink, *, depth: int = 8) -> None:
+        """Start the thread, which owns the sink from now on.
+
+        Args:
+            name: what the user knows it by.
+            sink: first used by the thread.
+            depth: frames that may wait.
+        """
+        self.name = name
+        self._sink = sink
+        self._channel = Channel(PipelineConfig(depth=depth, when_full="drop_oldest"))
+        self._most_packets = depth * _PACKETS_PER_FRAME
+        self._lock = threading.Lock()
+        self._packets_waiting = 0
+        self._taken = 0
+        self._refused = 0
+        self._dropped_packets = 0
+        self._finished = False
+        self._failures = Failures()
+        self._stage = Stage(
+            "malle-outlet",
+            self._work,
+            channels=[self._channel],
+            release=self._give_up_unfinished,
+            failures=self._failures,
+        )
+        self._stage.start()
+
+    @property
+    def frames(self) -> int:
+        """Frames that got out."""
+        return self._taken - self._lost
+
+    @property
+    def dropped(self) -> int:
+        """Frames that did not: they made room for newer ones, or came while the sink could not take them."""
+        return self._channel.dropped + self._refused + self._lost
+
+    @property
+    def dropped_packets(self) -> int:
+        """Packets of sound that did not get out."""
+        return self._dropped_packets
+
+    @property
+    def problem(self) -> str | None:
+        """Why it has stopped, or what is wrong just now, one line; None when all is well."""
+        if (failure := self._failures.first) is not None:
+            return str(failure[1]).partition("\n")[0] or type(failure[1]).__name__
+        return self._sink.problem if isinstance(self._sink, LiveSink) else None
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread is still at work."""
+        return not self._stage.wait(0)
+
+    def put(self, item: Frame | Packet) -> None:
+        """Take an item; returns at once, whatever the sink does."""
+        with self._lock:
+            sound = isinstance(item, Packet)
+            if sound and self._packets_waiting >= self._most_packets:
+                self._dropped_packets += 1
+            elif self._channel.put(item):
+                self._packets_waiting += sound
+            else:
+                self._dropped_packets += sound
+                self._refused += not sound
+
+    def end(self) -> None:
+        """Take nothing more; the thread finishes the sink and ends. Returns at once, may be called twice."""
+        self._channel.close()
+        if isinstance(self._sink, LiveSink):
+            self._sink.interrupt()
+
+    def close(self, seconds: float = 2.0) -> bool:
+        """``end``, and wait for it at most so long; False where the thread is still busy and is left behind."""
+        self.end()
+        return self._stage.wait(seconds)
+
+    @property
+    def _lost(self) -> int:
+        return self._sink.lost if isinstance(self._sink, LiveSink) else 0
+
+    def _work(self) -> None:
+        for item in self._channel:
+            if isinstance(item, Packet):
+                with self._lock:
+                    self._packets_waiting -= 1
+            self._sink.write(item)
+            self._taken += isinstance(item, Frame)
+        self._sink.finish()
+        self._finished = True
+
+    def _give_up_unfinished(self) -> None:
+        if not self._finished:
+            self._sink.abort()

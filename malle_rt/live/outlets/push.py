@@ -1,0 +1,145 @@
+"""Send the video to a server or a player: RTSP, RTMP, SRT, MPEG-TS over UDP or TCP."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import replace
+
+from malle_rt.errors import SinkError
+from malle_rt.frame import Frame, Packet, VideoInfo
+from malle_rt.live.outlets.address import PushAddress
+from malle_rt.live.outlets.beginning import live_template
+from malle_rt.live.outlets.connection import Connection
+from malle_rt.live.outlets.relay import relay_command
+from malle_rt.media.encode_config import EncodeConfig
+from malle_rt.media.template import Template
+
+__all__ = ["PushSink", "low_delay_config"]
+
+log = logging.getLogger(__name__)
+
+# Seconds to wait before connecting again: doubled with each failure, from the first to the second.
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 8.0
+# Seconds between pictures that can be decoded without others: the longest that a new viewer waits.
+_KEYFRAMES = 2
+_ASSUMED_RATE = 25
+
+
+def low_delay_config(info: VideoInfo) -> EncodeConfig:
+    """H.264 that leaves the encoder with the picture that went in, for any player and for viewers who come late."""
+    rate = info.frame_rate or _ASSUMED_RATE
+    # Frame threads, which our encoder asks for, would hold back one picture each; headers once would be too few.
+    x264 = "sliced-threads=1:repeat-headers=1"
+    options = {
+        "tune": "zerolatency",
+        "bf": "0",
+        "g": str(max(1, round(_KEYFRAMES * rate))),
+        "x264-params": x264,
+    }
+    return EncodeConfig(codec="libx264", crf=21, preset="veryfast", pix_fmt="yuv420p", options=options)
+
+
+class PushSink:
+    """Sends frames and sound, and connects again when the receiver goes away. Satisfies ``LiveSink``."""
+
+    def __init__(self, url: str, template: Template, config: EncodeConfig | None = None) -> None:
+        """Check the address; the first frame connects.
+
+        Args:
+            url: where to.
+            template: the source, for its sound and its colours.
+            config: encoder settings; None for ``low_delay_config``.
+
+        Raises:
+            ConfigError: video cannot be sent to such an address.
+        """
+        self._address = PushAddress.parse(url)
+        self._command = relay_command(self._address)
+        self._template = self._sendable(live_template(template))
+        self._config = config or low_delay_config(template.info)
+        self._interrupted = threading.Event()
+        self._connection: Connection | None = None
+        self._lost = 0
+        self._wait = _FIRST_WAIT
+        self._due = 0.0  # when to connect again, on the clock of time.monotonic
+        self._problem: str | None = f"{self._address.shown}: not connected yet"
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing is sent, one line; None while it is."""
+        return self._problem
+
+    @property
+    def lost(self) -> int:
+        """Frames that came while there was no connection."""
+        return self._lost
+
+    def interrupt(self) -> None:
+        """Let no write wait longer than a moment from now on. From any thread."""
+        self._interrupted.set()
+
+    def write(self, item: Frame | Packet) -> None:
+        """Send a frame or a packet of sound, or lose it where nobody takes it.
+
+        Raises:
+            ConfigError: the encoder refuses its settings.
+        """
+        try:
+            if self._connection is None and isinstance(item, Frame) and self._may_connect:
+                self._connection = self._connect(item)
+            if self._connection is None:
+                self._lost += isinstance(item, Frame)
+                return
+            self._connection.write(item)
+        except SinkError as exc:
+            self._lost += isinstance(item, Frame)
+            self._disconnect(str(exc))
+            return
+        if self._connection.connected:
+            self._problem, self._wait = None, _FIRST_WAIT
+
+    def finish(self) -> None:
+        """Send the rest and end the connection; a receiver that does not take it is left."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.finish()
+            except SinkError as exc:
+                self._problem = f"{self._address.shown}: {exc}"
+
+    def abort(self) -> None:
+        """End the connection. May be called twice."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+
+    @property
+    def _may_connect(self) -> bool:
+        return time.monotonic() >= self._due and not self._interrupted.is_set()
+
+    def _connect(self, first: Frame) -> Connection:
+        return Connection(self._command, self._template, self._config, first, self._interrupted)
+
+    def _disconnect(self, reason: str) -> None:
+        self.abort()
+        self._problem = f"{self._address.shown}: {reason}; trying again"
+        log.info("%s in %.1f s", self._problem, self._wait)
+        self._due = time.monotonic() + self._wait
+        self._wait = min(2 * self._wait, _LONGEST_WAIT)
+
+    def _sendable(self, template: Template) -> Template:
+        """The template with no other tracks than sound that the format holds."""
+        kept = []
+        for stream in template.others:
+            context = stream.codec_context
+            if (
+                stream.type == "audio"
+                and context is not None
+                and self._address.holds_sound(context.name, configured=bool(context.extradata))
+            ):
+                kept.append(stream)
+            else:
+                log.warning("track %d, %s, is not sent to %s", stream.index, stream.type, self._address.shown)
+        return replace(template, others=tuple(kept))

@@ -1,0 +1,107 @@
+"""Pairs of PNG files: the same instant as captured and as denoised."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+from malle_rt.errors import MalleError, SinkError
+from malle_rt.frame import Frame
+from malle_rt.live.outlets.naming import free_stem
+from malle_rt.live.shot import Shot
+from malle_rt.media.output_file import OutputFile
+from malle_rt.media.rgb import to_rgb
+from malle_rt.opencv import opencv
+from malle_rt.pipeline.channel import Channel
+from malle_rt.pipeline.config import PipelineConfig
+from malle_rt.pipeline.stage import Failures, Stage
+
+__all__ = ["Snapshots"]
+
+_WAITING = 4  # shots; each holds two pictures
+_RAW, _CLEAN = "-raw.png", "-clean.png"
+
+
+class Snapshots:
+    """Saves shots in a thread of its own, as they look on a screen: 8-bit RGB."""
+
+    def __init__(self, folder: Path, say: Callable[[str], object]) -> None:
+        """Start the thread.
+
+        Args:
+            folder: for the files.
+            say: told in one line what became of each snapshot; from any thread.
+        """
+        self._folder = folder
+        self._say = say
+        self._lock = threading.Lock()
+        self._channel = Channel(PipelineConfig(depth=_WAITING))
+        self._stage = Stage(
+            "malle-snapshots",
+            self._work,
+            channels=[self._channel],
+            release=lambda: None,
+            failures=Failures(),
+        )
+        self._stage.start()
+
+    def save(self, shot: Shot) -> bool:
+        """Save a shot soon; returns at once, False where too many wait already or the thread has ended."""
+        with self._lock:
+            taken = len(self._channel) < _WAITING and self._channel.put(shot)
+        if not taken:
+            self._say("snapshot left out: the ones before are still being saved")
+        return taken
+
+    def close(self, seconds: float = 2.0) -> bool:
+        """Save what waits, at most so long; False where the thread is still busy and is left behind."""
+        self._channel.close()
+        return self._stage.wait(seconds)
+
+    def _work(self) -> None:
+        for shot in self._channel:
+            try:
+                self._say(f"saved {self._save(cast(Shot, shot))}")
+            except (MalleError, OSError) as exc:
+                self._say(f"snapshot: {exc}")
+
+    def _save(self, shot: Shot) -> Path:
+        """Both files or none; gives the path of the clean one."""
+        stem = free_stem(self._folder, (_RAW, _CLEAN))
+        pictures = {_RAW: shot.raw or shot, _CLEAN: shot}
+        files = [
+            (OutputFile(self._folder / f"{stem}{end}", overwrite=False), pictures[end]) for end in pictures
+        ]
+        done: list[OutputFile] = []
+        try:
+            for file, frame in files:
+                _write(file, frame)
+            for file, _ in files:
+                file.commit()
+                done.append(file)
+        except BaseException:
+            for file in done:
+                file.target.unlink(missing_ok=True)
+            raise
+        finally:
+            for file, _ in files:
+                file.discard()
+        return files[-1][0].target
+
+
+def _write(file: OutputFile, frame: Frame) -> None:
+    """Encode a picture into the partial file.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    cv2 = opencv()
+    # Fast: a snapshot must not take the processor from the live picture.
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    _, data = cv2.imencode(".png", cv2.cvtColor(to_rgb(frame), cv2.COLOR_RGB2BGR), options)
+    try:
+        file.partial.write_bytes(data.tobytes())
+    except OSError as exc:
+        raise SinkError(f"{file.target}: cannot be written ({exc.strerror}). Free some space") from exc

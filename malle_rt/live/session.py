@@ -1,0 +1,268 @@
+"""A live session: everything opened, connected, and ended well."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from malle_rt.backends.select import select_backend
+from malle_rt.config import DenoiseConfig
+from malle_rt.denoiser import FrameDenoiser
+from malle_rt.live.capture.opening import open_capture
+from malle_rt.live.capture.source import LiveSource
+from malle_rt.live.config import LiveConfig
+from malle_rt.live.controls import Controls, Tuning
+from malle_rt.live.denoiser import LiveDenoiser
+from malle_rt.live.fan_out import FanOut
+from malle_rt.live.latest import Latest
+from malle_rt.live.news import News
+from malle_rt.live.outlets.outlet import Outlet
+from malle_rt.live.outlets.push import PushSink
+from malle_rt.live.outlets.recording import Recording
+from malle_rt.live.outlets.snapshots import Snapshots
+from malle_rt.live.outlets.virtual_camera import VirtualCameraSink
+from malle_rt.live.recordings import Recordings
+from malle_rt.live.report import LiveReport
+from malle_rt.live.shot import Shot
+from malle_rt.live.statistics import Meter, Statistics
+from malle_rt.live.view.window import Window, require_display
+from malle_rt.live.web.server import WebServer
+from malle_rt.pipeline import Pipeline, PipelineConfig, Progress
+
+__all__ = ["LiveSession"]
+
+_POLL = 0.1  # seconds between two looks of a main thread that has no window
+
+# One frame waits at most: an older one would only be shown later than it could be.
+_NEWEST_WINS = PipelineConfig(depth=1, when_full="drop_oldest")
+
+
+class LiveSession:
+    """One camera or stream on its way to viewers and files; a context manager. Satisfies ``Desk``.
+
+    Attributes:
+        backend: what denoises, and why, one line.
+        controls: strength and mix.
+        latest: the newest denoised shot.
+    """
+
+    def __init__(self, config: LiveConfig) -> None:
+        """Open everything; the first picture has been captured, none denoised.
+
+        Raises:
+            ConfigError: options that cannot work.
+            SourceError, SinkError: the source cannot be read, an output not written; no display.
+            BackendUnavailable: the backend asked for cannot run here.
+        """
+        self._config = config
+        self.controls = Controls(Tuning(strength=config.denoise.strength, mix=config.denoise.mix))
+        self.latest = Latest()
+        self._meter = Meter()
+        self._news = News()
+        self._stopping = False
+        self._progress: Progress | None = None
+        self._failure: BaseException | None = None
+        self._ended = threading.Event()
+        measures = not config.window and config.web is None
+        self._fan_out = FanOut(self.latest, self._meter, max_latency=config.max_latency, measures=measures)
+        with ExitStack() as undo:
+            self._open(undo)
+            undo.pop_all()
+
+    def _open(self, undo: ExitStack) -> None:
+        config = self._config
+        if config.window:
+            require_display()
+        inner, self.backend, self._running_on = _open_denoiser(config.denoise)
+        denoiser = LiveDenoiser(inner, self.controls)
+        undo.callback(denoiser.close)
+        self._source = LiveSource(partial(open_capture, config.capture))
+        undo.callback(self._source.close)
+        undo.callback(self._fan_out.finish)
+        self._snapshots = Snapshots(config.folder, self._news.say)
+        undo.callback(self._snapshots.close)
+        self._recordings = Recordings(self._make_recording, self._fan_out, self._news)
+        if config.record is not None:
+            self._recordings.begin(config.record)
+        self._open_outputs()
+        self._pipeline = Pipeline(self._source, denoiser, self._fan_out, _NEWEST_WINS)
+        self._web: WebServer | None = None
+        if config.web is not None:
+            self._web = WebServer(self, config.web, token=config.token, counts_display=not config.window)
+            self._web.start()
+
+    def _open_outputs(self) -> None:
+        template = self._source.template
+        for url in self._config.outputs:
+            self._fan_out.add(Outlet(url, PushSink(url, template)))
+        if self._config.virtual_camera is not None:
+            camera = VirtualCameraSink(self._config.virtual_camera or None, template.info)
+            self._fan_out.add(Outlet("virtual camera", camera))
+
+    def _make_recording(self, path: Path | None) -> Recording:
+        config = self._config
+        return Recording(
+            path, self._source.template, config.encode, overwrite=config.overwrite, folder=config.folder
+        )
+
+    def run(self) -> LiveReport:
+        """Run until the source ends, a viewer quits or ``stop``; on the main thread, which a window needs. Once.
+
+        Raises:
+            PipelineError: a stage failed; recordings are finished by then.
+        """
+        worker = threading.Thread(target=self._work, name="malle-live", daemon=False)
+        worker.start()
+        try:
+            if self._config.window:
+                Window(self, view=self._config.view).run()
+            while self.running:
+                self._ended.wait(_POLL)
+        finally:
+            self.stop()
+            while not self._ended.wait(_POLL):
+                pass
+            self.close()
+        if self._failure is not None:
+            raise self._failure
+        return self._report()
+
+    @property
+    def source(self) -> str:
+        """What frames come from, one line."""
+        return self._source.description
+
+    @property
+    def url(self) -> str | None:
+        """Address of the page, with its token; None where there is none."""
+        return self._web.url if self._web is not None else None
+
+    @property
+    def running(self) -> bool:
+        """False once the session ends."""
+        return not (self._stopping or self._ended.is_set())
+
+    def stop(self) -> None:
+        """End the session well; from any thread or a signal handler, returns at once."""
+        self._stopping = True
+        self._pipeline.stop()
+
+    def close(self) -> None:
+        """Give back what was opened. May be called twice."""
+        if self._web is not None:
+            self._web.close()
+        self._fan_out.finish()
+        self._recordings.close()
+        self._snapshots.close()
+        self._source.close()
+
+    def __enter__(self) -> LiveSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def statistics(self) -> Statistics:
+        """A snapshot."""
+        source, meter, tuning = self._source, self._meter, self.controls.tuning
+        last, recording = meter.last, self._recordings.current
+        return Statistics(
+            source=source.description,
+            state=source.state,
+            message=self._message(),
+            backend=self._running_on,
+            automatic=tuning.strength == "auto",
+            estimated=last.estimated if last else None,
+            used=last.sigma if last else 0.0,
+            mix=tuning.mix,
+            captured_fps=source.captured_fps,
+            shown_fps=meter.fps,
+            frames_in=source.frames_in,
+            frames_out=meter.frames_out,
+            dropped=self._dropped,
+            late=meter.late,
+            latency=meter.latency,
+            recording=str(recording.path) if recording else None,
+            recorded_seconds=recording.recorded_seconds if recording else 0.0,
+            outputs=tuple(
+                f"{outlet.name}: {outlet.problem or 'running'}" for outlet in self._fan_out.outlets
+            ),
+            seconds=time.monotonic() - meter.begin,
+        )
+
+    def note_displayed(self, shot: Shot) -> None:
+        """A viewer has put this shot on a screen just now."""
+        self._meter.add_age(time.monotonic() - shot.captured)
+
+    def snapshot(self, shot: Shot) -> None:
+        """Save a shot as a pair of PNG files, raw and clean."""
+        self._snapshots.save(shot)
+
+    def toggle_recording(self) -> None:
+        """Begin or end a recording."""
+        self._recordings.toggle()
+
+    @property
+    def _dropped(self) -> int:
+        return self._source.dropped + (self._progress.dropped if self._progress is not None else 0)
+
+    def _message(self) -> str | None:
+        """The worst first: no picture, no output, nothing in time, and then the news."""
+        problem = self._source.problem
+        if problem is not None:
+            return problem
+        broken = [f"{outlet.name}: {outlet.problem}" for outlet in self._fan_out.outlets if outlet.problem]
+        return broken[0] if broken else self._news.text
+
+    def _work(self) -> None:
+        """The pipeline, beside the thread that has the window."""
+        try:
+            self._pipeline.run(self._look)
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self._ended.set()
+
+    def _look(self, progress: Progress) -> None:
+        """A few times per second: what nobody else watches."""
+        self._progress = progress
+        self._recordings.look(self._source.lost_since)
+        duration = self._config.duration
+        if duration is not None and progress.seconds >= duration:
+            self.stop()
+
+    def _report(self) -> LiveReport:
+        meter, last = self._meter, self._meter.last
+        outlets = self._fan_out.outlets
+        broken = (f"{outlet.name}: {outlet.problem}" for outlet in outlets if outlet.problem)
+        return LiveReport(
+            frames_in=self._source.frames_in,
+            frames_out=meter.frames_out,
+            dropped=self._dropped,
+            late=meter.late,
+            reconnects=self._source.connection - 1,
+            seconds=time.monotonic() - meter.begin,
+            latency=meter.latency,
+            backend=self.backend,
+            sigma=last.sigma if last else None,
+            saved=tuple(self._recordings.paths),
+            problems=(*self._recordings.problems, *broken),
+            abandoned=self._source.abandoned + sum(outlet.running for outlet in outlets),
+        )
+
+
+def _open_denoiser(config: DenoiseConfig) -> tuple[FrameDenoiser | None, str, str]:
+    """The denoiser (None: none wanted), a line on what runs and why, and its short form."""
+    if config.backend == "none":
+        return None, "none (asked for): pictures pass through", "none"
+    selection = select_backend(config)
+    info = selection.backend.info
+    long = "; ".join((f"{info} ({selection.reason})", *info.notes))
+    return (
+        FrameDenoiser(selection.backend, config, watch=True),
+        long,
+        f"{info.name} {info.model} {info.precision}",
+    )

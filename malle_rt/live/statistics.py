@@ -1,0 +1,123 @@
+"""What a live session tells of itself, and the counters behind it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from malle_rt.live.shot import Shot
+from malle_rt.pipeline import Latency, percentiles
+
+__all__ = ["Meter", "SourceState", "Statistics", "rate"]
+
+# Seconds of frames that rates and percentiles are taken over, and most frames kept for them.
+_SPAN = 4.0
+_MOST = 1024
+
+SourceState = Literal["waiting", "live", "lost", "ended"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """A snapshot of a live session.
+
+    Attributes:
+        source: what frames come from, one line, such as "camera 0, 640x480 at 30 fps, MJPG".
+        state: "waiting" for the first frame, "live", "lost" while it reconnects, "ended".
+        message: what the viewer must know now, one line; None when all is well.
+        backend: name, model and precision of what denoises, such as "openvino rt-s int8".
+        automatic: whether the strength follows the estimate.
+        estimated: estimated noise, 8-bit scale; None where nothing could be told yet.
+        used: strength of the last frame, 8-bit scale.
+        mix: share of the denoised picture.
+        captured_fps: frames per second the source gave of late.
+        shown_fps: frames per second that came out of late.
+        frames_in, frames_out: since the start.
+        dropped: frames left out because newer ones had come.
+        late: frames left out because they were older than the bound on latency.
+        latency: capture to display of late, in milliseconds; where nothing displays, to the denoised frame.
+        recording: path of the file being recorded; None when there is none.
+        recorded_seconds: its length so far.
+        outputs: one line on each further output.
+        seconds: since the start of the session.
+    """
+
+    source: str
+    state: SourceState
+    message: str | None
+    backend: str
+    automatic: bool
+    estimated: float | None
+    used: float
+    mix: float
+    captured_fps: float
+    shown_fps: float
+    frames_in: int
+    frames_out: int
+    dropped: int
+    late: int
+    latency: Latency
+    recording: str | None = None
+    recorded_seconds: float = 0.0
+    outputs: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+class Meter:
+    """Counts what comes out of a session and how old it is. From any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._out: deque[float] = deque(maxlen=_MOST)
+        self._ages: deque[tuple[float, float]] = deque(maxlen=_MOST)
+        self.frames_out = 0
+        self.late = 0
+        self.begin = time.monotonic()
+        self._last: Shot | None = None
+
+    def add_out(self, shot: Shot, *, late: bool) -> None:
+        """A shot has been denoised; ``late``: it was not given to the viewers for its age."""
+        now = time.monotonic()
+        with self._lock:
+            self.frames_out += 1
+            self.late += late
+            self._out.append(now)
+            self._last = shot
+
+    def add_age(self, seconds: float) -> None:
+        """A shot was so old when it reached its end."""
+        with self._lock:
+            self._ages.append((time.monotonic(), seconds))
+
+    @property
+    def last(self) -> Shot | None:
+        """The last shot that came out."""
+        with self._lock:
+            return self._last
+
+    @property
+    def fps(self) -> float:
+        """Frames per second that came out of late."""
+        with self._lock:
+            return rate(self._out)
+
+    @property
+    def latency(self) -> Latency:
+        """Percentiles of the ages of late, in milliseconds."""
+        oldest = time.monotonic() - _SPAN
+        with self._lock:
+            ages = [age for instant, age in self._ages if instant >= oldest]
+        return percentiles(ages)
+
+
+def rate(instants: Sequence[float]) -> float:
+    """Events per second over the last few seconds; 0 where there are fewer than two."""
+    oldest = time.monotonic() - _SPAN
+    recent = [instant for instant in instants if instant >= oldest]
+    if len(recent) < 2 or recent[-1] == recent[0]:
+        return 0.0
+    return (len(recent) - 1) / (recent[-1] - recent[0])

@@ -1,0 +1,1 @@
+"""The picture as a person sees it: split, overlay, keys, window."""

@@ -1,0 +1,74 @@
+"""The screen that a window would open on: whether there is one, and how large it is."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from malle_rt.child import module_command
+from malle_rt.errors import SinkError
+from malle_rt.live.view.geometry import Size
+from malle_rt.opencv import loaded_after_pyav, opencv
+
+__all__ = ["quiet_qt", "require_display"]
+
+_PATIENCE = 15.0  # seconds: a remote X server that does not answer
+_INSTEAD = "use --no-window, and --web to watch in a browser"
+
+
+def require_display() -> Size | None:
+    """Make sure that a window can be opened, before any work is done in vain.
+
+    Returns:
+        Width and height of the screen in pixels; None where they cannot be told.
+
+    Raises:
+        SinkError: there is no screen, it cannot be reached, or OpenCV has no windows or would hang.
+        MediaError: OpenCV does not load.
+    """
+    if sys.platform == "linux" and loaded_after_pyav():
+        raise SinkError(
+            f"no window: PyAV was imported before OpenCV, whose windows hang then; import cv2 first, or {_INSTEAD}"
+        )
+    if not _has_windows():
+        raise SinkError(
+            f"no window: this OpenCV was built without them; install opencv-python instead of "
+            f"opencv-python-headless, or {_INSTEAD}"
+        )
+    if sys.platform == "win32":
+        user32 = ctypes.windll.user32
+        return int(user32.GetSystemMetrics(0)), int(user32.GetSystemMetrics(1))
+    if sys.platform == "darwin":
+        return None
+    named = [f"{name}={os.environ[name]}" for name in ("DISPLAY", "WAYLAND_DISPLAY") if os.environ.get(name)]
+    if not named:
+        raise SinkError(f"no window: neither DISPLAY nor WAYLAND_DISPLAY is set here; {_INSTEAD}")
+    return _probed(" ".join(named))
+
+
+def quiet_qt() -> None:
+    """Keep Qt from reporting, before the first window, that the OpenCV wheel has no fonts: the window draws its own."""
+    named = os.environ.get("QT_QPA_FONTDIR")
+    if named is not None and not Path(named).is_dir():
+        os.environ["QT_QPA_FONTDIR"] = str(Path(__file__).parent)
+
+
+def _has_windows() -> bool:
+    framework = getattr(opencv(), "currentUIFramework", None)  # an older OpenCV 4 does not tell
+    return framework is None or bool(framework())
+
+
+def _probed(named: str) -> Size | None:
+    quiet_qt()
+    command = module_command("malle_rt.live.view.screen_probe")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        raise SinkError(f"no window: the display ({named}) does not answer; {_INSTEAD}") from None
+    if done.returncode:
+        raise SinkError(f"no window: the display ({named}) cannot be opened; {_INSTEAD}")
+    width, height = (int(side) for side in done.stdout.split()[-2:])
+    return (width, height) if width > 0 else None

@@ -1,0 +1,141 @@
+"""What a page may ask for: reading its messages and doing what they say."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from malle_rt.errors import ConfigError
+from malle_rt.live.desk import Desk
+from malle_rt.live.shot import Shot
+from malle_rt.live.web.picture import PARTS_OF
+from malle_rt.live.web.rate import Bucket
+
+__all__ = ["Actions", "Letter", "Request", "read_request"]
+
+# Files that all pages together may ask for: a few at once, two a second.
+_SAVES_PER_SECOND = 2
+_SAVES_AT_ONCE = 4
+# Snapshots that can be downloaded; each holds two frames in memory.
+_KEPT = 2
+# Beyond any number that the page has a use for, and within what a float can hold.
+_LARGEST = 1e12
+
+Letter = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One message of a page.
+
+    Attributes:
+        name: "drawn" (int: number of the picture), "view" (a ``View``), "strength" (8-bit scale), "automatic" (bool),
+            "mix" (0 to 1), "snapshot" (bool), "recording" (bool).
+        value: of the type that belongs to the name; its range is not checked.
+    """
+
+    name: str
+    value: Any
+
+
+def read_request(text: str) -> Request:
+    """Read ``{"do": NAME, "value": VALUE}``.
+
+    Raises:
+        ValueError: it is nothing that the page sends.
+    """
+    try:
+        message = json.loads(text, parse_constant=_no_constant)
+    except RecursionError as exc:
+        raise ValueError("nested too deep") from exc
+    if not isinstance(message, dict) or message.keys() != {"do", "value"}:
+        raise ValueError("not a request")
+    name, value = message["do"], message["value"]
+    fits = _VALUES.get(name) if isinstance(name, str) else None
+    if fits is None or not fits(value):
+        raise ValueError("not a request that is known here")
+    return Request(name, value)
+
+
+class Actions:
+    """Does what pages ask for, on the desk of the session. Used by one thread."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._saving = Bucket(_SAVES_PER_SECOND, _SAVES_AT_ONCE)
+        self._kept: OrderedDict[int, Shot] = OrderedDict()
+
+    def perform(self, request: Request, number: int, shot: Shot | None) -> Letter | None:
+        """Do it.
+
+        Args:
+            request: anything but "drawn" and "view", which concern the viewer alone.
+            number: of the shot that the viewer sees.
+            shot: that shot; None before the first.
+
+        Returns:
+            What to tell the viewer; None where the statistics will show it.
+        """
+        controls = self._desk.controls
+        try:
+            if request.name == "strength":
+                controls.set_strength(float(request.value))
+            elif request.name == "mix":
+                controls.set_mix(float(request.value))
+            elif request.name == "automatic":
+                # Asked for by state, not as a toggle: two pages that switch at once mean the same.
+                if request.value != (controls.tuning.strength == "auto"):
+                    controls.toggle_auto()
+            elif not self._saving.take():
+                return _notice("Too many files in a short time. Wait a second and try again.")
+            elif request.name == "recording":
+                if request.value != (self._desk.statistics().recording is not None):
+                    self._desk.toggle_recording()
+            else:
+                return self._snapshot(number, shot)
+        except ConfigError as exc:
+            return _notice(f"{exc}.")
+        return None
+
+    def kept(self, number: int) -> Shot | None:
+        """The shot of a recent snapshot."""
+        return self._kept.get(number)
+
+    def _snapshot(self, number: int, shot: Shot | None) -> Letter:
+        if shot is None:
+            return _notice("There is no picture yet.")
+        self._desk.snapshot(shot)
+        self._kept[number] = shot
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        return {"kind": "snapshot", "number": number}
+
+
+def _notice(text: str) -> Letter:
+    return {"kind": "notice", "text": text}
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
+
+
+def _is_switch(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+_VALUES: dict[str, Callable[[object], bool]] = {
+    "drawn": lambda value: isinstance(value, int) and _is_number(value),
+    "view": lambda value: isinstance(value, str) and value in PARTS_OF,
+    "strength": _is_number,
+    "automatic": _is_switch,
+    "mix": _is_number,
+    "snapshot": _is_switch,
+    "recording": _is_switch,
+}

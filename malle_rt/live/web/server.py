@@ -1,0 +1,153 @@
+"""The page's server: an event loop in a thread of its own, beside the pipeline and never in its way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from malle_rt.errors import ConfigError, SinkError
+from malle_rt.live.desk import Desk
+from malle_rt.live.web.address import WebAddress
+from malle_rt.opencv import opencv
+
+if TYPE_CHECKING:
+    from malle_rt.live.web.audience import Audience
+
+__all__ = ["WebServer"]
+
+log = logging.getLogger(__name__)
+
+# Seconds until the server must be up, and until it must be gone.
+_START_WITHIN = 10.0
+_CLOSE_WITHIN = 5.0
+# Seconds that requests under way get at the end.
+_LAST_REQUESTS = 0.1
+
+
+class WebServer:
+    """Serves the page of a session."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        address: WebAddress | None = None,
+        *,
+        token: str | None = None,
+        counts_display: bool = True,
+    ) -> None:
+        """Serve nothing yet.
+
+        Args:
+            desk: the session.
+            address: where; None for the default, 127.0.0.1:8077.
+            token: what a viewer must know; None: nothing on loopback, and a new one at any other address.
+            counts_display: whether a picture drawn by a page counts as displayed. False beside a window.
+
+        Raises:
+            ConfigError: aiohttp is missing, or the token cannot be one.
+            MediaError: OpenCV does not load, which makes the pictures.
+        """
+        _require_aiohttp()
+        opencv()
+        from malle_rt.live.web.guard import choose_token
+
+        self._desk = desk
+        self._address = address or WebAddress()
+        self._token = choose_token(self._address, token)
+        self._counts_display = counts_display
+        self._port = 0
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ending = asyncio.Event()
+
+    @property
+    def url(self) -> str:
+        """What to open in a browser, with the token where there is one; after ``start``."""
+        url = self._address.url(self._port)
+        return f"{url}?token={self._token}" if self._token else url
+
+    def start(self) -> None:
+        """Serve from now on. Called once.
+
+        Raises:
+            SinkError: the port is taken, or the address is not one of this machine.
+        """
+        bound = self._address.bind()
+        self._port = bound.getsockname()[1]
+        up: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, args=(bound, up), name="malle-web")
+        self._thread.start()
+        try:
+            up.result(_START_WITHIN)
+        except BaseException:
+            self.close()
+            raise
+        log.info("web page: %s", self._address.url(self._port))
+
+    def close(self) -> None:
+        """Send all viewers home and end within a second. May be called twice."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        if self._loop is not None and thread.is_alive():
+            with suppress(RuntimeError):  # it has ended by itself just now
+                self._loop.call_soon_threadsafe(self._ending.set)
+        thread.join(_CLOSE_WITHIN)
+        if thread.is_alive():
+            log.warning("the web page's server has not ended within %g s", _CLOSE_WITHIN)
+
+    def _run(self, bound: socket.socket, up: Future[None]) -> None:
+        try:
+            asyncio.run(self._serve(bound, up))
+        except Exception as exc:
+            if up.done():
+                log.exception("the web page's server failed; the session goes on without it")
+            else:
+                up.set_exception(SinkError(f"web: the page cannot be served ({exc})"))
+        finally:
+            bound.close()
+
+    async def _serve(self, bound: socket.socket, up: Future[None]) -> None:
+        from aiohttp import web
+
+        from malle_rt.live.web.audience import Audience
+        from malle_rt.live.web.guard import Guard
+        from malle_rt.live.web.site import make_site
+
+        self._loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1, "malle-web-png") as executor:
+            audience = Audience(self._desk, counts_display=self._counts_display)
+            try:
+                site = make_site(audience, Guard(self._address, self._port, self._token), executor)
+                # Requests are not logged: their addresses hold the token.
+                runner = web.AppRunner(site, access_log=None, shutdown_timeout=_LAST_REQUESTS)
+                await runner.setup()
+                await web.SockSite(runner, bound).start()
+                up.set_result(None)
+                await self._inform(audience)
+                await audience.dismiss()
+                await runner.cleanup()
+            finally:
+                audience.close()
+
+    async def _inform(self, audience: Audience) -> None:
+        """Keep the viewers informed until the session ends, and wait for ``close``."""
+        informing = asyncio.ensure_future(audience.inform())
+        ending = asyncio.ensure_future(self._ending.wait())
+        await asyncio.wait({informing, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if informing.done():
+            informing.result()
+            await ending
+        informing.cancel()
+
+
+def _require_aiohttp() -> None:
+    try:
+        import aiohttp  # noqa: F401
+    except ImportError as exc:
+        raise ConfigError(f"web: the page needs aiohttp ({exc}): pip install 'malle-rt[web]'") from exc

@@ -1,0 +1,222 @@
+"""Streams and files as cameras, from real servers."""
+
+import itertools
+import time
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from helpers.streams import CLIP_FRAMES, CLIP_RATE, StreamServer, free_port, write_stream_clip
+from media import damage, write_clip
+
+from malle_rt.errors import SourceError
+from malle_rt.frame import Packet
+from malle_rt.live.capture.base import CaptureRequest
+from malle_rt.live.capture.connecting import Timeouts
+from malle_rt.live.capture.stream import StreamCapture
+from malle_rt.live.shot import Shot
+from malle_rt.media.synthetic import SyntheticSource, read_index
+
+FRAME = 1 / CLIP_RATE
+
+
+def capture(device, *, loop=False, opening=10.0):
+    return StreamCapture(CaptureRequest(device=str(device), loop=loop), timeouts=Timeouts(opening=opening))
+
+
+def take(device, shots, **options):
+    """So many shots, and the packets between them."""
+    opened = capture(device, **options)
+    try:
+        items, found = [], 0
+        for item in opened:
+            items.append(item)
+            found += isinstance(item, Shot)
+            if found == shots:
+                break
+    finally:
+        opened.close()
+    return opened, [i for i in items if isinstance(i, Shot)], [i for i in items if isinstance(i, Packet)]
+
+
+def check_order(shots):
+    """The pictures follow one another, in what they show and in time."""
+    shown = [read_index(shot) for shot in shots]
+    assert shown == [(shown[0] + step) % CLIP_FRAMES for step in range(len(shots))]
+    steps = {round(float(b.seconds - a.seconds), 3) for a, b in itertools.pairwise(shots)}
+    assert steps <= {0.04, 0.061}  # the latter where the clip begins again
+    assert all(b.captured >= a.captured for a, b in itertools.pairwise(shots))
+
+
+@pytest.mark.parametrize("kind", ["rtsp", "udp", "http"])
+def test_a_live_stream(kind, clip):
+    with StreamServer(kind, clip) as server:
+        opened, shots, sound = take(server.url, 40)
+    check_order(shots)
+    assert time.monotonic() - 5 < shots[-1].captured < time.monotonic()
+    assert 40 <= len(sound) <= 120, "1024 samples each, in 1.6 s and what was read ahead"
+    assert opened.description == f"{server.url}, 160x96 at 25 fps, h264"
+    info = opened.template.info
+    assert (info.width, info.height, info.pix_fmt, info.frame_rate) == (160, 96, "yuv420p", 25)
+    assert info.duration is None
+
+
+@pytest.mark.parametrize(
+    ("transport", "ending"), [("tcp", ""), ("udp", ""), ("udp", "?udp")], ids=["tcp", "server", "url"]
+)
+def test_rtsp_over_tcp_and_where_asked_over_udp(transport, ending, clip):
+    with StreamServer("rtsp", clip, transport=transport) as server:
+        _, shots, sound = take(server.url + ending, 15)
+    check_order(shots)
+    assert sound
+
+
+@pytest.mark.parametrize("kind", ["rtsp", "http"])
+def test_passwords(kind, clip, caplog):
+    with StreamServer(kind, clip, password="me:secret") as server:
+        wrong, right = (server.url.replace("//", f"//me:{word}@") for word in ("geheim", "secret"))
+        for url in (server.url, wrong):
+            with pytest.raises(SourceError, match=r"another user and password \(401\)") as caught:
+                capture(url)
+            assert "geheim" not in f"{caught.value} {caught.value.__cause__} {caught.value.__context__}"
+        opened, shots, _ = take(right, 3)
+    check_order(shots)
+    assert "me:***@" in opened.description
+    assert "secret" not in f"{opened.description} {opened.template.location} {caplog.text}"
+
+
+def test_a_server_that_goes_is_an_error(clip):
+    with StreamServer("rtsp", clip) as server:
+        opened = capture(server.url)
+        items = iter(opened)
+        next(items)
+        server.kill()
+        with pytest.raises(SourceError, match="the stream has ended"):
+            list(items)
+        opened.close()
+        opened.close()
+
+
+def test_a_server_that_falls_silent_is_an_error(clip):
+    with StreamServer("udp", clip) as server:
+        opened = capture(server.url.replace("//", "//me:secret@"))
+        items = iter(opened)
+        next(items)
+        server.stall()
+        begin = time.monotonic()
+        with pytest.raises(SourceError, match=r"no data (any more|for 2 s)") as caught:
+            list(items)
+        opened.close()
+    assert time.monotonic() - begin < 3
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_says_nothing(clip):
+    with StreamServer("silent", clip) as server:
+        begin = time.monotonic()
+        with pytest.raises(SourceError, match="no answer within 1 s"):
+            capture(server.url, opening=1.0)
+    assert time.monotonic() - begin < 2
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http", "tcp"])
+def test_nobody_listens(scheme):
+    with pytest.raises(SourceError, match=r"connection refused") as caught:
+        capture(f"{scheme}://me:secret@127.0.0.1:{free_port()}/x")
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_nobody_sends():
+    with pytest.raises(SourceError, match=r"nothing has come within 0\.5 s"):
+        capture(f"udp://127.0.0.1:{free_port(datagrams=True)}", opening=0.5)
+
+
+def test_raw_h264_is_dated_by_the_clock(tmp_path):
+    x264 = {"preset": "ultrafast", "tune": "zerolatency", "g": "10"}
+    write_clip(tmp_path / "raw.h264", codec="libx264", frames=60, size=(160, 96), options=x264)
+    with StreamServer("trickle", tmp_path / "raw.h264") as server:
+        _, shots, _ = take(server.url, 50)
+    spans = [last.seconds - first.seconds for first, last in [(shots[20], shots[49])]]
+    assert float(spans[0]) == pytest.approx(shots[49].captured - shots[20].captured, abs=0.05)
+
+
+def test_a_file_plays_at_its_own_pace(clip):
+    opened, shots, sound = take(clip, None)
+    check_order(shots)
+    assert len(shots) == CLIP_FRAMES
+    assert shots[-1].captured - shots[0].captured == pytest.approx(99 / 25, abs=0.05)
+    assert len(sound) == 188
+    assert "at 25 fps" in opened.description
+
+
+def test_a_file_begins_again(tmp_path):
+    short = write_stream_clip(tmp_path / "short.mp4", frames=10)
+    _, shots, sound = take(short, 35, loop=True)
+    assert [read_index(shot) for shot in shots] == [step % 10 for step in range(35)]
+    instants = [shot.seconds for shot in shots]
+    assert all(0 < b - a < 2 * FRAME for a, b in itertools.pairwise(instants))
+    assert len(sound) > 50
+    heard = [packet.payload.pts * packet.payload.time_base for packet in sound]
+    assert all(b > a for a, b in itertools.pairwise(heard))
+
+
+def test_a_source_graph_ends():
+    opened, shots, sound = take(
+        "lavfi:testsrc2=size=64x48:rate=50:duration=0.5[out0];sine=duration=0.5[out1]", None
+    )
+    assert len(shots) == 25
+    assert len(sound) == 22
+    assert shots[-1].captured - shots[0].captured == pytest.approx(24 / 50, abs=0.05)
+
+
+def test_a_file_over_http_keeps_its_pace_and_ends(tmp_path):
+    film = write_stream_clip(tmp_path / "film.mkv", frames=25)
+    with StreamServer("http", film) as server:
+        _, shots, _ = take(server.url.replace("/live", "/file"), None)
+    assert [read_index(shot) for shot in shots] == list(range(25))
+    assert shots[-1].captured - shots[0].captured == pytest.approx(24 / 25, abs=0.05)
+
+
+def test_a_download_cut_off_is_an_error(tmp_path):
+    film = write_stream_clip(tmp_path / "film.mkv", frames=75)
+    film.write_bytes(film.read_bytes()[:30000])
+    with (
+        StreamServer("http", film) as server,
+        pytest.raises(SourceError, match="cut off before its end"),
+    ):
+        take(server.url.replace("/live", "/file"), None)
+
+
+def test_pictures_are_what_was_sent(tmp_path):
+    path = write_clip(tmp_path / "exact.nut", frames=5)
+    _, shots, _ = take(path, None)
+    for index, shot in enumerate(shots):
+        clean = SyntheticSource(5, (64, 48)).clean(index)
+        assert all(np.array_equal(a, b) for a, b in zip(shot.planes, clean.planes, strict=True))
+        assert shot.origin is None
+    assert [shot.seconds for shot in shots] == [index * Fraction(1001, 30000) for index in range(5)]
+
+
+def test_damage_is_skipped_and_counted(tmp_path):
+    path = damage(write_clip(tmp_path / "film.nut", frames=60), start=0.5, length=4000)
+    opened, shots, _ = take(path, None)
+    shown = [read_index(shot) for shot in shots]
+    assert (shown[0], shown[-1]) == (0, 59)
+    assert len(shots) < 60
+    assert opened.corrupt_packets > 0
+
+
+@pytest.mark.parametrize(
+    ("device", "problem"),
+    [
+        ("missing.mp4", "no such file"),
+        ("lavfi:nonsense", "FFmpeg cannot make a source of it"),
+        ("lavfi:sine=duration=1", "no video track, only audio"),
+        ("nothing://host/x", "cannot be opened"),
+    ],
+)
+def test_what_cannot_be_opened(device, problem):
+    with pytest.raises(SourceError, match=problem) as caught:
+        capture(device)
+    assert "\n" not in str(caught.value)
