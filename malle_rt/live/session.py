@@ -77,8 +77,8 @@ class LiveSession:
         if config.window:
             require_display()
         inner, self.backend, self._running_on = _open_denoiser(config.denoise)
-        denoiser = LiveDenoiser(inner, self.controls)
-        undo.callback(denoiser.close)
+        self._denoiser = LiveDenoiser(inner, self.controls)
+        undo.callback(self._denoiser.close)
         self._source = LiveSource(partial(open_capture, config.capture))
         undo.callback(self._source.close)
         undo.callback(self._fan_out.finish)
@@ -88,7 +88,7 @@ class LiveSession:
         if config.record is not None:
             self._recordings.begin(config.record)
         self._open_outputs()
-        self._pipeline = Pipeline(self._source, denoiser, self._fan_out, _NEWEST_WINS)
+        self._pipeline = Pipeline(self._source, self._denoiser, self._fan_out, _NEWEST_WINS)
         self._web: WebServer | None = None
         if config.web is not None:
             self._web = WebServer(self, config.web, token=config.token, counts_display=not config.window)
@@ -158,6 +158,7 @@ class LiveSession:
         self._recordings.close()
         self._snapshots.close()
         self._source.close()
+        self._denoiser.close()
 
     def __enter__(self) -> LiveSession:
         return self
@@ -215,12 +216,17 @@ class LiveSession:
         if problem is not None:
             return problem
         broken = [f"{outlet.name}: {outlet.problem}" for outlet in self._fan_out.outlets if outlet.problem]
-        return broken[0] if broken else self._news.text
+        if broken:
+            return broken[0]
+        bound = self._config.max_latency
+        if bound is not None and self._meter.late_now:
+            return f"pictures older than {1000 * bound:.0f} ms are not shown ({self._meter.late} so far)"
+        return self._news.text
 
     def _work(self) -> None:
         """The pipeline, beside the thread that has the window."""
         try:
-            self._pipeline.run(self._look)
+            self._progress = self._pipeline.run(self._look)
         except BaseException as error:
             self._failure = error
         finally:

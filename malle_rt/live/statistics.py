@@ -76,6 +76,7 @@ class Meter:
         self._ages: deque[tuple[float, float]] = deque(maxlen=_MOST)
         self.frames_out = 0
         self.late = 0
+        self._last_late = float("-inf")
         self.begin = time.monotonic()
         self._last: Shot | None = None
 
@@ -84,7 +85,9 @@ class Meter:
         now = time.monotonic()
         with self._lock:
             self.frames_out += 1
-            self.late += late
+            if late:
+                self.late += 1
+                self._last_late = now
             self._out.append(now)
             self._last = shot
 
@@ -92,6 +95,12 @@ class Meter:
         """A shot was so old when it reached its end."""
         with self._lock:
             self._ages.append((time.monotonic(), seconds))
+
+    @property
+    def late_now(self) -> bool:
+        """Whether shots were too old within the last second."""
+        with self._lock:
+            return time.monotonic() - self._last_late < 1
 
     @property
     def last(self) -> Shot | None:

@@ -160,7 +160,7 @@ class FileSource:
         video = self._video = main_video(container, self._location)
         # On a GPU, threads gain nothing, and each one takes a surface of the decoder, which has 32.
         video.codec_context.thread_type = "SLICE" if is_url(self._location) or self._on_gpu else "AUTO"
-        self._reader = Reader(container, video)
+        self._reader = Reader(container, video, self._location)
         self._window = Window(start, duration, _beginning(container, video))
         self._packet_clock = PacketClock(container.format)
         self._clock = FrameClock(_frame_ticks(video))

@@ -26,8 +26,10 @@ class Reader:
         corrupt_packets: packets that could not be read or decoded.
     """
 
-    def __init__(self, container: InputContainer, video: av.VideoStream) -> None:
+    def __init__(self, container: InputContainer, video: av.VideoStream, name: str) -> None:
+        """``name``: what messages call the input; its URL may hold a password."""
         self.corrupt_packets = 0
+        self._name = name
         self._container = container
         self._video = video
         self._in_burst = False
@@ -47,13 +49,11 @@ class Reader:
                         yield packet
                 return
             except (av.error.TimeoutError, av.error.ExitError) as exc:
-                raise SourceError(
-                    f"{self._container.name}: no data any more, gave up waiting. Reconnect"
-                ) from exc
+                raise SourceError(f"{self._name}: no data any more, gave up waiting. Reconnect") from exc
             except av.error.FFmpegError as exc:
                 errors += 1
                 self._count(exc)
-        log.warning("%s: nothing readable follows; treated as its end", self._container.name)
+        log.warning("%s: nothing readable follows; treated as its end", self._name)
 
     def decode(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:
         """Frames that the packet completes; none when it is damaged."""
@@ -84,5 +84,5 @@ class Reader:
     def _count(self, exc: av.error.FFmpegError) -> None:
         self.corrupt_packets += 1
         if not self._in_burst:
-            log.warning("%s: damaged data skipped (%s)", self._container.name, exc.strerror)
+            log.warning("%s: damaged data skipped (%s)", self._name, exc.strerror)
         self._in_burst = True

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from malle_rt.cli import _parser
+from malle_rt.live.view.key_table import key_help
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(
-    r"^```sh\n(.*?)^```", README + (ROOT / "docs/nvidia.md").read_text(), re.MULTILINE | re.DOTALL
-)
+PAGES = [README, *((ROOT / "docs" / name).read_text() for name in ("nvidia.md", "webcam.md"))]
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", "".join(PAGES), re.MULTILINE | re.DOTALL)
 COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("malle-rt ")]
 
 
@@ -46,3 +46,9 @@ def test_its_main_job_cleans_the_clip_of_the_repository(tmp_path):
 def test_its_files_exist():
     for path in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / path).exists(), path
+
+
+def test_the_page_on_live_use_names_every_key():
+    text = (ROOT / "docs" / "webcam.md").read_text()
+    for keys, meaning in key_help():
+        assert f"| {keys} | {meaning} |" in text

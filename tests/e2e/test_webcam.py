@@ -11,6 +11,7 @@ import urllib.request
 
 import av
 import pytest
+from helpers.cameras import fake_camera
 from helpers.streams import StreamServer, free_port, write_stream_clip
 
 from malle_rt.frame import Frame
@@ -26,7 +27,7 @@ class Webcam:
     def __init__(self, *words, env=None):
         command = [sys.executable, "-m", "malle_rt", "webcam", "--no-window", *map(str, words)]
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})}
         )
 
     def wait_for(self, ready, seconds=30):
@@ -209,3 +210,35 @@ def test_without_a_screen_it_says_what_to_do(clip):
     assert done.returncode == 1
     assert re.search("malle-rt: error: .*--no-window", done.stderr)
     assert "Traceback" not in done.stderr
+
+
+def test_cameras_are_listed_with_their_modes():
+    done = subprocess.run(
+        [sys.executable, "-m", "malle_rt", "webcam", "--list"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **fake_camera(cameras=2)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("camera ") == 2
+    assert "640x480" in done.stdout
+
+
+def test_a_camera_that_is_unplugged_comes_back(tmp_path):
+    out = tmp_path / "out.mkv"
+    env = fake_camera(unplug_after=45, replug_seconds=0.5)
+    code, printed, err = webcam("--device", "0", "--record", out, "--duration", "9", env=env)
+    assert code == 0, err
+    assert int(re.search(r"(\d+) reconnects", printed)[1]) >= 2
+    assert "Traceback" not in err
+    instants = [frame.seconds for frame in frames_of(out)]
+    assert instants == sorted(set(instants))
+    assert max(later - earlier for earlier, later in itertools.pairwise(instants)) > 0.4
+
+
+def test_a_camera_that_cannot_be_used_is_said_in_one_line(tmp_path):
+    record = ("--record", tmp_path / "x.mkv", "--device", "0")
+    assert "another program" in fails(*record, env=fake_camera(busy=True))
+    assert "permission" in fails(*record, env=fake_camera(denied=True))

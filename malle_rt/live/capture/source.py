@@ -43,6 +43,7 @@ class LiveSource:
         """
         self._channel = Channel(PipelineConfig(depth=_DEPTH, when_full="drop_oldest"))
         self._standing = Standing()
+        self._interrupted = False
         self._inbox = _Inbox(self._channel, self._standing)
         self._keeper = Keeper(opener, self._inbox, self._standing, stall=stall, at_end=self._inbox.close)
         try:
@@ -88,8 +89,9 @@ class LiveSource:
 
     @property
     def dropped(self) -> int:
-        """Shots dropped because nobody had taken them when newer ones came."""
-        return self._channel.dropped
+        """Shots dropped because nobody had taken them when newer ones came, or when the end was asked for."""
+        left = len(self._channel) if self._interrupted else 0
+        return self._channel.dropped + self._inbox.refused + left
 
     @property
     def captured_fps(self) -> float:
@@ -116,6 +118,7 @@ class LiveSource:
 
     def interrupt(self) -> None:
         """End the iteration within a tenth of a second. From any thread or a signal handler; returns at once."""
+        self._interrupted = True
         self._keeper.stop()
 
     def close(self) -> None:
@@ -139,11 +142,13 @@ class _Inbox:
     Attributes:
         template: of the first connection, once its first shot has come.
         ready: set then, or when none will come.
+        refused: shots that came after the end.
     """
 
     def __init__(self, channel: Channel, standing: Standing) -> None:
         self.template: Template | None = None
         self.ready = threading.Event()
+        self.refused = 0
         self._channel, self._standing = channel, standing
         self._lock = threading.Lock()
         self._splice = Splice()
@@ -173,6 +178,7 @@ class _Inbox:
         placed = self._splice.shot(shot)
         self._standing.picture(placed.captured, float(placed.seconds))
         wanted = self._channel.put(placed)
+        self.refused += not wanted
         if self.template is None:
             self.template = self._template
             self.ready.set()

@@ -47,7 +47,7 @@ class StreamInput:
             self.video = main_video(self.container, address.shown)
             # Frame threads hold back as many pictures as there are threads.
             self.video.codec_context.thread_type = "SLICE" if address.kind == "url" else "AUTO"
-            self._reader = Reader(self.container, self.video)
+            self._reader = Reader(self.container, self.video, address.shown)
             self._packet_clock = PacketClock(self.container.format)
             self._items = self._read(time.monotonic() + timeouts.opening)
             self._held: deque[av.Packet[Any]] = deque(maxlen=_MOST_HELD)

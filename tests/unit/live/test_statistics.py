@@ -23,6 +23,8 @@ def test_the_meter_counts_what_comes_out():
     for index in range(5):
         meter.add_out(denoised(shot(index)), late=index == 3)
     assert (meter.frames_out, meter.late, meter.last.pts) == (5, 1, 4)
+    assert meter.late_now
+    assert not Meter().late_now
 
 
 def test_latency_is_in_milliseconds():

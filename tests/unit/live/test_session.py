@@ -1,0 +1,152 @@
+"""A whole session, watched through its desk as a window or a page would."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from malle_rt.config import DenoiseConfig
+from malle_rt.errors import ConfigError, SourceError
+from malle_rt.live.capture.base import CaptureRequest
+from malle_rt.live.config import LiveConfig
+from malle_rt.live.session import LiveSession
+from malle_rt.live.web.address import WebAddress
+
+TESTSRC = CaptureRequest(device="lavfi:testsrc2=size=160x96:rate=25")
+
+
+def config(tmp_path, **changes):
+    # The page is never asked for: it only lets the session run without a window.
+    chosen = {"capture": TESTSRC, "window": False, "record": tmp_path / "a.mkv", "folder": tmp_path}
+    return LiveConfig(**{**chosen, **changes})
+
+
+class Running:
+    """A session in a thread of its own; a context manager."""
+
+    def __init__(self, chosen):
+        self.session = LiveSession(chosen)
+        self._thread = threading.Thread(target=self._run)
+        self.report = self.failure = None
+
+    def _run(self):
+        try:
+            self.report = self.session.run()
+        except Exception as error:
+            self.failure = error
+
+    def wait_for(self, ready, seconds=20):
+        end = time.monotonic() + seconds
+        while not (found := ready()):
+            assert time.monotonic() < end
+            assert self._thread.is_alive()
+            time.sleep(0.01)
+        return found
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.session.stop()
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+        self.session.close()
+
+
+def test_a_viewer_sees_the_newest_pair_and_the_figures(tmp_path):
+    with Running(config(tmp_path)) as running:
+        desk = running.session
+        number, shot = running.wait_for(lambda: desk.latest.wait(0, 0.1)[1] and desk.latest.wait(0, 0.1))
+        assert shot.raw.pts == shot.pts
+        assert shot.raw.planes[0].shape == (96, 160)
+        running.wait_for(lambda: desk.latest.wait(number, 0.1)[1])
+        running.wait_for(lambda: desk.statistics().shown_fps > 1)
+        seen = desk.statistics()
+        assert seen.state == "live"
+        assert seen.source.startswith("lavfi:testsrc2")
+        assert seen.backend.startswith("openvino rt-s")
+        assert seen.automatic
+        assert seen.frames_out >= 2
+        assert seen.recording == str(tmp_path / "a.mkv")
+    assert running.report.saved == (tmp_path / "a.mkv",)
+    assert running.report.frames_in == running.report.frames_out + running.report.dropped
+    assert not desk.running
+
+
+def test_the_controls_reach_the_pictures(tmp_path):
+    with Running(config(tmp_path)) as running:
+        desk = running.session
+        desk.controls.set_strength(33.0)
+        shot = running.wait_for(
+            lambda: (found := desk.latest.wait(0, 0.1)[1]) and found.sigma == 33 and found
+        )
+        assert (shot.planes[0] != shot.raw.planes[0]).any()
+        desk.controls.set_strength(0.0)
+        shot = running.wait_for(lambda: (found := desk.latest.wait(0, 0.1)[1]) and found.sigma == 0 and found)
+        assert (shot.planes[0] == shot.raw.planes[0]).all()
+
+
+def test_snapshots_and_recordings_are_told(tmp_path):
+    chosen = config(tmp_path, record=None, web=WebAddress.parse("127.0.0.1:0"))
+    with Running(chosen) as running:
+        desk = running.session
+        shot = running.wait_for(lambda: desk.latest.wait(0, 0.1)[1])
+        desk.snapshot(shot)
+        running.wait_for(lambda: len(list(tmp_path.glob("*.png"))) == 2)
+        running.wait_for(lambda: "-clean.png" in (desk.statistics().message or ""))
+        desk.toggle_recording()
+        running.wait_for(lambda: desk.statistics().recorded_seconds > 0.2)
+        path = Path(desk.statistics().recording)
+        desk.toggle_recording()
+        running.wait_for(path.exists)
+        running.wait_for(lambda: desk.statistics().message == f"saved {path}")
+        assert desk.statistics().recording is None
+
+
+def test_what_is_too_old_is_not_shown_and_said(tmp_path):
+    with Running(config(tmp_path, max_latency=1e-6)) as running:
+        desk = running.session
+        running.wait_for(lambda: desk.statistics().late > 3)
+        assert "not shown" in desk.statistics().message
+        assert desk.latest.wait(0, 0)[1] is None
+    assert running.report.late > 3
+
+
+def test_it_ends_by_itself_after_its_time(tmp_path):
+    begin = time.monotonic()
+    report = LiveSession(config(tmp_path, duration=0.6)).run()
+    assert 0.5 < time.monotonic() - begin < 10
+    assert report.saved
+    assert "fps over" in report.summary()
+
+
+def test_without_a_network_pictures_pass_through(tmp_path):
+    with Running(config(tmp_path, denoise=DenoiseConfig(backend="none"))) as running:
+        shot = running.wait_for(lambda: running.session.latest.wait(0, 0.1)[1])
+        assert (shot.planes[0] == shot.raw.planes[0]).all()
+    assert running.report.backend.startswith("none")
+
+
+def test_what_cannot_be_opened_leaves_nothing_open(tmp_path):
+    with pytest.raises(SourceError, match=r"nowhere\.mp4"):
+        LiveSession(config(tmp_path, capture=CaptureRequest(device=str(tmp_path / "nowhere.mp4"))))
+    with pytest.raises(ConfigError, match=r"gopher"):
+        LiveSession(config(tmp_path, outputs=("gopher://127.0.0.1/x",)))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"view": "nope"}, "view must be one of"),
+        ({"duration": 0.0}, "duration must be positive"),
+        ({"max_latency": -1.0}, "max_latency must be positive"),
+        ({"token": "x"}, "token needs the page"),
+        ({"record": None}, "nothing would come of the pictures"),
+    ],
+)
+def test_options_that_cannot_work_are_refused(tmp_path, changes, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        config(tmp_path, **changes)
