@@ -1,10 +1,11 @@
 """How old is the picture on the screen? A clock is drawn into the frames of a camera and read back from the window.
 
-    python tools/live_latency.py [--seconds 20] [--rounds 3] [--json FILE]
+    python tools/live_latency.py [--page] [--seconds 20] [--rounds 3] [--json FILE]
     python tools/live_latency.py --behind MINUTES [--size 1280x720] [--backend torch]
 
 The first form runs `malle-rt webcam` with the network and without it (--backend none) in turns and prints what the
-network adds; it must be less than a frame. The second runs it where the network is slower than the camera and fails
+network adds; it must be less than a frame. With --page the clock is read from the page in a headless Chromium instead
+of the window. The second runs it where the network is slower than the camera and fails
 if the age of the picture grows with time. Both ages include the camera's H.264, UDP and decoding, and up to 17 ms
 until the eye looks. Needs the programs Xvfb, xdotool and ffmpeg; Linux only.
 """
@@ -13,9 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,11 +26,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from livebench.browser import Browser
 from livebench.camera import Camera
-from livebench.screen import Screen, missing_programs
+from livebench.page import PageEye
+from livebench.screen import Eye, Screen, missing_programs
 from yardstick.machine import describe_machine
 
 _SETTLING = 4.0  # seconds until networks are compiled, windows mapped and decoders in step
+_PORT = 8077  # of the page
 _PART = 30.0  # seconds of one figure in the long run
 
 
@@ -49,9 +55,9 @@ def added(options: argparse.Namespace) -> dict[str, Any]:
     ages: dict[str, list[int]] = {"none": [], options.backend: []}
     for _ in range(options.rounds):
         for backend, seen in ages.items():
-            with _watched(options, backend) as eye:
+            with (_page if options.page else _window)(options, backend) as eye:
                 time.sleep(options.seconds)
-            seen.extend(eye.ages)
+                seen.extend(eye.ages)
     raw, clean = (_percentiles(seen) for seen in ages.values())
     more = clean["p95"] - raw["p95"]
     interval = 1000 / options.fps
@@ -74,7 +80,7 @@ def added(options: argparse.Namespace) -> dict[str, Any]:
 def behind(options: argparse.Namespace) -> dict[str, Any]:
     """Latency over minutes where the camera is faster than the network."""
     parts: list[dict[str, float]] = []
-    with _watched(options, options.backend) as eye:
+    with _window(options, options.backend) as eye:
         for _ in range(round(options.behind * 60 / _PART)):
             time.sleep(_PART)
             parts.append(_percentiles(eye.ages))
@@ -94,23 +100,50 @@ def behind(options: argparse.Namespace) -> dict[str, Any]:
 
 
 @contextmanager
-def _watched(options: argparse.Namespace, backend: str) -> Iterator[Any]:
-    """A session in full screen, and an eye on it."""
-    width, height = map(int, options.size.split("x"))
-    with Screen((1280, 720)) as screen, Camera((width, height), options.fps, options.sigma) as camera:
-        command = [sys.executable, "-m", "malle_rt", "webcam", "--device", camera.url, "--view", "clean"]
-        process = subprocess.Popen([*command, "--backend", backend, "--quiet"], env=screen.environment)
+def _window(options: argparse.Namespace, backend: str) -> Iterator[Eye]:
+    """A session, and an eye on its window."""
+    with Screen((1600, 1000)) as screen, _session(options, backend, screen.environment):
+        window = screen.window("malle-rt")
+        time.sleep(_SETTLING)
+        eye = window.eye()
         try:
-            screen.focus("malle-rt")
-            screen.key("f")
-            time.sleep(_SETTLING)
-            eye = screen.eye()
-            try:
-                yield eye
-            finally:
-                eye.close()
-            if options.picture:
-                screen.save(options.picture)
+            yield eye
+        finally:
+            eye.close()
+        if options.picture:
+            window.save(options.picture)
+
+
+@contextmanager
+def _page(options: argparse.Namespace, backend: str) -> Iterator[PageEye]:
+    """A session without a window, and an eye on its page."""
+    address = f"127.0.0.1:{_PORT}"
+    with (
+        tempfile.TemporaryDirectory() as profile,
+        _session(options, backend, dict(os.environ), "--no-window", "--web", address),
+        Browser(Path(profile), (1440, 900)) as browser,
+    ):
+        time.sleep(_SETTLING)
+        browser.open(f"http://{address}")
+        browser.wait("return document.querySelector('input[value=clean]') !== null")
+        browser.run("document.querySelector('input[value=clean]').click()")
+        time.sleep(1)
+        yield PageEye(browser)
+        if options.picture:
+            browser.screenshot(options.picture)
+
+
+@contextmanager
+def _session(
+    options: argparse.Namespace, backend: str, environment: dict[str, str], *words: str
+) -> Iterator[None]:
+    """`malle-rt webcam` on a camera with a clock."""
+    width, height = map(int, options.size.split("x"))
+    with Camera((width, height), options.fps, options.sigma) as camera:
+        command = [sys.executable, "-m", "malle_rt", "webcam", "--device", camera.url, "--backend", backend]
+        process = subprocess.Popen([*command, "--view", "clean", "--quiet", *words], env=environment)
+        try:
+            yield
             process.send_signal(signal.SIGINT)
             process.wait(5)
         finally:
@@ -119,7 +152,7 @@ def _watched(options: argparse.Namespace, backend: str) -> Iterator[Any]:
 
 def _percentiles(ages: list[int]) -> dict[str, float]:
     if not ages:
-        raise SystemExit("no picture was seen: does the window fill the screen?")
+        raise SystemExit("no picture with a readable clock was seen")
     p50, p95 = np.percentile(ages, (50, 95))
     return {"p50": float(p50), "p95": float(p95), "pictures": len(ages)}
 
@@ -134,6 +167,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each turn")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--page", action="store_true", help="look at the page, not at the window")
     parser.add_argument("--behind", type=float, default=0.0, metavar="MINUTES")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--picture", type=Path, help="save a screenshot")

@@ -6,16 +6,20 @@ import os
 import shutil
 import subprocess
 import threading
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from livebench.clock import PLACE, age, read_clock
 
-__all__ = ["Eye", "Screen", "missing_programs"]
+__all__ = ["Eye", "Screen", "Window", "missing_programs"]
 
 # Looks per second: a picture is noticed up to 17 ms after it appeared, whatever made it.
 _LOOKS = 60
+_PATIENCE = 20.0  # seconds, for programs that start
+_SETTLING = 1.0  # seconds a new window takes to get its size
 
 
 def missing_programs() -> str:
@@ -35,16 +39,9 @@ class Screen:
     def __init__(self, size: tuple[int, int]) -> None:
         self.size = size
         read_end, write_end = os.pipe()
-        command = [
-            "Xvfb",
-            "-displayfd",
-            str(write_end),
-            "-screen",
-            "0",
-            f"{size[0]}x{size[1]}x24",
-            "-nolisten",
-            "tcp",
-        ]
+        # Without -noreset the server starts anew whenever its last window goes, and turns programs away meanwhile.
+        options = f"-displayfd {write_end} -screen 0 {size[0]}x{size[1]}x24 -nolisten tcp -noreset"
+        command = ["Xvfb", *options.split()]
         self._server = subprocess.Popen(command, pass_fds=(write_end,), stderr=subprocess.DEVNULL)
         os.close(write_end)
         with os.fdopen(read_end) as said:
@@ -55,31 +52,33 @@ class Screen:
         """For programs that should show themselves here."""
         return {**os.environ, "DISPLAY": self.display}
 
-    def key(self, *names: str) -> None:
-        """Press keys, by xdotool's names, in the window that has the focus."""
-        for name in names:
-            subprocess.run(["xdotool", "key", name], env=self.environment, check=True, timeout=10)
+    def window(self, title: str) -> Window:
+        """Wait for a visible window and give it the keyboard."""
+        end = time.monotonic() + _PATIENCE
+        while not (found := self._xdotool("search", "--onlyvisible", "--name", f"^{title}$").split()):
+            if time.monotonic() > end:
+                raise SystemExit(f"no window {title!r} came within {_PATIENCE:.0f} s")
+            time.sleep(0.1)
+        time.sleep(_SETTLING)
+        self._xdotool("windowfocus", found[-1])
+        lines = self._xdotool("getwindowgeometry", "--shell", found[-1]).splitlines()
+        values = dict(line.split("=") for line in lines)
+        x, y, width, height = (int(values[name]) for name in ("X", "Y", "WIDTH", "HEIGHT"))
+        return Window(self, (x, y), (width, height))
 
-    def focus(self, title: str, seconds: int = 20) -> None:
-        """Wait for a window and give it the keyboard."""
-        find = ["xdotool", "search", "--sync", "--onlyvisible", "--name", title, "windowfocus"]
-        subprocess.run(find, env=self.environment, check=True, timeout=seconds, stdout=subprocess.DEVNULL)
+    def key(self, name: str) -> None:
+        """Press a key, by xdotool's name, in the window that has the keyboard."""
+        self._xdotool("key", name)
 
-    def save(self, path: Path) -> None:
-        """A screenshot."""
-        subprocess.run(
-            [*self._grab(1, self.size, (0, 0)), "-frames:v", "1", "-y", str(path)], check=True, timeout=20
+    def _xdotool(self, *words: str) -> str:
+        command = ["xdotool", *words]
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=_PATIENCE, check=False
         )
+        return done.stdout
 
-    def eye(self) -> Eye:
-        """Look at the clock in a picture that fills the screen."""
-        top, bottom = (round(share * self.size[1]) for share in PLACE)
-        size = (self.size[0], bottom - top)
-        return Eye(
-            [*self._grab(_LOOKS, size, (0, top)), "-pix_fmt", "gray", "-f", "rawvideo", "pipe:1"], size
-        )
-
-    def _grab(self, rate: int, size: tuple[int, int], place: tuple[int, int]) -> list[str]:
+    def grab(self, rate: int, size: tuple[int, int], place: tuple[int, int]) -> list[str]:
+        """The beginning of a command that looks ``rate`` times per second at a part of the screen."""
         where = f"{self.display}+{place[0]},{place[1]}"
         options = ["-draw_mouse", "0", "-framerate", str(rate), "-video_size", f"{size[0]}x{size[1]}"]
         return ["ffmpeg", "-v", "error", "-nostdin", "-f", "x11grab", *options, "-i", where]
@@ -90,6 +89,33 @@ class Screen:
     def __exit__(self, *_: object) -> None:
         self._server.kill()
         self._server.wait(10)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window on a screen.
+
+    Attributes:
+        screen: it is on.
+        place: (x, y) of its corner.
+        size: (width, height).
+    """
+
+    screen: Screen
+    place: tuple[int, int]
+    size: tuple[int, int]
+
+    def save(self, path: Path) -> None:
+        """A picture of it."""
+        command = [*self.screen.grab(1, self.size, self.place), "-frames:v", "1", "-y", str(path)]
+        subprocess.run(command, check=True, timeout=_PATIENCE)
+
+    def eye(self) -> Eye:
+        """Look at the clock in a picture that fills the window."""
+        top, bottom = (round(share * self.size[1]) for share in PLACE)
+        size = (self.size[0], bottom - top)
+        command = self.screen.grab(_LOOKS, size, (self.place[0], self.place[1] + top))
+        return Eye([*command, "-pix_fmt", "gray", "-f", "rawvideo", "pipe:1"], size)
 
 
 class Eye:

@@ -6,8 +6,9 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
-from helpers.browser import END, ENTER, HOME, LEFT, RIGHT, SPACE, TAB, Browser
+from helpers.browser import open_browser
 from helpers.web_session import flat, shot_of
+from livebench.browser import END, ENTER, HOME, LEFT, RIGHT, SPACE, TAB
 
 from malle_rt.live.web import WebAddress, WebServer
 
@@ -64,7 +65,7 @@ CONTRAST = """
 
 @pytest.fixture
 def browser(tmp_path):
-    with Browser(tmp_path / "profile") as browser:
+    with open_browser(tmp_path / "profile") as browser:
         yield browser
 
 
@@ -290,7 +291,7 @@ def test_a_page_from_elsewhere_sees_nothing(browser, server):
 
 def test_a_phone_has_everything_within_its_width(tmp_path, server, desk):
     desk.latest.put(shot_of(flat(60), flat(180)))
-    with Browser(tmp_path / "profile", (390, 844), phone=True) as phone:
+    with open_browser(tmp_path / "profile", (390, 844), phone=True) as phone:
         phone.open(server.url)
         phone.wait(STATE, until=lambda state: state == "live")
         assert phone.run("return document.documentElement.scrollWidth") == 390
