@@ -27,7 +27,11 @@ class Webcam:
     def __init__(self, *words, env=None):
         command = [sys.executable, "-m", "malle_rt", "webcam", "--no-window", *map(str, words)]
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})}
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(env or {})},
         )
 
     def wait_for(self, ready, seconds=30):
