@@ -7,7 +7,8 @@ The first form runs `malle-rt webcam` with the network and without it (--backend
 network adds; it must be less than a frame. With --page the clock is read from the page in a headless Chromium instead
 of the window. The second runs it where the network is slower than the camera and fails
 if the age of the picture grows with time. Both ages include the camera's H.264, UDP and decoding, and up to 17 ms
-until the eye looks. Needs the programs Xvfb, xdotool and ffmpeg; Linux only.
+until the eye looks. Needs the programs Xvfb, openbox, xdotool and ffmpeg,
+and Chromium with its driver for the page; Linux only.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def main() -> int:
     """Run the command line."""
     options = _options()
     if missing := missing_programs():
-        print(f"not installed: {missing}. Debian: apt install xvfb xdotool ffmpeg", file=sys.stderr)
+        print(f"not installed: {missing}. Debian: apt install xvfb openbox xdotool ffmpeg", file=sys.stderr)
         return 2
     report = behind(options) if options.behind else added(options)
     print(report["text"])

@@ -15,7 +15,7 @@ from malle_rt.media.file_source import FileSource
 
 @pytest.fixture(scope="module")
 def screen():
-    with open_screen() as screen:
+    with open_screen(managed=True) as screen:
         yield screen
 
 

@@ -34,11 +34,10 @@ class Screen:
         )
         return done.stdout.strip()
 
-    def window(self, title):
-        """Number of the visible window with that title, once there is one."""
-        return int(
-            eventually(lambda: self.xdotool("search", "--onlyvisible", "--name", f"^{title}$")).split()[-1]
-        )
+    def windows(self, title):
+        """Numbers of the visible windows with that title."""
+        found = self.xdotool("search", "--onlyvisible", "--name", f"^{title}$")
+        return [int(number) for number in found.split()]
 
     def place(self, window):
         """(x, y, width, height) of a window."""
@@ -46,28 +45,16 @@ class Screen:
         values = dict(line.split("=") for line in lines)
         return tuple(int(values[name]) for name in ("X", "Y", "WIDTH", "HEIGHT"))
 
-    def press(self, window, *keys):
-        """Type keys into a window."""
-        self.xdotool("windowfocus", window)
-        for key in keys:
-            self.xdotool("key", key)
+    def press(self, window, key):
+        """Type a key into a window. Wait for its effect before the next: OpenCV keeps one key between two looks."""
+        self.xdotool("windowfocus", "--sync", window, "key", key)
 
     def grab(self, window):
         """What a window shows, (rows, columns, 3) uint8 RGB."""
         x, y, width, height = self.place(window)
         # Not with PyAV: where OpenCV has been loaded, the X libraries of the two fit only one of them.
-        command = [
-            "ffmpeg",
-            "-v",
-            "error",
-            "-f",
-            "x11grab",
-            "-video_size",
-            f"{SIZE[0]}x{SIZE[1]}",
-            "-i",
-            self._name,
-        ]
-        command += ["-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+        grab = f"-f x11grab -draw_mouse 0 -video_size {SIZE[0]}x{SIZE[1]} -i {self._name}"
+        command = f"ffmpeg -v error {grab} -frames:v 1 -f rawvideo -pix_fmt rgb24 -".split()
         done = subprocess.run(
             command, env=self.environment, capture_output=True, timeout=PATIENCE, check=True
         )
@@ -113,7 +100,9 @@ def open_screen(*, managed=False):
         need("openbox", "openbox")
     reading, writing = os.pipe()
     size = f"{SIZE[0]}x{SIZE[1]}x24"
-    with _running(["Xvfb", "-displayfd", str(writing), "-screen", "0", size, "-nolisten", "tcp"], (writing,)):
+    # Without -noreset the server starts anew whenever its last window goes, and turns the next program away meanwhile.
+    server = ["Xvfb", "-displayfd", str(writing), "-screen", "0", size, "-nolisten", "tcp", "-noreset"]
+    with _running(server, (writing,)):
         os.close(writing)
         with os.fdopen(reading) as answer:
             screen = Screen(int(answer.readline()))

@@ -24,12 +24,12 @@ _SETTLING = 1.0  # seconds a new window takes to get its size
 
 def missing_programs() -> str:
     """What has to be installed for the screen, "" where nothing."""
-    missing = [name for name in ("Xvfb", "xdotool", "ffmpeg") if shutil.which(name) is None]
+    missing = [name for name in ("Xvfb", "openbox", "xdotool", "ffmpeg") if shutil.which(name) is None]
     return ", ".join(missing)
 
 
 class Screen:
-    """An X server on a display number of its own; a context manager.
+    """An X server with a window manager, on a display number of its own; a context manager.
 
     Attributes:
         size: (width, height).
@@ -46,6 +46,8 @@ class Screen:
         os.close(write_end)
         with os.fdopen(read_end) as said:
             self.display = f":{said.readline().strip()}"
+        # Without a window manager Qt does not always paint its first window.
+        self._manager = subprocess.Popen(["openbox"], env=self.environment, stderr=subprocess.DEVNULL)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -87,8 +89,9 @@ class Screen:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.kill()
-        self._server.wait(10)
+        for process in (self._manager, self._server):
+            process.kill()
+            process.wait(10)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from malle_rt.live.statistics import Statistics
 from malle_rt.live.view.geometry import Picture, Rect
 from malle_rt.live.view.plates import draw_plate
 from malle_rt.live.view.text import draw_text, fitted, text_width, wrapped
-from malle_rt.live.view.theme import ACCENT, DIM, INK
+from malle_rt.live.view.theme import ACCENT, DIM, INK, Color
 
 __all__ = ["draw_help", "draw_waiting"]
 
@@ -60,7 +60,7 @@ def _centred(
     area: Rect,
     y: int,
     size: int,
-    color: tuple[int, int, int],
+    color: Color,
     *,
     bold: bool = False,
 ) -> None:

@@ -15,7 +15,7 @@ from malle_rt.live.view.pictures import Pictures, scaled
 from malle_rt.live.view.plates import filled, shade
 from malle_rt.live.view.settings import ViewSettings
 from malle_rt.live.view.text import fitted
-from malle_rt.live.view.theme import BACKGROUND, text_size
+from malle_rt.live.view.theme import BACKGROUND, BLACK, text_size
 from malle_rt.opencv import opencv
 
 __all__ = ["compose", "picture_area"]
@@ -62,14 +62,14 @@ def picture_area(shot: Shot, size: Size) -> Rect:
 
 
 def _views(shot: Shot, settings: ViewSettings, area: Rect, pictures: Pictures) -> Picture:
-    """The shot as it is wanted to be seen, on the window's background."""
+    """The shot as it is wanted to be seen, on black."""
     if settings.view == "side":
-        picture = filled(area.size, BACKGROUND)
+        picture = filled(area.size, BLACK)
         places = _side_places((shot.width, shot.height), area)
         for part, place in zip((pictures.raw(shot), pictures.clean(shot)), places, strict=True):
             place.of(picture)[:] = scaled(part, place.size)
         line = max(2, area.width // 320)
-        Rect(places[0].right - line // 2, 0, line, area.height).of(picture)[:] = BACKGROUND
+        Rect(places[0].right - line // 2, 0, line, area.height).of(picture)[:] = BLACK
         return picture
     if settings.view == "split":
         part = pictures.split(shot, round(settings.divider * shot.width))
@@ -85,13 +85,13 @@ def _side_places(source: Size, area: Rect) -> tuple[Rect, Rect]:
 
 
 def _framed(part: Picture, inside: Rect, size: Size) -> Picture:
-    """The part scaled to its place, with the background around it; a picture of its own."""
+    """The part scaled to its place, with black around it; a picture of its own."""
     part = scaled(part, inside.size)
     if inside.size == size:
         return np.array(part)
     below, right = size[1] - inside.bottom, size[0] - inside.right
     cv2 = opencv()
-    framed = cv2.copyMakeBorder(part, inside.y, below, inside.x, right, cv2.BORDER_CONSTANT, value=BACKGROUND)
+    framed = cv2.copyMakeBorder(part, inside.y, below, inside.x, right, cv2.BORDER_CONSTANT, value=BLACK)
     return np.asarray(framed, np.uint8)
 
 

@@ -6,7 +6,7 @@ from malle_rt.live.statistics import Statistics
 from malle_rt.live.view.geometry import Picture, Rect
 from malle_rt.live.view.plates import draw_plate
 from malle_rt.live.view.text import draw_text, fitted, text_width, wrapped
-from malle_rt.live.view.theme import ACCENT, BACKGROUND, DIM, INK, margin
+from malle_rt.live.view.theme import ACCENT, DIM, INK, PLATE, margin
 
 __all__ = ["draw_banner", "draw_statistics", "statistics_rows"]
 
@@ -72,7 +72,7 @@ def draw_banner(picture: Picture, message: str, area: Rect, size: int, *, alarm:
     height = step * len(lines) + big
     y = area.y + round(area.height * _ALARM) if alarm else area.bottom - height
     plate = Rect(area.x, y, area.width, height)
-    draw_plate(picture, plate, 0, color=(40, 40, 168) if alarm else BACKGROUND, through=0.12)
+    draw_plate(picture, plate, 0, color=(40, 40, 168) if alarm else PLATE, through=0.12)
     if not alarm:
         Rect(plate.x, plate.y, plate.width, max(2, size // 8)).of(picture)[:] = ACCENT
     baseline = y + (height - step * len(lines)) // 2 + round(step * 0.5 + big * 0.34)

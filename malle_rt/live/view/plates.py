@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from malle_rt.live.view.geometry import Picture, Rect, Size
-from malle_rt.live.view.theme import BACKGROUND, Color
+from malle_rt.live.view.theme import PLATE, Color
 from malle_rt.opencv import opencv
 
 __all__ = ["draw_plate", "filled", "shade"]
@@ -29,7 +29,7 @@ def shade(picture: Picture, share: float) -> None:
 
 
 def draw_plate(
-    picture: Picture, area: Rect, radius: int, *, color: Color = BACKGROUND, through: float = _SHOWS_THROUGH
+    picture: Picture, area: Rect, radius: int, *, color: Color = PLATE, through: float = _SHOWS_THROUGH
 ) -> None:
     """A plate with round corners, in place.
 

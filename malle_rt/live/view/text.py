@@ -12,6 +12,7 @@ from malle_rt.opencv import opencv
 __all__ = ["draw_text", "fitted", "text_width", "wrapped"]
 
 _PLAIN, _BOLD = 420, 640  # weights of the outline font, 100 to 1000
+_STROKE_BOLD = 22  # pixels; thicker strokes fill smaller letters
 _STROKE_SCALE = 1 / 31  # makes the stroke font's capitals as high as the outline font's
 
 
@@ -78,7 +79,8 @@ def _face() -> Any | None:
 
 def _stroke(size: int, bold: bool) -> tuple[int, float, int]:
     """Font, scale and thickness as OpenCV 4 wants them."""
-    return opencv().FONT_HERSHEY_SIMPLEX, size * _STROKE_SCALE, max(1, round(size / 18)) + bold
+    heavier = int(bold and size >= _STROKE_BOLD)
+    return opencv().FONT_HERSHEY_SIMPLEX, size * _STROKE_SCALE, max(1, round(size / 18)) + heavier
 
 
 def _ascii(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from malle_rt.live.view.geometry import Size
 
-__all__ = ["ACCENT", "BACKGROUND", "DIM", "INK", "RED", "margin", "text_size"]
+__all__ = ["ACCENT", "BACKGROUND", "BLACK", "DIM", "INK", "PLATE", "RED", "Color", "margin", "text_size"]
 
 Color = tuple[int, int, int]
 
@@ -13,6 +13,8 @@ DIM: Color = (182, 178, 174)
 ACCENT: Color = (208, 214, 66)
 RED: Color = (66, 66, 235)
 BACKGROUND: Color = (22, 19, 17)
+PLATE: Color = (36, 32, 29)
+BLACK: Color = (0, 0, 0)
 
 _SMALLEST = 13  # pixels; below that letters of either font run into each other
 

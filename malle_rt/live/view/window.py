@@ -49,7 +49,7 @@ class Window:
         self._console = Console(desk, cast(View, view))
         self._pictures = Pictures()
         self._number = 0
-        self._size = _BEFORE
+        self._size, self._screen = _BEFORE, _USUAL_SCREEN
         self._drawn: _Drawn | None = None
         self._statistics = desk.statistics()
         self._looked = time.monotonic()
@@ -64,7 +64,7 @@ class Window:
         Raises:
             SinkError: there is no display.
         """
-        self._screen = require_display() or _USUAL_SCREEN
+        self._screen = require_display() or self._screen
         quiet_qt()
         try:
             self._open()

@@ -5,7 +5,7 @@ import pytest
 from malle_rt.denoiser import PassThrough
 from malle_rt.errors import ConfigError, SinkError
 from malle_rt.frame import ColorTags, Frame
-from malle_rt.media.rgb import to_rgb
+from malle_rt.media.rgb import to_bgr, to_rgb
 from malle_rt.media.side_by_side import SideBySide
 from malle_rt.media.synthetic import SyntheticSource
 
@@ -47,6 +47,11 @@ def test_rgb_follows_the_range(color_range, luma, expected):
     planes = (np.full((16, 16), luma, np.uint8), *[np.full((8, 8), 128, np.uint8)] * 2)
     rgb = to_rgb(Frame(planes, "yuv420p", 0, 1, color=ColorTags(color_range, 1, 1, 1)))
     assert np.abs(rgb.astype(int) - expected).max() <= 1
+
+
+def test_bgr_is_rgb_the_other_way_round():
+    frame = next(iter(SyntheticSource(1, (64, 48))))
+    np.testing.assert_array_equal(to_bgr(frame), to_rgb(frame)[..., ::-1])
 
 
 def test_other_kinds_of_picture_are_refused(tmp_path):
