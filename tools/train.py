@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import math
 import sys
 import time
@@ -22,15 +21,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from training import append_row, follow, psnr_loss, rate_at, save_whole
 from trainset import TrainSet, load_clip
 
 from malle_rt.net.noise import NoiseMix, Planes420, degrade, rgb_to_planes
 from malle_rt.net.rt import PRESETS, MalleNetRT, RTState
 from malle_rt.net.weights import save_rt
 
-EMA = 0.999
-FLOOR = 1.5  # root mean square error on the 8-bit scale
-WARM_UP = 200  # steps
 SECONDS_BETWEEN_CHECKS = 300
 
 
@@ -84,15 +81,6 @@ def _stacked(sequences: Iterable[Planes420]) -> Planes420:
     return Planes420(*(torch.stack(planes) for planes in zip(*sequences, strict=True)))
 
 
-def psnr_loss(output: Tensor, target: Tensor) -> Tensor:
-    """Mean over frames of 10 log10 of each frame's squared error: every noise level counts the same.
-
-    Below the floor it levels off: the slope goes with 1 / error, and nearly clean sequences would drown the rest.
-    """
-    error = (output - target).square().mean((-3, -2, -1))
-    return 10 * torch.log10(error + (FLOOR / 255) ** 2).mean()
-
-
 @dataclass
 class Run:
     """One training run and everything that a checkpoint must hold."""
@@ -128,9 +116,7 @@ class Run:
 
     def save(self, generator: torch.Generator) -> None:
         """Write last.pt, whole or not at all."""
-        path = self.options.out / "last.pt"
-        partial = path.with_suffix(".partial")
-        torch.save(
+        save_whole(
             {
                 "net": self.net.state_dict(),
                 "average": self.average.state_dict(),
@@ -140,9 +126,8 @@ class Run:
                 "spent": self.spent,
                 "best": self.best,
             },
-            partial,
+            self.options.out / "last.pt",
         )
-        partial.replace(path)
 
     def train(self, data: TrainSet, checks: list[Tensor]) -> None:
         """Until the budget is spent; an interruption loses nothing but the step it came in."""
@@ -195,18 +180,14 @@ class Run:
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 2.0)
         self.optimizer.step()
         self.step += 1
-        decay = min(EMA, self.step / (self.step + 10))
-        with torch.no_grad():
-            for mean, value in zip(self.average.parameters(), self.net.parameters(), strict=True):
-                mean.lerp_(value, 1 - decay)
+        follow(self.average, self.net, self.step)
         self.losses.append(float(loss.detach()))
         return RTState(*(value.detach() for value in state))
 
     def _set_rate(self) -> None:
-        progress = min(self.spent / (self.options.budget * 60), 1)
-        rate = self.options.rate * (0.005 + 0.995 * 0.5 * (1 + math.cos(math.pi * progress)))
+        rate = self.options.rate * rate_at(self.spent / (self.options.budget * 60), self.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * min(1, (self.step + 1) / WARM_UP)
+            group["lr"] = rate
 
     def check(self, clips: list[Tensor]) -> None:
         """Measure the averaged weights, log, and keep them when they are the best so far."""
@@ -219,9 +200,7 @@ class Run:
             "psnr_y": {sigma: [round(v, 2) for v in values] for sigma, values in psnr.items()},
         }
         self.losses.clear()
-        with (self.options.out / "log.jsonl").open("a") as log:
-            log.write(json.dumps(row) + "\n")
-        print(json.dumps(row), flush=True)
+        append_row(row, self.options.out / "log.jsonl")
         score = sum(values[-1] for values in psnr.values())
         if score >= self.best or not clips:
             self.best = score

@@ -47,7 +47,9 @@ class Screen:
         with os.fdopen(read_end) as said:
             self.display = f":{said.readline().strip()}"
         # Without a window manager Qt does not always paint its first window.
-        self._manager = subprocess.Popen(["openbox"], env=self.environment, stderr=subprocess.DEVNULL)
+        self._manager = subprocess.Popen(
+            ["openbox"], env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
 
     @property
     def environment(self) -> dict[str, str]:
@@ -65,8 +67,7 @@ class Screen:
         self._xdotool("windowfocus", found[-1])
         lines = self._xdotool("getwindowgeometry", "--shell", found[-1]).splitlines()
         values = dict(line.split("=") for line in lines)
-        x, y, width, height = (int(values[name]) for name in ("X", "Y", "WIDTH", "HEIGHT"))
-        return Window(self, (x, y), (width, height))
+        return Window(self.display, found[-1], (int(values["WIDTH"]), int(values["HEIGHT"])))
 
     def key(self, name: str) -> None:
         """Press a key, by xdotool's name, in the window that has the keyboard."""
@@ -78,12 +79,6 @@ class Screen:
             command, env=self.environment, capture_output=True, text=True, timeout=_PATIENCE, check=False
         )
         return done.stdout
-
-    def grab(self, rate: int, size: tuple[int, int], place: tuple[int, int]) -> list[str]:
-        """The beginning of a command that looks ``rate`` times per second at a part of the screen."""
-        where = f"{self.display}+{place[0]},{place[1]}"
-        options = ["-draw_mouse", "0", "-framerate", str(rate), "-video_size", f"{size[0]}x{size[1]}"]
-        return ["ffmpeg", "-v", "error", "-nostdin", "-f", "x11grab", *options, "-i", where]
 
     def __enter__(self) -> Screen:
         return self
@@ -99,26 +94,31 @@ class Window:
     """A window on a screen.
 
     Attributes:
-        screen: it is on.
-        place: (x, y) of its corner.
+        display: name of the screen it is on.
+        number: of the window.
         size: (width, height).
     """
 
-    screen: Screen
-    place: tuple[int, int]
+    display: str
+    number: str
     size: tuple[int, int]
 
     def save(self, path: Path) -> None:
         """A picture of it."""
-        command = [*self.screen.grab(1, self.size, self.place), "-frames:v", "1", "-y", str(path)]
+        command = [*self._grab(1, self.size, 0), "-frames:v", "1", "-y", str(path)]
         subprocess.run(command, check=True, timeout=_PATIENCE)
 
     def eye(self) -> Eye:
         """Look at the clock in a picture that fills the window."""
         top, bottom = (round(share * self.size[1]) for share in PLACE)
         size = (self.size[0], bottom - top)
-        command = self.screen.grab(_LOOKS, size, (self.place[0], self.place[1] + top))
-        return Eye([*command, "-pix_fmt", "gray", "-f", "rawvideo", "pipe:1"], size)
+        return Eye([*self._grab(_LOOKS, size, top), "-pix_fmt", "gray", "-f", "rawvideo", "pipe:1"], size)
+
+    def _grab(self, rate: int, size: tuple[int, int], top: int) -> list[str]:
+        """The beginning of a command that looks ``rate`` times per second at some rows of the window."""
+        what = ["-window_id", self.number, "-grab_y", str(top), "-video_size", f"{size[0]}x{size[1]}"]
+        options = ["-draw_mouse", "0", "-framerate", str(rate), *what]
+        return ["ffmpeg", "-v", "error", "-nostdin", "-f", "x11grab", *options, "-i", self.display]
 
 
 class Eye:
