@@ -10,7 +10,6 @@ import av
 import numpy as np
 
 from malle_rt.frame import Frame, Packet, pixel_layout
-from malle_rt.media.compat import set_chapters
 from malle_rt.media.planes import new_video_frame
 from malle_rt.media.synthetic import SyntheticSource, read_index
 
@@ -98,8 +97,7 @@ def write_film(path: Path, *, frames: int = 30, fps: Fraction = Fraction(25), la
             else None
         )
         seconds = frames / fps
-        set_chapters(
-            container,
+        container.set_chapters(
             [
                 {
                     "id": 1,

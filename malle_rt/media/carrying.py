@@ -11,7 +11,7 @@ from typing import Any
 import av
 from av.container import OutputContainer
 
-from malle_rt.media.compat import add_copy, disposition_of
+from malle_rt.media.compat import add_copy
 from malle_rt.media.opening import is_attached_picture, is_path
 
 # What holds nearly everything, and what holds what that cannot.
@@ -80,8 +80,7 @@ def add_carried(container: OutputContainer, source: Any) -> CarriedTrack | None:
 def copy_labels(source: Any, stream: Any) -> None:
     """Language, title, and so on; and what a player should do with the track."""
     stream.metadata.update(clean_metadata(source.metadata))
-    if hasattr(stream, "disposition"):
-        stream.disposition = disposition_of(source)
+    stream.disposition = source.disposition
 
 
 def clean_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -122,7 +121,7 @@ class CarriedTrack:
 def _attach_cover(container: OutputContainer, source: Any) -> bool:
     """Matroska keeps cover pictures as attached files; False where that is not possible."""
     suffix = _COVERS.get(source.codec_context.name) if source.codec_context is not None else None
-    if suffix is None or not hasattr(container, "add_attachment"):
+    if suffix is None:
         return False
     data = _first_packet(source)
     if data is not None:

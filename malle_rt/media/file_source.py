@@ -13,7 +13,6 @@ from av.container import InputContainer
 
 from malle_rt.errors import SourceError
 from malle_rt.frame import ColorTags, Frame, Packet, Surface, VideoInfo
-from malle_rt.media.compat import frame_duration
 from malle_rt.media.conversion import color_tags, planes_of
 from malle_rt.media.hardware import (
     NotOnGpu,
@@ -241,7 +240,7 @@ class FileSource:
         found = self._timestamp(picture)
         if found is not None and not self._window.holds(found * unit):
             return None
-        pts = self._clock.stamp(found, frame_duration(picture))
+        pts = self._clock.stamp(found, picture.duration)
         if self._color is None:
             self._color = color_tags(picture, self._video.codec_context)
             self._captions = has_captions(picture)
@@ -256,7 +255,7 @@ class FileSource:
             pix_fmt=nearest_planar(pixel_name(picture)),
             pts=pts - round(self._window.shift / unit),
             time_base=unit,
-            duration=frame_duration(picture),
+            duration=picture.duration,
             color=self._color,
             # Of a surface there is nothing that the encoder could be handed on, and it would stay in use.
             origin=picture if surface is None else None,

@@ -1,4 +1,4 @@
-"""Decoders and encoders of an NVIDIA GPU whose pictures stay in its memory (PyAV 17 and newer)."""
+"""Decoders and encoders of an NVIDIA GPU whose pictures stay in its memory (PyAV 18 and newer)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any, cast
 import av
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
+from av.video.frame import CudaContext
 
 from malle_rt.frame import Surface
+from malle_rt.media.compat import can_keep_on_gpu
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.picture_plan import PicturePlan
 from malle_rt.media.pixel_formats import nearest_planar
@@ -122,8 +124,7 @@ class SurfaceEncoding:
     def __init__(self, gpu: int, pix_fmt: str) -> None:
         self.pix_fmt = pix_fmt
         self.acceleration = _acceleration(gpu)
-        # Types of PyAV 14, which has neither of the two.
-        self._context = cast(Any, av.video.frame).CudaContext(device_id=gpu, primary_ctx=True)
+        self._context = CudaContext(device_id=gpu, primary_ctx=True)
         self._newest: Surface | None = None
 
     @classmethod
@@ -169,10 +170,7 @@ class SurfaceEncoding:
         """The surface as a frame for the encoder; its memory is used as it is."""
         # The encoder knows the addresses of all surfaces it has seen: while one is kept, none of them is freed.
         self._newest = surface
-        frame = cast(Any, av.VideoFrame).from_dlpack(
-            surface.device, format=self.pix_fmt, cuda_context=self._context
-        )
-        return cast(av.VideoFrame, frame)
+        return av.VideoFrame.from_dlpack(surface.device, format=self.pix_fmt, cuda_context=self._context)
 
     def _try(self, config: EncodeConfig, plan: PicturePlan, surface: Surface, rate: Fraction) -> None:
         context = cast(Any, av.CodecContext).create(config.codec, "w", hwaccel=self.acceleration)
@@ -188,10 +186,11 @@ class SurfaceEncoding:
 
 
 def _acceleration(gpu: int) -> HWAccel:
-    try:
-        return HWAccel(_CUDA, device=str(gpu), is_hw_owned=True)
-    except TypeError as exc:
-        raise NotOnGpu(f"PyAV {av.__version__} cannot leave pictures on the GPU; PyAV 17 can") from exc
+    if not can_keep_on_gpu():
+        raise NotOnGpu(
+            f"PyAV {av.__version__} cannot leave NVDEC's pictures on the GPU; PyAV 18, for Python 3.11 and newer, can"
+        )
+    return HWAccel(_CUDA, device=str(gpu), is_hw_owned=True)
 
 
 def _reason(exc: Exception) -> str:

@@ -11,7 +11,6 @@ import av
 from av.container import InputContainer
 
 from malle_rt.errors import SourceError
-from malle_rt.media.compat import disposition_of
 from malle_rt.media.standard_input import StandardInput
 
 __all__ = [
@@ -89,11 +88,11 @@ def main_video(container: InputContainer, location: str) -> av.VideoStream:
 
 def is_attached_picture(stream: Any) -> bool:
     """Whether a video stream is a cover picture: one still image that is not played."""
-    return bool(disposition_of(stream) & _ATTACHED_PICTURE)
+    return bool(stream.disposition & _ATTACHED_PICTURE)
 
 
 def _rank(stream: av.VideoStream) -> tuple[bool, int, int]:
-    default = bool(disposition_of(stream) & _DEFAULT)
+    default = bool(stream.disposition & _DEFAULT)
     return default, stream.codec_context.width * stream.codec_context.height, -stream.index
 
 

@@ -6,20 +6,22 @@ import logging
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 
 from malle_rt.errors import ConfigError, SinkError
 from malle_rt.frame import Surface
 from malle_rt.media.carrying import CarriedTrack, add_carried, clean_metadata, copy_labels
-from malle_rt.media.compat import can_write_display_matrix, chapters_of, set_chapters
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.opening import is_attached_picture
 from malle_rt.media.picture_plan import plan_picture
 from malle_rt.media.template import Template
 from malle_rt.media.video_encoder import VideoEncoder
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter
 
 __all__ = ["OutputStreams", "create_container"]
 
@@ -109,11 +111,11 @@ class OutputStreams:
         self._add_tracks(template, config, surface)
         if template.container is not None:
             container.metadata.update(_film_metadata(template.container.metadata))
-            self._copy_chapters(template)
+            self._copy_chapters(template.container, template)
 
     def _add_tracks(self, template: Template, config: EncodeConfig, surface: Surface | None) -> None:
         """The encoded track at the place of the one it replaces, the others around it."""
-        own = template.video.index if template.video is not None else 0
+        own = template.video.index if template.video is not None else -1
         before = [stream for stream in template.others if stream.index < own]
         self._carry(before)
         self.position = sum(
@@ -125,7 +127,7 @@ class OutputStreams:
 
     def _encode(self, template: Template, config: EncodeConfig, surface: Surface | None) -> None:
         name = self._container.format.name
-        tells = name in _TURNING and can_write_display_matrix()
+        tells = name in _TURNING
         turn = bool(template.info.rotation) and not tells
         if turn:
             log.warning(
@@ -146,8 +148,8 @@ class OutputStreams:
             if track is not None:
                 self.tracks[source.index] = track
 
-    def _copy_chapters(self, template: Template) -> None:
-        moved = [_moved(chapter, self.shift + template.shift) for chapter in chapters_of(template.container)]
+    def _copy_chapters(self, source: InputContainer, template: Template) -> None:
+        moved = [_moved(chapter, self.shift + template.shift) for chapter in source.chapters()]
         length = template.info.duration
         kept = [
             chapter
@@ -155,8 +157,8 @@ class OutputStreams:
             if chapter["end"] > 0
             and (length is None or chapter["start"] * (chapter["time_base"] or 1) < length)
         ]
-        if kept and not set_chapters(self._container, kept):
-            log.warning("%d chapters are lost: this PyAV cannot write them. Update PyAV", len(kept))
+        if kept:
+            self._container.set_chapters(kept)
 
 
 def _muxer_options(path: Path, metadata: Mapping[str, str], *, live: bool) -> dict[str, str]:
@@ -185,7 +187,7 @@ def _film_metadata(metadata: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in clean_metadata(metadata).items() if key not in _FILE_TYPE}
 
 
-def _moved(chapter: Any, shift: Fraction) -> dict[str, Any]:
+def _moved(chapter: Chapter, shift: Fraction) -> Chapter:
     """A chapter ``shift`` seconds earlier, cut off at 0."""
     ticks = round(shift / Fraction(chapter["time_base"] or 1))
     start, end = max(0, chapter["start"] - ticks), chapter["end"] - ticks

@@ -12,7 +12,6 @@ from av.container import OutputContainer
 from malle_rt.errors import ConfigError
 from malle_rt.frame import Frame, Surface
 from malle_rt.media.carrying import is_mov
-from malle_rt.media.compat import set_frame_duration
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.hardware import NotOnGpu, SurfaceEncoding
 from malle_rt.media.hdr import add_hdr, can_write_hdr
@@ -72,7 +71,10 @@ class VideoEncoder:
         self.no_surfaces: str | None = None
         self._surfaces = self._prove(surface, template) if surface is not None else None
         self._source_format = template.info.pix_fmt
-        more = {} if self._surfaces is None else {"hwaccel": self._surfaces.acceleration}
+        # Not only in _describe: before 18.1, PyAV writes the rate it is told here into the header.
+        more: dict[str, Any] = {"rate": template.info.frame_rate}
+        if self._surfaces is not None:
+            more["hwaccel"] = self._surfaces.acceleration
         try:
             self.stream = cast(av.VideoStream, cast(Any, container).add_stream(config.codec, **more))
         except ValueError as exc:
@@ -87,7 +89,7 @@ class VideoEncoder:
         picture = self._picture(frame)
         picture.pts = frame.pts
         picture.time_base = frame.time_base
-        set_frame_duration(picture, frame.duration)
+        picture.duration = frame.duration
         return list(self.stream.encode(picture))
 
     def flush(self) -> list[av.Packet[Any]]:

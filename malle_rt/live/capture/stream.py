@@ -19,7 +19,6 @@ from malle_rt.live.capture.pace import Pace
 from malle_rt.live.capture.stream_input import StreamInput
 from malle_rt.live.capture.tracks import HeldTracks
 from malle_rt.live.shot import Shot
-from malle_rt.media.compat import frame_duration
 from malle_rt.media.conversion import color_tags, planes_of
 from malle_rt.media.pixel_formats import nearest_planar
 from malle_rt.media.template import Template, describe
@@ -109,7 +108,7 @@ class StreamCapture:
                 yield packet
 
     def _shot(self, picture: av.VideoFrame, captured: float) -> Shot:
-        unit, duration = self._input.unit(picture), frame_duration(picture)
+        unit, duration = self._input.unit(picture), picture.duration
         pts = self._clock.stamp(self._timestamp(picture, captured), duration)
         self._note_end(pts * unit - self._shift, (duration or _frame_ticks(self._input.video)) * unit)
         planes = planes_of(picture)

@@ -14,11 +14,7 @@ from media import (
 )
 
 from malle_rt.frame import ColorTags
-from malle_rt.media.compat import can_write_display_matrix
 from malle_rt.media.encode_config import EncodeConfig
-
-# What older PyAV versions cannot make, and so cannot test.
-needs_matrix = pytest.mark.skipif(not can_write_display_matrix(), reason="this PyAV writes no display matrix")
 
 FFV1 = EncodeConfig(codec="ffv1")
 
@@ -59,7 +55,6 @@ def rotated(path, degrees, pix_fmt="yuv420p", codec="libx264"):
     )
 
 
-@needs_matrix
 @pytest.mark.parametrize("degrees", [90, -90, 180])
 @pytest.mark.parametrize("target", ["b.mp4", "b.mkv"])
 def test_rotation_is_kept_where_the_container_can_say_it(tmp_path, degrees, target):
@@ -73,7 +68,6 @@ def test_rotation_is_kept_where_the_container_can_say_it(tmp_path, degrees, targ
         assert copy.display_matrix == template.display_matrix
 
 
-@needs_matrix
 @pytest.mark.parametrize("degrees", [90, -90, 180])
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p"])
 def test_elsewhere_the_picture_is_turned_itself(tmp_path, caplog, degrees, pix_fmt):
@@ -89,7 +83,6 @@ def test_elsewhere_the_picture_is_turned_itself(tmp_path, caplog, degrees, pix_f
     assert any("turned by" in record.message for record in caplog.records)
 
 
-@needs_matrix
 def test_a_quarter_turn_of_422_needs_full_chroma(tmp_path):
     path = rotated(tmp_path / "a.mp4", 90, "yuv422p")
     transcode(path, tmp_path / "b.nut", FFV1)
