@@ -19,6 +19,7 @@ from malle_rt.live.denoiser import LiveDenoiser
 from malle_rt.live.fan_out import FanOut
 from malle_rt.live.latest import Latest
 from malle_rt.live.news import News
+from malle_rt.live.outlets.address import PushAddress
 from malle_rt.live.outlets.outlet import Outlet
 from malle_rt.live.outlets.push import PushSink
 from malle_rt.live.outlets.recording import Recording
@@ -31,6 +32,7 @@ from malle_rt.live.statistics import Meter, Statistics
 from malle_rt.live.view.window import Window, require_display
 from malle_rt.live.web.server import WebServer
 from malle_rt.pipeline import Pipeline, PipelineConfig, Progress
+from malle_rt.protocols import Sink
 
 __all__ = ["LiveSession"]
 
@@ -66,6 +68,7 @@ class LiveSession:
         self._progress: Progress | None = None
         self._failure: BaseException | None = None
         self._ended = threading.Event()
+        self._outputs: list[Outlet] = []
         measures = not config.window and config.web is None
         self._fan_out = FanOut(self.latest, self._meter, max_latency=config.max_latency, measures=measures)
         with ExitStack() as undo:
@@ -97,10 +100,15 @@ class LiveSession:
     def _open_outputs(self) -> None:
         template = self._source.template
         for url in self._config.outputs:
-            self._fan_out.add(Outlet(url, PushSink(url, template)))
+            self._add_output(PushAddress.parse(url).shown, PushSink(url, template))
         if self._config.virtual_camera is not None:
             camera = VirtualCameraSink(self._config.virtual_camera or None, template.info)
-            self._fan_out.add(Outlet("virtual camera", camera))
+            self._add_output("virtual camera", camera)
+
+    def _add_output(self, name: str, sink: Sink) -> None:
+        outlet = Outlet(name, sink)
+        self._outputs.append(outlet)
+        self._fan_out.add(outlet)
 
     def _make_recording(self, path: Path | None) -> Recording:
         config = self._config
@@ -215,7 +223,7 @@ class LiveSession:
         problem = self._source.problem
         if problem is not None:
             return problem
-        broken = [f"{outlet.name}: {outlet.problem}" for outlet in self._fan_out.outlets if outlet.problem]
+        broken = [f"{outlet.name}: {outlet.problem}" for outlet in self._outputs if outlet.problem]
         if broken:
             return broken[0]
         bound = self._config.max_latency
@@ -242,8 +250,7 @@ class LiveSession:
 
     def _report(self) -> LiveReport:
         meter, last = self._meter, self._meter.last
-        outlets = self._fan_out.outlets
-        broken = (f"{outlet.name}: {outlet.problem}" for outlet in outlets if outlet.problem)
+        broken = (f"{outlet.name}: {outlet.problem}" for outlet in self._outputs if outlet.problem)
         return LiveReport(
             frames_in=self._source.frames_in,
             frames_out=meter.frames_out,
@@ -256,7 +263,7 @@ class LiveSession:
             sigma=last.sigma if last else None,
             saved=tuple(self._recordings.paths),
             problems=(*self._recordings.problems, *broken),
-            abandoned=self._source.abandoned + sum(outlet.running for outlet in outlets),
+            abandoned=self._source.abandoned + sum(outlet.running for outlet in self._fan_out.outlets),
         )
 
 

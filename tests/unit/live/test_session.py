@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.streams import free_port
 
 from malle_rt.config import DenoiseConfig
 from malle_rt.errors import ConfigError, SourceError
@@ -112,6 +113,18 @@ def test_what_is_too_old_is_not_shown_and_said(tmp_path):
         assert "not shown" in desk.statistics().message
         assert desk.latest.wait(0, 0)[1] is None
     assert running.report.late > 3
+
+
+def test_outputs_are_told_without_their_keys(tmp_path):
+    nobody = f"tcp://127.0.0.1:{free_port()}/?key=secret"
+    with Running(config(tmp_path, record=None, outputs=(nobody,))) as running:
+        desk = running.session
+        running.wait_for(lambda: "running" not in desk.statistics().outputs[0])
+        seen = desk.statistics()
+        assert seen.outputs[0].startswith("tcp://127.0.0.1")
+        assert seen.message
+        assert "secret" not in seen.outputs[0] + seen.message
+    assert "secret" not in running.report.summary()
 
 
 def test_it_ends_by_itself_after_its_time(tmp_path):
