@@ -17,7 +17,7 @@ from malle_rt.live.outlets.recording import Recording
 __all__ = ["Recordings"]
 
 # Seconds without a picture after which the file is closed: what was recorded is then safe and playable.
-_PATIENCE = 10.0
+_PATIENCE = 30.0
 # Seconds a file may take to be finished at the end; what it lacks then stays beside it, playable, as a partial file.
 _FINISHING = 10.0
 
@@ -42,7 +42,8 @@ class Recordings:
         self._lock = threading.Lock()
         self._current: tuple[Outlet, Recording] | None = None
         self._ending: list[tuple[Outlet, Recording]] = []
-        self._resumes_at: Path | None = None
+        self._base = Path()  # of the parts that follow when the source comes back
+        self._waits = False
         self.problems: list[str] = []
         self.paths: list[Path] = []
 
@@ -58,24 +59,19 @@ class Recordings:
         Raises:
             ConfigError, SinkError: it cannot be written there.
         """
-        with self._lock:
-            if self._current is None:
-                recording = self._make(path)
-                self._current = Outlet("recording", recording), recording
-                self._fan_out.add(self._current[0])
-                self._news.say(f"recording {recording.path}")
+        self._base = self._begin(path) or self._base
 
     def toggle(self) -> None:
         """Begin or end, and tell the user what came of it."""
         if self.current is not None:
             self.end()
         else:
-            self._try(None)
+            self._try(self.begin, None)
 
     def end(self) -> None:
         """Finish the file, in the outlet's own thread."""
         with self._lock:
-            self._resumes_at = None
+            self._waits = False
             self._let_go()
 
     def look(self, lost_since: float | None) -> None:
@@ -89,13 +85,13 @@ class Recordings:
             if current is not None and not current[0].running:
                 self._let_go()
             elif current is not None and lost_since is not None and time.monotonic() - lost_since > _PATIENCE:
-                self._resumes_at = _next_part(current[1].path)
                 self._let_go()
+                self._waits = True
             self._collect()
-            path = self._resumes_at if lost_since is None else None
-        if path is not None:
-            self._resumes_at = None
-            self._try(path)
+            back = self._waits and lost_since is None
+            self._waits = self._waits and not back
+        if back:
+            self._try(self._begin, _next_part(self._base))
 
     def close(self) -> None:
         """End what runs and wait for it, with a bound. May be called twice."""
@@ -105,9 +101,20 @@ class Recordings:
                 outlet.close(_FINISHING)
             self._collect()
 
-    def _try(self, path: Path | None) -> None:
+    def _begin(self, path: Path | None) -> Path | None:
+        """The path of the new recording; None where one is running."""
+        with self._lock:
+            if self._current is not None:
+                return None
+            recording = self._make(path)
+            self._current = Outlet("recording", recording), recording
+            self._fan_out.add(self._current[0])
+            self._news.say(f"recording {recording.path}")
+            return recording.path
+
+    def _try(self, begin: Callable[[Path | None], object], path: Path | None) -> None:
         try:
-            self.begin(path)
+            begin(path)
         except MalleError as exc:
             self._news.say(str(exc))
 

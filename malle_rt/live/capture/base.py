@@ -38,7 +38,9 @@ class CaptureRequest:
 
     def __post_init__(self) -> None:
         if not self.device.strip():
-            raise ConfigError("device must be a camera, a URL or a file, got nothing. See malle-rt webcam --list")
+            raise ConfigError(
+                "device must be a camera, a URL or a file, got nothing. See malle-rt webcam --list"
+            )
         if self.size is not None and min(self.size) < 16:
             raise ConfigError(f"size must be at least 16x16, got {self.size[0]}x{self.size[1]}")
         if self.frame_rate is not None and not 0 < self.frame_rate <= 1000:

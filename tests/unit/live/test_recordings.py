@@ -80,8 +80,12 @@ def test_a_source_that_is_gone_ends_the_file_and_a_return_begins_the_next(live, 
     recordings.look(None)
     assert recordings.current.path == tmp_path / "hall-2.mkv"
     play(fan_out, range(5, 9))
+    settle(recordings, lambda: recordings.current is None, lost_since=time.monotonic() - 1)
+    recordings.look(None)
+    assert recordings.current.path == tmp_path / "hall-3.mkv"
+    play(fan_out, range(9, 12))
     recordings.close()
-    assert [frames(path) for path in recordings.paths] == [5, 4]
+    assert [frames(path) for path in recordings.paths] == [5, 4, 3]
 
 
 def test_a_recording_ended_by_hand_stays_ended(live, tmp_path, monkeypatch):
