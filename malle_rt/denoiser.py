@@ -80,11 +80,13 @@ class FrameDenoiser:
         layout = pixel_layout(frame.pix_fmt)
         config = self._config
         if self._watch or config.strength == "auto":
-            self.estimated = min(self._estimator.update(frame.planes, layout.bits), MAX_SIGMA)
-        self.sigma = self.estimated or 0.0 if config.strength == "auto" else config.strength
+            found = self._estimator.update(frame.planes, layout.bits)
+            self.estimated = None if found is None else min(found, MAX_SIGMA)
         if config.strength == 0 or config.mix == 0:
+            self.sigma = 0.0
             self.forget()
             return lambda: frame
+        self.sigma = self.estimated or 0.0 if config.strength == "auto" else config.strength
         session = self._prepared(self._shape_of(frame, layout))
         if isinstance(frame.planes, Surface) and isinstance(session, SurfaceSession):
             return self._start_surface(session, frame, frame.planes)

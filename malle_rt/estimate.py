@@ -131,8 +131,8 @@ class SigmaEstimator:
         self._sigma: float | None = None
         self._goal = 0.0
 
-    def update(self, planes: Sequence[Plane], bits: int) -> float:
-        """Look at the next frame's luma; returns the smoothed sigma, 8-bit scale.
+    def update(self, planes: Sequence[Plane], bits: int) -> float | None:
+        """Look at the next frame's luma; returns the smoothed sigma, 8-bit scale, or None while nothing is known.
 
         Planes that are not looked at are not touched: those on a GPU stay there.
         """
@@ -140,7 +140,7 @@ class SigmaEstimator:
             self._look(planes[0], bits)
         self._wait = max(self._wait - 1, 0)
         if self._sigma is None:
-            return 0.0
+            return None
         self._sigma += self._step * (self._goal - self._sigma)
         return self._sigma
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from collections.abc import Sequence
 
 from malle_rt import __version__
 from malle_rt.cli import bench, build, doctor, transcode, webcam
-from malle_rt.errors import ConfigError, MalleError, PipelineError
+from malle_rt.cli.telling import tell
+from malle_rt.errors import MalleError
 
 __all__ = ["main"]
 
@@ -30,15 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=level, format="malle-rt: %(levelname)s: %(message)s")
     try:
         return int(options.run(options))
-    except MalleError as exc:
-        if options.verbose:
-            logging.getLogger(__name__).debug("traceback", exc_info=True)
-        print(f"malle-rt: error: {exc}", file=sys.stderr)
-        cause = exc.__cause__ if isinstance(exc, PipelineError) else exc
-        return 2 if isinstance(cause, ConfigError) else 1
-    except KeyboardInterrupt:
-        print("malle-rt: interrupted, nothing was kept", file=sys.stderr)
-        return 130
+    except (MalleError, KeyboardInterrupt) as error:
+        return tell(error, verbose=options.verbose)
 
 
 def _parser() -> argparse.ArgumentParser:

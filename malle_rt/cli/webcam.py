@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from malle_rt.cli.options import add_denoising, add_encoding, denoise_config, encode_config, seconds
 from malle_rt.cli.signals import stopped_by_signals
-from malle_rt.errors import ConfigError
+from malle_rt.cli.telling import tell
+from malle_rt.errors import ConfigError, MalleError
 
 if TYPE_CHECKING:
     from malle_rt.live.config import LiveConfig
+    from malle_rt.live.report import LiveReport
     from malle_rt.live.session import LiveSession
 
 __all__ = ["add_parser", "run"]
@@ -104,23 +107,45 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     if options.list:
         return _list()
-    from malle_rt.live.session import LiveSession
-
-    with LiveSession(_config(options)) as session, stopped_by_signals(session.stop) as received:
-        _introduce(session, quiet=options.quiet)
-        try:
-            report = session.run()
-        except KeyboardInterrupt:
-            print(
-                "malle-rt: interrupted twice; an unfinished recording stays beside its name", file=sys.stderr
-            )
-            _leave(128 + received[0])
-    if not options.quiet:
-        print(report.summary())
-    code = 128 + received[0] if received else int(bool(report.problems))
-    if report.abandoned:
+    try:
+        code = _watch(options)
+    except MalleError as error:
+        code = tell(error, verbose=options.verbose)
+    if any(thread.name.startswith("malle-") for thread in threading.enumerate()):
         _leave(code)
     return code
+
+
+def _watch(options: argparse.Namespace) -> int:
+    """Open, run and end a session."""
+    from malle_rt.live.session import LiveSession
+
+    session: LiveSession | None = None
+
+    def stop() -> None:
+        if session is None:
+            raise KeyboardInterrupt  # while it is being opened there is nothing to end well
+        session.stop()
+
+    with stopped_by_signals(stop) as received:
+        try:
+            with LiveSession(_config(options)) as session:
+                _introduce(session, quiet=options.quiet)
+                report = _run(session, received)
+        except KeyboardInterrupt:
+            print("malle-rt: interrupted before it began", file=sys.stderr)
+            return 128 + received[0]
+    if not options.quiet:
+        print(report.summary())
+    return 128 + received[0] if received else int(bool(report.problems))
+
+
+def _run(session: LiveSession, received: list[int]) -> LiveReport:
+    try:
+        return session.run()
+    except KeyboardInterrupt:
+        print("malle-rt: interrupted twice; an unfinished recording stays beside its name", file=sys.stderr)
+        _leave(128 + received[0])
 
 
 def _leave(code: int) -> NoReturn:

@@ -8,12 +8,12 @@ from pathlib import Path
 from malle_rt.config import DenoiseConfig
 from malle_rt.errors import ConfigError
 from malle_rt.live.capture.base import CaptureRequest
+from malle_rt.live.outlets.address import PushAddress
+from malle_rt.live.views import VIEWS, View
 from malle_rt.live.web.address import WebAddress
 from malle_rt.media.encode_config import EncodeConfig
 
-__all__ = ["VIEWS", "LiveConfig"]
-
-VIEWS = ("split", "side", "raw", "clean")
+__all__ = ["LiveConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class LiveConfig:
     denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
     encode: EncodeConfig = field(default_factory=EncodeConfig)
     window: bool = True
-    view: str = "split"
+    view: View = "split"
     record: Path | None = None
     overwrite: bool = False
     outputs: tuple[str, ...] = ()
@@ -61,6 +61,10 @@ class LiveConfig:
         for name, value in (("max_latency", self.max_latency), ("duration", self.duration)):
             if value is not None and value <= 0:
                 raise ConfigError(f"{name} must be positive, got {value:g} s")
+        for url in self.outputs:
+            PushAddress.parse(url)
+        if not self.folder.is_dir():
+            raise ConfigError(f"folder must be one that exists, got {self.folder}. Create it first")
         if self.token is not None and self.web is None:
             raise ConfigError("a token needs the page it guards: pass --web as well")
         if not (self.window or self.record or self.outputs or self.web or self.virtual_camera is not None):

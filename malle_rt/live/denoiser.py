@@ -46,7 +46,8 @@ class LiveDenoiser:
         inner.adjust(strength=tuning.strength, mix=tuning.mix)
         finish = inner.start(shot)
         sigma, estimated = inner.sigma, inner.estimated
-        self._controls.note_used(sigma)
+        if tuning.mix > 0:  # else nothing was used, and a change by hand begins where it was before
+            self._controls.note_used(sigma)
         return lambda: replace(cast(Shot, finish()), raw=shot, sigma=sigma, estimated=estimated)
 
     def close(self) -> None:

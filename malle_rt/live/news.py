@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 
 __all__ = ["News"]
+
+log = logging.getLogger(__name__)
 
 _SECONDS = 4.0  # a line stays this long
 
@@ -22,6 +25,11 @@ class News:
         """Show a line for a few seconds."""
         with self._lock:
             self._text, self._until = text, time.monotonic() + _SECONDS
+
+    def warn(self, text: str) -> None:
+        """The same for what went wrong; it is logged too, for sessions that nobody looks at."""
+        log.warning("%s", text)
+        self.say(text)
 
     @property
     def text(self) -> str | None:

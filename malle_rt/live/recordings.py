@@ -32,6 +32,7 @@ class Recordings:
 
     Attributes:
         problems: what went wrong with ended recordings, one line each.
+        notes: what else is to be said of them.
         paths: files that were finished.
     """
 
@@ -43,9 +44,17 @@ class Recordings:
         self._current: tuple[Outlet, Recording] | None = None
         self._ending: list[tuple[Outlet, Recording]] = []
         self._base = Path()  # of the parts that follow when the source comes back
+        self._begun = 0.0
         self._waits = False
         self.problems: list[str] = []
+        self.notes: list[str] = []
         self.paths: list[Path] = []
+
+    @property
+    def active(self) -> bool:
+        """Whether something is being recorded or finished, or will be once the source is back."""
+        with self._lock:
+            return self._current is not None or self._waits or bool(self._ending)
 
     @property
     def current(self) -> Recording | None:
@@ -65,6 +74,9 @@ class Recordings:
         """Begin or end, and tell the user what came of it."""
         if self.current is not None:
             self.end()
+        elif self._waits:
+            self._waits = False
+            self._news.say("nothing will be recorded when the source is back")
         else:
             self._try(self.begin, None)
 
@@ -84,22 +96,34 @@ class Recordings:
             current = self._current
             if current is not None and not current[0].running:
                 self._let_go()
-            elif current is not None and lost_since is not None and time.monotonic() - lost_since > _PATIENCE:
+            elif current is not None and self._is_gone(lost_since):
                 self._let_go()
                 self._waits = True
             self._collect()
             back = self._waits and lost_since is None
             self._waits = self._waits and not back
-        if back:
-            self._try(self._begin, _next_part(self._base))
+        if back and not self._try(self._begin, _next_part(self._base)):
+            self.problems.append(f"recording: could not go on after the source was lost ({self._news.text})")
 
     def close(self) -> None:
         """End what runs and wait for it, with a bound. May be called twice."""
         self.end()
         with self._lock:
-            for outlet, _ in self._ending:
-                outlet.close(_FINISHING)
+            ending = list(self._ending)
+        deadline = time.monotonic() + _FINISHING
+        for outlet, _ in ending:  # not under the lock: displays ask for the current recording
+            outlet.close(max(0.0, deadline - time.monotonic()))
+        with self._lock:
             self._collect()
+            for _, recording in self._ending:
+                self.problems.append(
+                    f"recording: {recording.path} was not finished in {_FINISHING:.0f} s; its partial file stays"
+                )
+            self._ending.clear()
+
+    def _is_gone(self, lost_since: float | None) -> bool:
+        """Whether the source has been away for long, and so for as long as there is this recording."""
+        return lost_since is not None and time.monotonic() - max(lost_since, self._begun) > _PATIENCE
 
     def _begin(self, path: Path | None) -> Path | None:
         """The path of the new recording; None where one is running."""
@@ -108,15 +132,18 @@ class Recordings:
                 return None
             recording = self._make(path)
             self._current = Outlet("recording", recording), recording
+            self._begun = time.monotonic()
             self._fan_out.add(self._current[0])
             self._news.say(f"recording {recording.path}")
             return recording.path
 
-    def _try(self, begin: Callable[[Path | None], object], path: Path | None) -> None:
+    def _try(self, begin: Callable[[Path | None], object], path: Path | None) -> bool:
         try:
             begin(path)
         except MalleError as exc:
-            self._news.say(str(exc))
+            self._news.warn(str(exc))
+            return False
+        return True
 
     def _let_go(self) -> None:
         """Take the current recording out of the stream of shots."""
@@ -133,10 +160,14 @@ class Recordings:
             self._ending.remove((outlet, recording))
             if outlet.problem is not None:
                 self.problems.append(f"recording: {outlet.problem}")
-                self._news.say(outlet.problem)
-            else:
-                self.paths.append(recording.path)
-                self._news.say(f"saved {recording.path}")
+                self._news.warn(outlet.problem)
+                continue
+            self.paths.append(recording.path)
+            self._news.say(f"saved {recording.path}")
+            if outlet.dropped:
+                lost = f"{recording.path} lacks {outlet.dropped} frames: encoding was too slow. Try --preset ultrafast"
+                self.notes.append(lost)
+                self._news.warn(lost)
 
 
 def _next_part(path: Path) -> Path:

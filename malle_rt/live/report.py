@@ -20,12 +20,13 @@ class LiveReport:
         late: not shown because they were older than the bound.
         reconnects: times the source was lost and found again.
         seconds: wall-clock time.
-        latency: capture to display (to the denoised frame where nothing displays), over the last seconds.
+        latency: capture to display (to the denoised frame where nothing displays), over the last seconds; 0 where
+            nothing was measured.
         backend: what ran, and why.
         sigma: strength of the last frame, 8-bit scale; None where there was none.
         saved: recordings that were finished.
+        notes: what else there is to say, one line each.
         problems: what went wrong on the way with recordings and outputs, one line each.
-        abandoned: threads that did not come back from a driver or the network.
     """
 
     frames_in: int
@@ -38,8 +39,8 @@ class LiveReport:
     backend: str
     sigma: float | None
     saved: tuple[Path, ...]
+    notes: tuple[str, ...]
     problems: tuple[str, ...]
-    abandoned: int
 
     def summary(self) -> str:
         """A few lines for the user."""
@@ -49,12 +50,9 @@ class LiveReport:
             counts += f", {self.late} too late to be shown"
         if self.reconnects:
             counts += f", {self.reconnects} reconnects"
-        lines = [
-            f"{counts}; {fps:.1f} fps over {self.seconds:.1f} s",
-            f"latency p50 {self.latency.p50:.0f} ms, p95 {self.latency.p95:.0f} ms",
-            f"backend: {self.backend}"
-            + (f", strength {self.sigma:.1f} at the end" if self.sigma is not None else ""),
-            *(f"wrote {path}" for path in self.saved),
-            *self.problems,
-        ]
-        return "\n".join(lines)
+        lines = [f"{counts}; {fps:.1f} fps over {self.seconds:.1f} s"]
+        if self.latency.p95:  # a page that nobody looked at has none
+            lines.append(f"latency p50 {self.latency.p50:.0f} ms, p95 {self.latency.p95:.0f} ms")
+        strength = f", strength {self.sigma:.1f} at the end" if self.sigma is not None else ""
+        lines.append(f"backend: {self.backend}{strength}")
+        return "\n".join([*lines, *(f"wrote {path}" for path in self.saved), *self.notes, *self.problems])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from contextlib import ExitStack
@@ -25,16 +26,20 @@ from malle_rt.live.outlets.push import PushSink
 from malle_rt.live.outlets.recording import Recording
 from malle_rt.live.outlets.snapshots import Snapshots
 from malle_rt.live.outlets.virtual_camera import VirtualCameraSink
+from malle_rt.live.overview import Overview
 from malle_rt.live.recordings import Recordings
 from malle_rt.live.report import LiveReport
 from malle_rt.live.shot import Shot
 from malle_rt.live.statistics import Meter, Statistics
 from malle_rt.live.view.window import Window, require_display
 from malle_rt.live.web.server import WebServer
+from malle_rt.media.output_file import OutputFile
 from malle_rt.pipeline import Pipeline, PipelineConfig, Progress
 from malle_rt.protocols import Sink
 
 __all__ = ["LiveSession"]
+
+log = logging.getLogger(__name__)
 
 _POLL = 0.1  # seconds between two looks of a main thread that has no window
 
@@ -65,10 +70,10 @@ class LiveSession:
         self._meter = Meter()
         self._news = News()
         self._stopping = False
-        self._progress: Progress | None = None
         self._failure: BaseException | None = None
         self._ended = threading.Event()
         self._outputs: list[Outlet] = []
+        self._seen: dict[Outlet, tuple[str | None, str | None]] = {}
         measures = not config.window and config.web is None
         self._fan_out = FanOut(self.latest, self._meter, max_latency=config.max_latency, measures=measures)
         with ExitStack() as undo:
@@ -79,7 +84,9 @@ class LiveSession:
         config = self._config
         if config.window:
             require_display()
-        inner, self.backend, self._running_on = _open_denoiser(config.denoise)
+        if config.record is not None:  # before a camera is switched on in vain
+            OutputFile(config.record, overwrite=config.overwrite)
+        inner, self.backend, running_on = _open_denoiser(config.denoise)
         self._denoiser = LiveDenoiser(inner, self.controls)
         undo.callback(self._denoiser.close)
         self._source = LiveSource(partial(open_capture, config.capture))
@@ -88,6 +95,16 @@ class LiveSession:
         self._snapshots = Snapshots(config.folder, self._news.say)
         undo.callback(self._snapshots.close)
         self._recordings = Recordings(self._make_recording, self._fan_out, self._news)
+        self._overview = Overview(
+            self._source,
+            self._meter,
+            self.controls,
+            self._recordings,
+            self._outputs,
+            self._news,
+            running_on,
+            config.max_latency,
+        )
         if config.record is not None:
             self._recordings.begin(config.record)
         self._open_outputs()
@@ -95,6 +112,7 @@ class LiveSession:
         self._web: WebServer | None = None
         if config.web is not None:
             self._web = WebServer(self, config.web, token=config.token, counts_display=not config.window)
+            undo.callback(self._web.close)
             self._web.start()
 
     def _open_outputs(self) -> None:
@@ -136,7 +154,7 @@ class LiveSession:
             self.close()
         if self._failure is not None:
             raise self._failure
-        return self._report()
+        return self._overview.report(self.backend)
 
     @property
     def source(self) -> str:
@@ -176,31 +194,7 @@ class LiveSession:
 
     def statistics(self) -> Statistics:
         """A snapshot."""
-        source, meter, tuning = self._source, self._meter, self.controls.tuning
-        last, recording = meter.last, self._recordings.current
-        return Statistics(
-            source=source.description,
-            state=source.state,
-            message=self._message(),
-            backend=self._running_on,
-            automatic=tuning.strength == "auto",
-            estimated=last.estimated if last else None,
-            used=last.sigma if last else 0.0,
-            mix=tuning.mix,
-            captured_fps=source.captured_fps,
-            shown_fps=meter.fps,
-            frames_in=source.frames_in,
-            frames_out=meter.frames_out,
-            dropped=self._dropped,
-            late=meter.late,
-            latency=meter.latency,
-            recording=str(recording.path) if recording else None,
-            recorded_seconds=recording.recorded_seconds if recording else 0.0,
-            outputs=tuple(
-                f"{outlet.name}: {outlet.problem or 'running'}" for outlet in self._fan_out.outlets
-            ),
-            seconds=time.monotonic() - meter.begin,
-        )
+        return self._overview.statistics()
 
     def note_displayed(self, shot: Shot) -> None:
         """A viewer has put this shot on a screen just now."""
@@ -214,57 +208,39 @@ class LiveSession:
         """Begin or end a recording."""
         self._recordings.toggle()
 
-    @property
-    def _dropped(self) -> int:
-        return self._source.dropped + (self._progress.dropped if self._progress is not None else 0)
-
-    def _message(self) -> str | None:
-        """The worst first: no picture, no output, nothing in time, and then the news."""
-        problem = self._source.problem
-        if problem is not None:
-            return problem
-        broken = [f"{outlet.name}: {outlet.problem}" for outlet in self._outputs if outlet.problem]
-        if broken:
-            return broken[0]
-        bound = self._config.max_latency
-        if bound is not None and self._meter.late_now:
-            return f"pictures older than {1000 * bound:.0f} ms are not shown ({self._meter.late} so far)"
-        return self._news.text
-
     def _work(self) -> None:
         """The pipeline, beside the thread that has the window."""
+        self._meter.start()
         try:
-            self._progress = self._pipeline.run(self._look)
+            self._overview.progress = self._pipeline.run(self._look)
         except BaseException as error:
             self._failure = error
         finally:
+            self._meter.stop()
             self._ended.set()
 
     def _look(self, progress: Progress) -> None:
         """A few times per second: what nobody else watches."""
-        self._progress = progress
+        self._overview.progress = progress
         self._recordings.look(self._source.lost_since)
+        self._tell_problems()
         duration = self._config.duration
-        if duration is not None and progress.seconds >= duration:
+        if (duration is not None and progress.seconds >= duration) or self._is_pointless():
             self.stop()
 
-    def _report(self) -> LiveReport:
-        meter, last = self._meter, self._meter.last
-        broken = (f"{outlet.name}: {outlet.problem}" for outlet in self._outputs if outlet.problem)
-        return LiveReport(
-            frames_in=self._source.frames_in,
-            frames_out=meter.frames_out,
-            dropped=self._dropped,
-            late=meter.late,
-            reconnects=self._source.connection - 1,
-            seconds=time.monotonic() - meter.begin,
-            latency=meter.latency,
-            backend=self.backend,
-            sigma=last.sigma if last else None,
-            saved=tuple(self._recordings.paths),
-            problems=(*self._recordings.problems, *broken),
-            abandoned=self._source.abandoned + sum(outlet.running for outlet in self._fan_out.outlets),
-        )
+    def _tell_problems(self) -> None:
+        """Log what goes wrong with outputs, each thing once, if it lasts for two looks: nobody may be watching."""
+        for outlet in self._outputs:
+            problem, (before, told) = outlet.problem, self._seen.get(outlet, (None, None))
+            if problem is not None and problem == before and problem != told:
+                log.warning("%s: %s", outlet.name, problem)
+                told = problem
+            self._seen[outlet] = problem, told
+
+    def _is_pointless(self) -> bool:
+        """Whether nobody can see the pictures, and nothing takes them any more."""
+        seen = self._config.window or self._web is not None
+        return not (seen or self._recordings.active or any(outlet.running for outlet in self._outputs))
 
 
 def _open_denoiser(config: DenoiseConfig) -> tuple[FrameDenoiser | None, str, str]:

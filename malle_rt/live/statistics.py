@@ -43,7 +43,7 @@ class Statistics:
         recording: path of the file being recorded; None when there is none.
         recorded_seconds: its length so far.
         outputs: one line on each further output.
-        seconds: since the start of the session.
+        seconds: the session has run.
     """
 
     source: str
@@ -77,8 +77,27 @@ class Meter:
         self.frames_out = 0
         self.late = 0
         self._last_late = float("-inf")
-        self.begin = time.monotonic()
+        self._begin = time.monotonic()
+        self._end: float | None = None
         self._last: Shot | None = None
+
+    def start(self) -> None:
+        """The session begins now; what it took to open is not counted."""
+        self._begin = time.monotonic()
+
+    def stop(self) -> None:
+        """The last picture has come; from now on the figures stay as they are."""
+        if self._end is None:
+            self._end = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """From ``start`` to ``stop``, or to now."""
+        return self._now - self._begin
+
+    @property
+    def _now(self) -> float:
+        return time.monotonic() if self._end is None else self._end
 
     def add_out(self, shot: Shot, *, late: bool) -> None:
         """A shot has been denoised; ``late``: it was not given to the viewers for its age."""
@@ -112,20 +131,20 @@ class Meter:
     def fps(self) -> float:
         """Frames per second that came out of late."""
         with self._lock:
-            return rate(self._out)
+            return rate(self._out, self._now)
 
     @property
     def latency(self) -> Latency:
         """Percentiles of the ages of late, in milliseconds."""
-        oldest = time.monotonic() - _SPAN
+        oldest = self._now - _SPAN
         with self._lock:
             ages = [age for instant, age in self._ages if instant >= oldest]
         return percentiles(ages)
 
 
-def rate(instants: Sequence[float]) -> float:
+def rate(instants: Sequence[float], now: float | None = None) -> float:
     """Events per second over the last few seconds; 0 where there are fewer than two."""
-    oldest = time.monotonic() - _SPAN
+    oldest = (time.monotonic() if now is None else now) - _SPAN
     recent = [instant for instant in instants if instant >= oldest]
     if len(recent) < 2 or recent[-1] == recent[0]:
         return 0.0

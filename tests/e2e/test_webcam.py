@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import av
 import pytest
@@ -80,6 +81,12 @@ def frames_of(path):
         return [item for item in source if isinstance(item, Frame)]
     finally:
         source.close()
+
+
+def is_connected_to(port):
+    """Whether somebody on this machine has a connection to the port (Linux's table: remote address, state 01)."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(row[2].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
 
 
 def partial_with_pictures(folder):
@@ -186,6 +193,19 @@ def test_what_cannot_work_is_said_in_one_line(tmp_path, clip):
     assert "max_latency must be positive" in fails(*record, "--device", clip, "--max-latency", "0", code=2)
     assert "token needs the page" in fails(*record, "--device", clip, "--token", "x", code=2)
     assert not list(tmp_path.glob("x*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_connects_ends_it_in_time(tmp_path, clip, number):
+    with (
+        StreamServer("silent", clip) as server,
+        Webcam("--record", tmp_path / "x.mkv", "--device", server.url) as running,
+    ):
+        running.wait_for(lambda: is_connected_to(server.port))
+        seconds, _, err = running.end(number)
+    assert running.process.returncode == 128 + number, err
+    assert seconds < 3
+    assert "Traceback" not in err
 
 
 def test_a_password_is_never_shown(tmp_path):

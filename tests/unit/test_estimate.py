@@ -108,7 +108,7 @@ def test_large_pictures_are_sampled_not_skipped():
 def test_black_frames_tell_nothing():
     black = np.full((64, 64), 16, np.uint8)
     estimator = SigmaEstimator()
-    assert estimator.update([black], 8) == 0
+    assert estimator.update([black], 8) is None
     first = estimator.update([noisy(np.full((64, 64), 120.0), 15)], 8)
     assert first == pytest.approx(15, rel=0.15)
     for _ in range(30):

@@ -10,8 +10,8 @@ import av
 import numpy as np
 import torch
 from av.video.reformatter import ColorRange, Colorspace
+from stills.cost import kmac_per_pixel
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 from yardstick.noisy_clip import Pictures, to_yuv420p
 
 from evaluation.peernets import DnCNN, FFDNet, load_dncnn, load_ffdnet
@@ -19,9 +19,10 @@ from evaluation.video import VideoDenoiser
 from malle_rt.api import open_denoiser
 from malle_rt.config import DenoiseConfig
 from malle_rt.frame import ColorTags, Frame
-from malle_rt.models import model_file, model_names
+from malle_rt.models import engines_folder, model_file, model_names
+from malle_rt.net.mallenet import STILLS_PRESETS
 from malle_rt.net.rt import macs_per_pixel
-from malle_rt.net.weights import load_rt
+from malle_rt.net.weights import load_rt, load_stills_net
 
 __all__ = ["PEERS", "macs", "still_denoiser", "video_denoiser"]
 
@@ -34,8 +35,16 @@ PEERS = tuple(_PEERS)
 
 
 def still_denoiser(name: str, weights: Path) -> Callable[[Tensor, float], Tensor]:
-    """(1, 3, H, W) and sigma to (1, 3, H, W); ``weights`` is the folder of other people's weights."""
-    return _peer(name, weights)
+    """(1, 3, H, W) and sigma to (1, 3, H, W).
+
+    Args:
+        name: a peer, a stills network of ``engines/``, or the path of one's weights, a .safetensors file.
+        weights: folder of other people's weights.
+    """
+    if not _is_stills(name):
+        return _peer(name, weights)
+    net = load_stills_net(_stills_file(name))
+    return lambda noisy, _sigma: net(noisy)
 
 
 def video_denoiser(name: str, weights: Path, precision: str = "auto", map_gain: float = 1.0) -> VideoDenoiser:
@@ -57,10 +66,16 @@ def macs(name: str, weights: Path) -> float:
     """Thousands of multiply-adds per pixel of the picture."""
     if name in model_names():
         return macs_per_pixel(load_rt(model_file(name, ".safetensors"))) / 1e3
-    side = 64
-    with FlopCounterMode(display=False) as counter:
-        _peer(name, weights)(torch.zeros(1, 3, side, side), 25.0)
-    return float(counter.get_total_flops()) / 2 / side**2 / 1e3
+    denoise = still_denoiser(name, weights)
+    return kmac_per_pixel(lambda picture: denoise(picture, 25.0))
+
+
+def _is_stills(name: str) -> bool:
+    return name in STILLS_PRESETS or name.endswith(".safetensors")
+
+
+def _stills_file(name: str) -> Path:
+    return engines_folder() / f"{name}.safetensors" if name in STILLS_PRESETS else Path(name)
 
 
 def _peer(name: str, weights: Path) -> FFDNet | DnCNN:

@@ -11,10 +11,14 @@ from malle_rt.media.opening import is_url, plain_location
 __all__ = ["Address", "hide_password"]
 
 _LAVFI = "lavfi:"
-# FFmpeg takes all up to the last @ before the path for user and password; cameras also take them as parameters.
-_USER = re.compile(r"(://[^/?#\s:]*):[^/?#\s]*@")
+# FFmpeg takes all up to the last @ before the path for user and password. A user without one may be a token.
+_PASSWORD = re.compile(r"(://[^/?#\s:]*):[^/?#\s]*@")
+_USER = re.compile(r"://[^/?#\s:]+@")
+# Parameters of a URL, of a source graph, where characters are escaped, and of a GStreamer pipeline.
 _PARAMETER = re.compile(
-    r"([?&](?:password|passwd|passphrase|pass|pwd|token|key|secret)=)[^&#\s]*", re.IGNORECASE
+    r"(?<![\w.%~-])([\w.%~-]*(?:token|key|secret|pass|pw|auth|sig|streamid)[\w.%~-]*\\*=)"
+    r'(?:"[^"]*"|[^&\s]*)',
+    re.IGNORECASE,
 )
 # What sends at a pace of its own, whatever duration it claims.
 _SELF_PACED = (
@@ -34,8 +38,8 @@ _SELF_PACED = (
 
 
 def hide_password(text: str) -> str:
-    """The text with every password and token in its URLs replaced by three stars."""
-    return _PARAMETER.sub(r"\1***", _USER.sub(r"\1:***@", text))
+    """The text with everything that may be a password or a token, in URLs and parameters, replaced by three stars."""
+    return _PARAMETER.sub(r"\1***", _USER.sub("://***@", _PASSWORD.sub(r"\1:***@", text)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +60,7 @@ class Address:
     def of(cls, device: str) -> Address:
         """The address that a user has written."""
         if device.startswith(_LAVFI):
-            return cls(kind="lavfi", target=device.removeprefix(_LAVFI), shown=device)
+            return cls(kind="lavfi", target=device.removeprefix(_LAVFI), shown=hide_password(device))
         target = plain_location(device)
         return cls(kind="url" if is_url(target) else "file", target=target, shown=hide_password(target))
 

@@ -23,7 +23,7 @@ class CaptureRequest:
             FFmpeg's; path of a video file.
         size: (width, height) wanted of a camera; None: its own choice.
         frame_rate: frames per second wanted of a camera; None: its own choice.
-        fourcc: pixel format wanted of a camera, such as "MJPG"; None: its own choice.
+        fourcc: pixel format wanted of a camera, such as "MJPG", kept in capitals; None: its own choice.
         loop: whether a file begins again at its end.
 
     Raises:
@@ -47,6 +47,8 @@ class CaptureRequest:
             raise ConfigError(f"fps must be above 0 and at most 1000, got {self.frame_rate:g}")
         if self.fourcc is not None and (len(self.fourcc) != 4 or not self.fourcc.isascii()):
             raise ConfigError(f"fourcc must be four characters, such as MJPG, got {self.fourcc!r}")
+        if self.fourcc is not None:
+            object.__setattr__(self, "fourcc", self.fourcc.upper())
 
 
 class Capture(Protocol):

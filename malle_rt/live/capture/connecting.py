@@ -92,6 +92,8 @@ def _reason(address: Address, exc: Exception) -> str:
         if isinstance(exc, kind):
             return text
     reason = getattr(exc, "strerror", None) or str(exc)
+    if isinstance(exc, av.error.ProtocolNotFoundError) and address.target.lower().startswith("srt:"):
+        return _NO_SRT
     if address.kind == "lavfi":
         return f"FFmpeg cannot make a source of it ({reason}). Try lavfi:testsrc2"
     if isinstance(exc, av.error.InvalidDataError):
@@ -103,6 +105,11 @@ def _reason(address: Address, exc: Exception) -> str:
     return f"cannot be opened ({reason}). Check the address, the network and that the server is up"
 
 
+# PyAV's wheels come without SRT; distributions build their ffmpeg program with it.
+_NO_SRT = (
+    "the FFmpeg that PyAV brings here has no SRT. Run ffmpeg -i srt://... -c copy -f mpegts udp://127.0.0.1:1234 "
+    "beside it, and give --device udp://127.0.0.1:1234"
+)
 _REASONS: dict[type[Exception], str] = {
     av.error.HTTPUnauthorizedError: (
         "the server wants another user and password (401). Give them in the URL: scheme://user:password@host/..."

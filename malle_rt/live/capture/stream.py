@@ -74,11 +74,6 @@ class StreamCapture:
     description: str
     template: Template
 
-    @property
-    def corrupt_packets(self) -> int:
-        """Damaged packets skipped since the input was last opened."""
-        return self._input.corrupt_packets
-
     def __iter__(self) -> Iterator[Shot | Packet]:
         """Shots and packets of sound, once; for ever where the file loops.
 

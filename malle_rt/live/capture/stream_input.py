@@ -61,11 +61,6 @@ class StreamInput:
         """Seconds, as the container says; None when it does not."""
         return Fraction(self.container.duration, 1_000_000) if self.container.duration else None
 
-    @property
-    def corrupt_packets(self) -> int:
-        """Damaged packets skipped so far."""
-        return self._reader.corrupt_packets
-
     def items(self) -> Iterator[av.VideoFrame | av.Packet[Any]]:
         """The first picture and all that follows; packets are those of other tracks.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -27,6 +28,8 @@ _SOUND = {
 _KNOWN_PORTS = frozenset({"rtsp", "rtmp", "rtmps"})
 # Seven packets of MPEG-TS: what fits into one datagram on an Ethernet.
 _DATAGRAM = "pkt_size=1316"
+# With the quotation mark and the blanks before it, and without the colon behind it.
+_ANY_URL = re.compile(r"\s*['\"]?[A-Za-z][A-Za-z0-9+.-]*://\S*?(?=:?(?:\s|$))")
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,11 @@ class PushAddress:
         # An IPv6 address has its brackets back only so.
         place = f"[{host}]" if ":" in host else host
         return cls(text, _FORMATS[scheme], f"{scheme}://{place}" + (f":{port}" if port else ""))
+
+    def taken_out_of(self, text: str) -> str:
+        """A message of FFmpeg's without this address, which it likes to quote whole, and without any other."""
+        # First this one, as it is: there may be blanks in it.
+        return _ANY_URL.sub("", text.replace(self.url, self.shown)).removeprefix(":").strip()
 
     def holds_sound(self, codec: str, *, configured: bool) -> bool:
         """Whether sound can be sent along as it is.

@@ -94,6 +94,13 @@ class Outlet:
         return self._sink.problem if isinstance(self._sink, LiveSink) else None
 
     @property
+    def note(self) -> str:
+        """How it fares, for people: what is wrong, what was left out, or "running"."""
+        if self.problem is not None:
+            return self.problem
+        return f"{self.dropped} frames left out, it is too slow" if self.dropped else "running"
+
+    @property
     def running(self) -> bool:
         """Whether the thread is still at work."""
         return not self._stage.wait(0)

@@ -64,12 +64,14 @@ class PushSink:
         self._lost = 0
         self._wait = _FIRST_WAIT
         self._due = 0.0  # when to connect again, on the clock of time.monotonic
-        self._problem: str | None = f"{self._address.shown}: not connected yet"
+        self._problem: str | None = "not connected yet"
+        self._tries_again = False
 
     @property
     def problem(self) -> str | None:
         """Why nothing is sent, one line; None while it is."""
-        return self._problem
+        problem, goes_on = self._problem, self._tries_again and not self._interrupted.is_set()
+        return f"{problem}; trying again" if problem is not None and goes_on else problem
 
     @property
     def lost(self) -> int:
@@ -95,19 +97,20 @@ class PushSink:
             self._connection.write(item)
         except SinkError as exc:
             self._lost += isinstance(item, Frame)
-            self._disconnect(str(exc))
+            self._disconnect(self._told(exc))
             return
         if self._connection.connected:
             self._problem, self._wait = None, _FIRST_WAIT
 
     def finish(self) -> None:
         """Send the rest and end the connection; a receiver that does not take it is left."""
+        self._tries_again = False
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
                 connection.finish()
             except SinkError as exc:
-                self._problem = f"{self._address.shown}: {exc}"
+                self._problem = self._told(exc)
 
     def abort(self) -> None:
         """End the connection. May be called twice."""
@@ -124,10 +127,14 @@ class PushSink:
 
     def _disconnect(self, reason: str) -> None:
         self.abort()
-        self._problem = f"{self._address.shown}: {reason}; trying again"
-        log.info("%s in %.1f s", self._problem, self._wait)
+        self._problem, self._tries_again = reason, True
+        log.info("%s: %s; trying again in %.1f s", self._address.shown, reason, self._wait)
         self._due = time.monotonic() + self._wait
         self._wait = min(2 * self._wait, _LONGEST_WAIT)
+
+    def _told(self, error: SinkError) -> str:
+        """What happened, in words that may be shown."""
+        return self._address.taken_out_of(str(error)) or "the connection ended"
 
     def _sendable(self, template: Template) -> Template:
         """The template with no other tracks than sound that the format holds."""

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from malle_rt.errors import MalleError, SinkError
+from malle_rt.errors import SinkError
 from malle_rt.frame import Frame
 from malle_rt.live.outlets.naming import free_stem
 from malle_rt.live.shot import Shot
 from malle_rt.media.output_file import OutputFile
-from malle_rt.media.rgb import to_rgb
-from malle_rt.opencv import opencv
+from malle_rt.media.png import encode_png
 from malle_rt.pipeline.channel import Channel
 from malle_rt.pipeline.config import PipelineConfig
 from malle_rt.pipeline.stage import Failures, Stage
 
 __all__ = ["Snapshots"]
+
+log = logging.getLogger(__name__)
 
 _WAITING = 4  # shots; each holds two pictures
 _RAW, _CLEAN = "-raw.png", "-clean.png"
@@ -50,9 +52,12 @@ class Snapshots:
     def save(self, shot: Shot) -> bool:
         """Save a shot soon; returns at once, False where too many wait already or the thread has ended."""
         with self._lock:
-            taken = len(self._channel) < _WAITING and self._channel.put(shot)
-        if not taken:
+            full = len(self._channel) >= _WAITING
+            taken = not full and self._channel.put(shot)
+        if full:
             self._say("snapshot left out: the ones before are still being saved")
+        elif not taken:
+            self._say("snapshot left out: saving has ended")
         return taken
 
     def close(self, seconds: float = 2.0) -> bool:
@@ -63,9 +68,11 @@ class Snapshots:
     def _work(self) -> None:
         for shot in self._channel:
             try:
-                self._say(f"saved {self._save(cast(Shot, shot))}")
-            except (MalleError, OSError) as exc:
-                self._say(f"snapshot: {exc}")
+                outcome = f"saved {self._save(cast(Shot, shot))}"
+            except Exception as exc:  # whatever one picture is, the next may be saved
+                log.debug("a snapshot was not saved", exc_info=True)
+                outcome = f"snapshot: not saved ({' '.join(str(exc).split()) or type(exc).__name__})"
+            self._say(outcome)
 
     def _save(self, shot: Shot) -> Path:
         """Both files or none; gives the path of the clean one."""
@@ -97,11 +104,8 @@ def _write(file: OutputFile, frame: Frame) -> None:
     Raises:
         SinkError: it cannot be written.
     """
-    cv2 = opencv()
-    # Fast: a snapshot must not take the processor from the live picture.
-    options = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-    _, data = cv2.imencode(".png", cv2.cvtColor(to_rgb(frame), cv2.COLOR_RGB2BGR), options)
+    data = encode_png(frame)
     try:
-        file.partial.write_bytes(data.tobytes())
+        file.partial.write_bytes(data)
     except OSError as exc:
         raise SinkError(f"{file.target}: cannot be written ({exc.strerror}). Free some space") from exc

@@ -66,7 +66,7 @@ class VirtualCameraSink:
             # Never sleep_until_next_frame: the source has its own pace.
             self._camera.send(picture)
         except (RuntimeError, OSError, ValueError) as exc:
-            raise SinkError(f"virtual camera {self._camera.device}: takes no picture ({exc})") from exc
+            raise SinkError(f"{self._camera.device} takes no picture ({exc})") from exc
 
     def finish(self) -> None:
         """Close the camera."""
@@ -87,7 +87,7 @@ class VirtualCameraSink:
         except (RuntimeError, OSError, ValueError) as exc:
             reason = " ".join(str(exc).split())
             set_up = _SET_UP.get(sys.platform, "see pyvirtualcam's documentation")
-            raise SinkError(f"no virtual camera ({reason}). To set one up: {set_up}") from exc
+            raise SinkError(f"cannot be opened ({reason}). To set one up: {set_up}") from exc
         self._size = (width, height)
         log.info("virtual camera: %s, %dx%d", self._camera.device, width, height)
 

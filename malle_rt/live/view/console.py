@@ -8,7 +8,8 @@ from dataclasses import replace
 from malle_rt.live.desk import Desk
 from malle_rt.live.shot import Shot
 from malle_rt.live.view.geometry import Rect
-from malle_rt.live.view.settings import View, ViewSettings
+from malle_rt.live.view.settings import ViewSettings
+from malle_rt.live.views import View
 
 __all__ = ["Console"]
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-__all__ = ["View", "ViewSettings"]
+from malle_rt.live.views import View
 
-View = Literal["split", "side", "raw", "clean"]
+__all__ = ["ViewSettings"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,8 @@ from malle_rt.live.view.key_codes import key_name
 from malle_rt.live.view.key_table import press
 from malle_rt.live.view.pictures import Pictures
 from malle_rt.live.view.screen import quiet_qt, require_display
-from malle_rt.live.view.settings import View, ViewSettings
+from malle_rt.live.view.settings import ViewSettings
+from malle_rt.live.views import View
 from malle_rt.opencv import opencv
 
 __all__ = ["Window", "require_display"]
@@ -42,11 +43,11 @@ class Window:
         title: of the window.
     """
 
-    def __init__(self, desk: Desk, *, view: str = "split", title: str = "malle-rt") -> None:
+    def __init__(self, desk: Desk, *, view: View = "split", title: str = "malle-rt") -> None:
         self._desk = desk
         self._title = title
         self._cv2: ModuleType = opencv()
-        self._console = Console(desk, cast(View, view))
+        self._console = Console(desk, view)
         self._pictures = Pictures()
         self._number = 0
         self._size, self._screen = _BEFORE, _USUAL_SCREEN

@@ -16,7 +16,7 @@ from malle_rt.live.web.address import WebAddress, is_loopback
 
 __all__ = ["Guard", "choose_token"]
 
-_TOKEN = re.compile(r"^[A-Za-z0-9._~-]{8,128}$")
+_TOKEN = re.compile(r"[A-Za-z0-9._~-]{8,128}")
 _TOKEN_BYTES = 16
 _HEADERS = {
     # Nothing from elsewhere, nothing inline, no frame around us whose page could lead clicks to our buttons.
@@ -40,7 +40,7 @@ def choose_token(address: WebAddress, token: str | None) -> str | None:
     """
     if token is None:
         return None if address.loopback else secrets.token_urlsafe(_TOKEN_BYTES)
-    if not _TOKEN.match(token):
+    if not _TOKEN.fullmatch(token):
         raise ConfigError(
             "web: the token must be 8 to 128 letters, digits or . _ ~ -. Leave it out to get one"
         )

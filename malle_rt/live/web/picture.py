@@ -1,4 +1,4 @@
-"""A shot as the page gets it: JPEGs behind a small header, and PNGs to keep."""
+"""A shot as the page gets it: JPEGs behind a small header."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 from malle_rt.frame import Frame
 from malle_rt.live.shot import Shot
+from malle_rt.live.views import View
 from malle_rt.media.rgb import to_rgb
 from malle_rt.opencv import opencv
 
-__all__ = ["PARTS_OF", "Part", "Picture", "View", "encode_jpeg", "encode_png", "part_of"]
+__all__ = ["PARTS_OF", "Part", "Picture", "encode_jpeg", "part_of"]
 
 Part = Literal["raw", "clean"]
-View = Literal["split", "side", "raw", "clean"]
 # What a page must have to draw a view.
 PARTS_OF: Mapping[View, frozenset[Part]] = {
     "split": frozenset({"raw", "clean"}),
@@ -72,9 +72,3 @@ def encode_jpeg(frame: Frame) -> bytes:
         rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1])
-
-
-def encode_png(frame: Frame) -> bytes:
-    """A PNG in full size, 8 bits per channel."""
-    cv2 = opencv()
-    return bytes(cv2.imencode(".png", cv2.cvtColor(to_rgb(frame), cv2.COLOR_RGB2BGR))[1])

@@ -117,6 +117,7 @@ class WebServer:
 
         from malle_rt.live.web.audience import Audience
         from malle_rt.live.web.guard import Guard
+        from malle_rt.live.web.request_log import request_log
         from malle_rt.live.web.site import make_site
 
         self._loop = asyncio.get_running_loop()
@@ -125,7 +126,9 @@ class WebServer:
             try:
                 site = make_site(audience, Guard(self._address, self._port, self._token), executor)
                 # Requests are not logged: their addresses hold the token.
-                runner = web.AppRunner(site, access_log=None, shutdown_timeout=_LAST_REQUESTS)
+                runner = web.AppRunner(
+                    site, access_log=None, logger=request_log(), shutdown_timeout=_LAST_REQUESTS
+                )
                 await runner.setup()
                 await web.SockSite(runner, bound).start()
                 up.set_result(None)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType, web
 
+from malle_rt.live.views import View
 from malle_rt.live.web.actions import Letter, Request, read_request
-from malle_rt.live.web.picture import PARTS_OF, Part, Picture, View
+from malle_rt.live.web.picture import PARTS_OF, Part, Picture
 from malle_rt.live.web.rate import Bucket
 
 if TYPE_CHECKING:

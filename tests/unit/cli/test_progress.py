@@ -3,8 +3,8 @@ from fractions import Fraction
 
 import pytest
 
-from malle_rt.cli.progress import ProgressBar
 from malle_rt.cli.options import seconds
+from malle_rt.cli.progress import ProgressBar
 from malle_rt.pipeline import Latency, Progress
 
 

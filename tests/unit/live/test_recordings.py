@@ -14,6 +14,7 @@ from malle_rt.live.news import News
 from malle_rt.live.outlets.recording import Recording
 from malle_rt.live.recordings import Recordings
 from malle_rt.live.statistics import Meter
+from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.synthetic import SyntheticSource
 from malle_rt.media.template import Template
 
@@ -99,6 +100,80 @@ def test_a_recording_ended_by_hand_stays_ended(live, tmp_path, monkeypatch):
     assert recordings.current is None
 
 
+def lose(recordings, monkeypatch):
+    """The source goes away for too long."""
+    monkeypatch.setattr(module, "_PATIENCE", 0.0)
+    settle(recordings, lambda: recordings.current is None, lost_since=time.monotonic() - 1)
+
+
+def test_the_key_calls_off_what_would_go_on(live, tmp_path, monkeypatch):
+    recordings, fan_out, news = live
+    recordings.begin(tmp_path / "a.mkv")
+    play(fan_out, range(2))
+    lose(recordings, monkeypatch)
+    assert recordings.active
+    recordings.toggle()
+    assert "nothing will be recorded" in news.text
+    recordings.look(None)
+    assert recordings.current is None
+    recordings.close()
+    assert recordings.paths == [tmp_path / "a.mkv"]
+    assert not recordings.active
+
+
+def test_one_begun_while_the_source_is_away_has_time_of_its_own(live, tmp_path):
+    recordings, fan_out, _ = live
+    recordings.begin(tmp_path / "a.mkv")
+    recordings.look(time.monotonic() - 3600)
+    assert recordings.current is not None
+    play(fan_out, range(2))
+
+
+def test_one_that_cannot_go_on_is_a_problem(live, tmp_path, monkeypatch):
+    recordings, fan_out, _ = live
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    recordings.begin(folder / "a.mkv")
+    play(fan_out, range(2))
+    lose(recordings, monkeypatch)
+    settle(recordings, lambda: recordings.paths, lost_since=time.monotonic())
+    (folder / "a.mkv").unlink()
+    folder.rmdir()
+    recordings.look(None)
+    assert recordings.current is None
+    assert "could not go on" in recordings.problems[0]
+
+
+def slow_recording(path):
+    """An encoder that cannot keep up with what it is given here."""
+    fan_out, size = FanOut(Latest(), Meter(), max_latency=None, measures=False), (640, 384)
+    template = Template(info=SyntheticSource(1, size).info)
+    recordings = Recordings(
+        lambda path: Recording(path, template, EncodeConfig(preset="placebo")), fan_out, News()
+    )
+    shots = [denoised(shot(index, size=size)) for index in range(30)]  # drawing them takes its time
+    recordings.begin(path)
+    for each in shots:
+        fan_out.write(each)
+    return recordings
+
+
+def test_frames_that_a_slow_encoder_misses_are_told(tmp_path):
+    recordings = slow_recording(tmp_path / "a.mkv")
+    recordings.close()
+    missing = 30 - frames(tmp_path / "a.mkv")
+    assert missing > 0
+    assert f"lacks {missing} frames" in recordings.notes[0]
+
+
+def test_one_that_is_not_finished_in_time_is_a_problem(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_FINISHING", 0.0)
+    recordings = slow_recording(tmp_path / "a.mkv")
+    recordings.close()
+    assert "was not finished" in recordings.problems[0]
+    assert not recordings.paths
+
+
 def test_one_that_cannot_begin_is_told(live, tmp_path):
     recordings, _, news = live
     taken = tmp_path / "taken.mkv"
@@ -120,7 +195,6 @@ def test_one_that_cannot_begin_is_told(live, tmp_path):
 def test_one_that_breaks_is_told_and_the_rest_goes_on(live, tmp_path):
     recordings, fan_out, news = live
     recordings.begin(tmp_path / "a.mkv")
-    settle(recordings, lambda: recordings.current)
     recordings.end()  # no picture came
     settle(recordings, lambda: recordings.problems)
     assert "no picture came" in recordings.problems[0]

@@ -134,6 +134,15 @@ def test_a_pipeline_must_be_there():
         CameraCapture(CaptureRequest(device="gst: "))
 
 
+def test_a_pipeline_that_does_not_start_is_shown_without_its_password():
+    cv2 = opencv()
+    if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
+        pytest.skip("this OpenCV has no GStreamer: install Debian's python3-opencv")
+    with pytest.raises(SourceError, match="the pipeline does not start: nosuchsrc") as caught:
+        CameraCapture(CaptureRequest(device="gst:nosuchsrc location=rtsp://u:secret@127.0.0.1/x"))
+    assert "rtsp://u:***@127.0.0.1/x" in str(caught.value)
+
+
 def test_a_pipeline_gives_pictures():
     cv2 = opencv()
     if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):

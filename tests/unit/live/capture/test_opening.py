@@ -1,10 +1,18 @@
+import logging
+
 import pytest
 from helpers.streams import write_stream_clip
 
-from malle_rt.errors import SourceError
+from malle_rt.errors import MalleError, SourceError
 from malle_rt.live.capture.base import CaptureRequest
 from malle_rt.live.capture.opening import is_camera, open_capture
 from malle_rt.live.capture.stream import StreamCapture
+
+GRAPH = "lavfi:testsrc2=size=64x48:rate=50:duration=0.1"
+
+
+def warnings(caplog):
+    return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
 @pytest.mark.parametrize(
@@ -41,3 +49,39 @@ def test_a_file_needs_no_extension(tmp_path):
 def test_a_misspelt_file_is_no_camera():
     with pytest.raises(SourceError, match=r"missing\.mp4: no such file"):
         open_capture(CaptureRequest(device="missing.mp4"))
+
+
+def test_options_that_are_for_cameras_are_warned_of_once(caplog):
+    request = CaptureRequest(device=GRAPH, size=(64, 48), frame_rate=50, fourcc="MJPG")
+    for _ in range(2):  # as for a second connection
+        open_capture(request).close()
+    assert warnings(caplog) == [f"ignored: --size, --fps, --fourcc (of no use with {GRAPH})"]
+
+
+@pytest.mark.parametrize(
+    ("device", "options", "unused"),
+    [
+        (
+            "udp://127.0.0.1:0?token=secret",
+            {"loop": True},
+            "--loop (of no use with udp://127.0.0.1:0?token=***)",
+        ),
+        ("/dev/null", {"loop": True, "size": (64, 48)}, "--loop (of no use with /dev/null)"),
+        ("missing.mp4", {"loop": True, "frame_rate": 5}, "--fps (of no use with missing.mp4)"),
+        ("gst:", {"fourcc": "MJPG"}, "--fourcc (of no use with gst:)"),
+    ],
+)
+def test_options_that_are_for_others_are_named(caplog, device, options, unused):
+    with pytest.raises(MalleError):
+        open_capture(CaptureRequest(device=device, **options))
+    assert warnings(caplog) == [f"ignored: {unused}"]
+
+
+def test_nothing_is_said_of_options_that_are_used(caplog, tmp_path):
+    clip = write_stream_clip(tmp_path / "clip.ts", frames=5)
+    open_capture(CaptureRequest(device=str(clip), loop=True)).close()
+    assert warnings(caplog) == []
+
+
+def test_a_fourcc_may_be_written_small():
+    assert CaptureRequest(fourcc="mjpg").fourcc == "MJPG"

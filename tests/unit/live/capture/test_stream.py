@@ -4,6 +4,7 @@ import itertools
 import time
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 from helpers.streams import CLIP_FRAMES, CLIP_RATE, StreamServer, free_port, write_stream_clip
@@ -198,13 +199,26 @@ def test_pictures_are_what_was_sent(tmp_path):
     assert [shot.seconds for shot in shots] == [index * Fraction(1001, 30000) for index in range(5)]
 
 
-def test_damage_is_skipped_and_counted(tmp_path):
+def test_damage_is_skipped_and_logged(tmp_path, caplog):
     path = damage(write_clip(tmp_path / "film.nut", frames=60), start=0.5, length=4000)
-    opened, shots, _ = take(path, None)
+    _, shots, _ = take(path, None)
     shown = [read_index(shot) for shot in shots]
     assert (shown[0], shown[-1]) == (0, 59)
     assert len(shots) < 60
-    assert opened.corrupt_packets > 0
+    assert f"{path}: damaged data skipped" in caplog.text
+
+
+def test_srt_that_pyav_does_not_know():
+    url = f"srt://127.0.0.1:{free_port(datagrams=True)}"
+    try:
+        av.open(url, timeout=1.0).close()
+    except av.error.ProtocolNotFoundError:
+        with pytest.raises(
+            SourceError, match=r"has no SRT\. Run ffmpeg -i srt://.*--device udp://127\.0\.0\.1:1234"
+        ):
+            capture(f"{url}?passphrase=secretsecret")
+    except av.error.FFmpegError:
+        pytest.skip("this PyAV knows SRT")
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def test_a_receiver_that_comes_late_and_comes_back(tmp_path):
         return until(lambda: condition() or outlet.put(next(given)))
 
     assert fed(lambda: "refused" in (outlet.problem or ""))
-    assert outlet.problem == f"tcp://127.0.0.1:{port}: Connection refused; trying again"
+    assert outlet.problem == "Connection refused; trying again"
     for _ in range(2):
         receiver = TcpReceiver(reads=True, port=port)
         try:
@@ -240,6 +240,47 @@ def test_keys_and_passwords_are_never_shown():
     address = PushAddress.parse("rtmp://me:password@[2001:db8::7]:1935/app/key?token=a")
     assert address.shown == "rtmp://[2001:db8::7]:1935"
     assert PushAddress.parse("udp://239.0.0.1:5000?ttl=4").url.endswith("?ttl=4&pkt_size=1316")
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("{url}: Input/output error", "Input/output error"),
+        ("Error opening output '{url}': Input/output error", "Error opening output: Input/output error"),
+        ("[srt @ 0x1] Connection to {url} failed", "[srt @ 0x1] Connection to failed"),
+        ("http://other/?key=SECRET: refused", "refused"),
+        ("Connection refused", "Connection refused"),
+    ],
+)
+@pytest.mark.parametrize("key", ["SECRETSECRET", "SECRET SECRET"])
+def test_addresses_are_taken_out_of_what_ffmpeg_says(said, shown, key):
+    address = PushAddress.parse(f"srt://127.0.0.1:9/?passphrase={key}")
+    assert address.taken_out_of(said.format(url=address.url)) == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("srt://127.0.0.1:{}/?passphrase=SECRETSECRET", marks=needs_srt),
+        "rtmp://127.0.0.1:{}/live/SECRET",
+        "rtsp://me:SECRET@127.0.0.1:{}/live",
+    ],
+)
+def test_a_problem_holds_neither_the_address_nor_after_the_end_a_promise(caplog, url):
+    caplog.set_level("DEBUG")
+    sink = PushSink(url.format(free_port()), bare_template())
+    given = shots(60_000)
+    try:
+        assert until(lambda: sink.write(next(given)) or sink.problem.endswith("; trying again"))
+        problem = sink.problem
+        sink.interrupt()
+        assert sink.problem == problem.removesuffix("; trying again")
+        sink.finish()
+        assert sink.problem == problem.removesuffix("; trying again")
+    finally:
+        sink.abort()
+    assert "://" not in problem
+    assert "SECRET" not in problem + caplog.text
 
 
 def test_keyframes_come_every_two_seconds():

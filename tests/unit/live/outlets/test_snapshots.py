@@ -71,6 +71,18 @@ def test_too_many_are_refused_and_nobody_waits(tmp_path):
     assert snapshots.close(10)
     assert len(list(tmp_path.iterdir())) == 10
     assert not snapshots.save(shot())
+    assert said[-1] == "snapshot left out: saving has ended"
+
+
+def test_whatever_goes_wrong_with_one_the_next_is_saved(tmp_path):
+    said = []
+    snapshots = Snapshots(tmp_path, said.append)
+    assert snapshots.save(replace(shot(), pix_fmt="nonsense"))
+    assert snapshots.save(shot())
+    assert snapshots.close(10)
+    assert said[0].startswith("snapshot: not saved (") and "\n" not in said[0]
+    assert said[1].startswith("saved ")
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_bad_folder_is_named(tmp_path):
@@ -78,7 +90,7 @@ def test_a_bad_folder_is_named(tmp_path):
     snapshots = Snapshots(tmp_path / "none", said.append)
     snapshots.save(shot())
     assert snapshots.close(10)
-    assert said[0].startswith("snapshot: ")
+    assert said[0].startswith("snapshot: not saved (")
     assert "no folder" in said[0]
 
 

@@ -61,7 +61,7 @@ def test_says_how_to_set_it_up(module, device):
     outlet = Outlet("virtual camera", VirtualCameraSink(device, INFO))
     outlet.put(next(shots(1)))
     assert outlet.close(10)
-    assert outlet.problem.startswith("no virtual camera (")
+    assert outlet.problem.startswith("cannot be opened (")
     assert "sudo modprobe v4l2loopback exclusive_caps=1 card_label=malle-rt" in outlet.problem
 
 

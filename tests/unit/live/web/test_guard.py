@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import socket
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
@@ -10,6 +11,7 @@ from helpers.web_client import Page
 
 from malle_rt.errors import ConfigError
 from malle_rt.live.web import WebAddress, WebServer
+from malle_rt.live.web.request_log import request_log
 
 PATHS = ["/", "/main.js", "/style.css", "/icon.svg", "/socket", "/snapshot/1/raw.png", "/nothing.here"]
 EVERYWHERE = WebAddress(host="0.0.0.0", port=0)
@@ -83,6 +85,29 @@ def test_every_server_makes_a_token_of_its_own(open_server, desk):
     assert other.url.split("token=")[1] != token_of(open_server)
 
 
+def test_a_request_that_cannot_be_read_leaves_no_token_in_the_log(open_server, caplog):
+    caplog.set_level("DEBUG")
+    token = token_of(open_server)
+    for line in (
+        f"FOO /socket?token={token} HTTP/1.1",
+        f"GET /?token={token} NONSENSE",
+        f"@ /?token={token}",
+    ):
+        with socket.create_connection(("127.0.0.1", urlsplit(open_server.url).port), timeout=10) as client:
+            client.sendall(f"{line}\r\nHost: x\r\n\r\n".encode())
+            assert client.recv(65536)
+    assert token not in caplog.text
+
+
+def test_errors_of_requests_are_named_by_their_kind(caplog):
+    try:
+        raise ValueError("GET /?token=verysecrettoken")
+    except ValueError:
+        request_log().exception("Error handling %s", "request")
+    assert "Error handling request (ValueError)" in caplog.text
+    assert "verysecrettoken" not in caplog.text
+
+
 def test_a_token_of_the_users_holds_on_loopback_too(desk):
     server = WebServer(desk, WebAddress(port=0), token="kitchen-camera")
     server.start()
@@ -93,7 +118,10 @@ def test_a_token_of_the_users_holds_on_loopback_too(desk):
         server.close()
 
 
-@pytest.mark.parametrize("token", ["", "short", "with space in it", "semi;colon;token", "ü" * 20, "x" * 200])
+@pytest.mark.parametrize(
+    "token",
+    ["", "short", "with space in it", "semi;colon;token", "ends-with-a-line\n", "ü" * 20, "x" * 200],
+)
 def test_a_token_that_cannot_be_one_is_refused(desk, token):
     with pytest.raises(ConfigError, match="8 to 128 letters"):
         WebServer(desk, EVERYWHERE, token=token)

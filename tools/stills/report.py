@@ -1,0 +1,143 @@
+"""The study as a document: tables, what they say, and a plot beside it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from stills.cells import ABLATED, SIZES, ablation
+from stills.results import Result, cost_at, gain, results
+from stills.study import Book, Plan
+from stills.study_plot import PLAIN, plot
+
+__all__ = ["write_report"]
+
+TITLE = "# What one MalleConv in a plain backbone buys"
+
+
+def write_report(book: Book, path: Path) -> None:
+    """Write the Markdown file, and the plot under the same name with .png.
+
+    Raises:
+        ValueError: when the study holds no run yet.
+    """
+    found = results(book)
+    if not found:
+        raise ValueError(f"{book.path} holds no finished run: train first")
+    picture = path.with_suffix(".png")
+    plot(found, list(book.times), picture)
+    parts = [TITLE, _method(book, found), f"![PSNR against cost]({picture.name})"]
+    parts += [_size(size, found) for size in SIZES]
+    parts += [_ablated(title, list(names), found) for title, names in ablation().items()]
+    parts += [_times(book), _commands(book)]
+    path.write_text("\n\n".join(part for part in parts if part) + "\n")
+
+
+def _method(book: Book, found: dict[str, Result]) -> str:
+    plan = Plan(**book.plan)
+    minutes = [run["minutes"] for run in book.runs]
+    devices = ", ".join(sorted({run["device"] for run in book.runs}))
+    seeds = len({run["seed"] for run in book.runs})
+    diverged = sum(each.diverged for each in found.values())
+    material = book.material
+    return f"""Backbone: DnCNN's, RGB (3x3 convolutions at full resolution, batch normalisation, the noise as output).
+`malle` has **one** of its inner convolutions replaced by a MalleConv, `matched` is the plain network that comes
+closest to the cost of `malle`, `wider` costs more. {material["trained"]} photographs, white noise of sigma
+{plan.sigma:g}, AdamW, cosine from a rate of {plan.rate:g}, {plan.batch} crops of {plan.size}x{plan.size} a step.
+Tested on {material["tested"]} pictures of `{material["test"]}`, the noise neither clipped nor rounded.
+
+**Every run took {plan.steps} steps, {min(minutes):.1f} to {max(minutes):.1f} minutes on {devices}. Seeds: {seeds}.
+Runs that diverged: {diverged}.** With the same seed all networks see the same crops and the same noise. Trainings as
+short as this order networks; they do not rank them for good, and every figure would be higher after a long one.
+± is the standard deviation over seeds."""
+
+
+def _size(size: str, found: dict[str, Result]) -> str:
+    names = [f"{size}-{kind}" for kind in ("malle", *PLAIN)]
+    if not found.keys() & names:
+        return ""
+    lines = [f"## The {size} network ({SIZES[size].depth} layers of {SIZES[size].width} channels)", ""]
+    lines += [_table(names, found), "", *_verdicts(size, found)]
+    return "\n".join(lines)
+
+
+def _verdicts(size: str, found: dict[str, Result]) -> list[str]:
+    malle = found.get(f"{size}-malle")
+    plain = {kind: found[f"{size}-{kind}"] for kind in PLAIN if f"{size}-{kind}" in found}
+    if malle is None:
+        return []
+    said = []
+    for kind, words in (("matched", "At equal cost"), ("plain", "In the place of a convolution")):
+        if kind in plain:
+            mean, spread = gain(malle, plain[kind])
+            share = malle.kmac / plain[kind].kmac
+            said.append(
+                f"* {words} (`{kind}`, {share:.0%} of its arithmetic): **{mean:+.2f}{_spread(spread)} dB**."
+            )
+    curve = [(each.kmac, each.mean) for each in plain.values()]
+    said.append(f"* At equal dB, arithmetic: {_equal_quality(curve, malle.kmac, malle.mean)}.")
+    for runtime, ms in malle.times.items():
+        curve = [(each.times[runtime], each.mean) for each in plain.values() if runtime in each.times]
+        said.append(f"* At equal dB, time ({runtime}): {_equal_quality(curve, ms, malle.mean)}.")
+    return said
+
+
+def _equal_quality(curve: list[tuple[float, float]], cost: float, psnr: float) -> str:
+    """What plain networks of this depth would cost for the same PSNR."""
+    at = cost_at(curve, psnr)
+    if at is not None:
+        return f"plain layers need **{at / cost:.2f} times** as much"
+    if curve and psnr > max(value for _, value in curve):
+        return f"none of the plain ones gets there, the costliest at {max(curve)[0] / cost:.2f} times as much"
+    return "even the cheapest of the plain ones is better" if curve else "no plain one was measured"
+
+
+def _ablated(title: str, names: list[str], found: dict[str, Result]) -> str:
+    if len(found.keys() & names) < 2:
+        return ""
+    return f"## Ablation of the {ABLATED} network: {title}\n\n{_table(names, found)}"
+
+
+def _table(names: list[str], found: dict[str, Result]) -> str:
+    rows = [found[name] for name in names if name in found]
+    runtimes = list(dict.fromkeys(runtime for row in rows for runtime in row.times))
+    heads = [
+        "network",
+        "kMAC/px",
+        *(f"ms [{index + 1}]" for index in range(len(runtimes))),
+        "PSNR, dB",
+        "seeds",
+    ]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for row in rows:
+        times = [f"{row.times[each]:.2f}" if each in row.times else "-" for each in runtimes]
+        cells = [
+            row.cell,
+            f"{row.kmac:.1f}",
+            *times,
+            f"{row.mean:.2f}{_spread(row.spread)}",
+            str(len(row.psnr)),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _spread(deviation: float) -> str:
+    return "" if math.isnan(deviation) else f" ± {deviation:.2f}"
+
+
+def _times(book: Book) -> str:
+    return "\n".join(
+        f"[{index + 1}] {name}, the fastest of 15 calls." for index, name in enumerate(book.times)
+    )
+
+
+def _commands(book: Book) -> str:
+    plan = Plan(**book.plan)
+    options = f"--steps {plan.steps} --batch {plan.batch} --size {plan.size} --rate {plan.rate:g}"
+    return f"""## Again
+
+```
+python tools/study_malleconv.py --stills DIR --test DIR --out {book.path.name} {options}
+python tools/study_malleconv.py --out {book.path.name} --resume --time --report docs/malleconv_study.md
+```"""

@@ -1,0 +1,125 @@
+"""What one MalleConv in a standard backbone buys: DnCNN's layers with and without, trained alike, several seeds.
+
+    python tools/study_malleconv.py --stills DIR --test CBSD68 --out study.json --minutes-per-run 5
+    python tools/study_malleconv.py --stills DIR --test CBSD68 --out study.json --resume
+    python tools/study_malleconv.py --out study.json --resume --time --report docs/malleconv_study.md
+
+Every network takes the same number of steps, and with the same seed sees the same crops and the same noise. The
+figures are written after every run: a cut loses the run it came in. ``--time`` measures milliseconds on this machine,
+which need not be the one that trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from evaluation.stills import load_stills
+from stills.backbones import Backbone, BackboneConfig
+from stills.cells import cells
+from stills.photographs import Photographs
+from stills.report import write_report
+from stills.study import Book, Plan, seconds_per_step, train_cell
+from stills.timing import milliseconds, runtime_name
+
+
+def main() -> int:
+    """Run the command line."""
+    options = parse()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if options.out.exists() and not options.resume:
+        print(f"study_malleconv.py: {options.out} exists: pass --resume, or another --out", file=sys.stderr)
+        return 2
+    book = Book.read(options.out) if options.resume else Book(options.out)
+    every = cells()
+    chosen = {name: every[name] for name in options.only or every}
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.backends.cudnn.benchmark = True  # every crop has the same size
+    if options.stills:
+        train(book, chosen, options, device)
+    if options.time:
+        measure_times(book, chosen, device)
+    if options.report:
+        write_report(book, options.report)
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    """Options of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--stills", type=Path, help="folder of photographs to train on")
+    parser.add_argument("--test", type=Path, help="folder of photographs to measure on")
+    parser.add_argument("--limit", type=int, help="how many of them")
+    parser.add_argument("--out", type=Path, required=True, help="the study's file, JSON")
+    parser.add_argument("--resume", action="store_true", help="go on with OUT, by its own plan")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=int, help="of every run")
+    length.add_argument("--minutes-per-run", type=float, help="instead: as many as the costliest one makes")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each network")
+    parser.add_argument("--only", nargs="+", choices=sorted(cells()), metavar="NAME", help="networks")
+    parser.add_argument("--batch", type=int, default=Plan.batch, help="crops of a step")
+    parser.add_argument("--size", type=int, default=Plan.size, help="side of a crop, a multiple of 16")
+    parser.add_argument("--rate", type=float, default=Plan.rate, help="largest learning rate")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves it to torch")
+    parser.add_argument("--time", action="store_true", help="measure milliseconds, on this machine")
+    parser.add_argument("--report", type=Path, help="Markdown file to write, with a plot beside it")
+    options = parser.parse_args()
+    if options.stills and not options.test:
+        parser.error("--stills needs --test, a folder of photographs to measure on")
+    if options.stills and not (options.resume or options.steps or options.minutes_per_run):
+        parser.error("a new study needs --steps or --minutes-per-run")
+    return options
+
+
+def train(
+    book: Book, chosen: dict[str, BackboneConfig], options: argparse.Namespace, device: torch.device
+) -> None:
+    """Make every run that the book lacks: all networks of a seed before the next seed."""
+    data = Photographs.load(options.stills, device, seed=0)
+    test = load_stills(options.test, options.limit)
+    if not book.plan:
+        book.plan = asdict(planned(chosen, data, options))
+        book.material = {"test": options.test.name, "tested": len(test), "trained": len(data.pictures)}
+    plan = Plan(**book.plan)
+    print(f"{plan.steps} steps of {plan.batch} crops of {plan.size}x{plan.size}, on {device}", flush=True)
+    for seed in range(options.seeds):
+        for name, config in chosen.items():
+            if not book.has(name, seed):
+                row = {"cell": name, "seed": seed, "device": device_name(device)}
+                book.runs.append(row | train_cell(config, plan, data, seed, test))
+                book.describe(name, config)
+                book.write()
+                print(book.runs[-1], flush=True)
+
+
+def planned(chosen: dict[str, BackboneConfig], data: Photographs, options: argparse.Namespace) -> Plan:
+    """The plan of a new study."""
+    plan = Plan(steps=options.steps or 1, batch=options.batch, size=options.size, rate=options.rate)
+    if options.steps:
+        return plan
+    slowest = max(seconds_per_step(config, plan, data) for config in chosen.values())
+    return Plan(**asdict(plan) | {"steps": max(int(options.minutes_per_run * 60 / slowest), 1)})
+
+
+def device_name(device: torch.device) -> str:
+    """What trains, in words."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
+def measure_times(book: Book, chosen: dict[str, BackboneConfig], device: torch.device) -> None:
+    """Milliseconds of each network on this machine; they do not depend on what it has learned."""
+    times = book.times.setdefault(runtime_name(device), {})
+    for name, config in chosen.items():
+        times[name] = round(milliseconds(Backbone(config).eval(), device), 3)
+        book.describe(name, config)
+        book.write()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

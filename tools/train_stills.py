@@ -1,0 +1,124 @@
+"""Train a MalleNet preset on photographs with white noise of every strength; stops and resumes anywhere.
+
+    python tools/train_stills.py --preset mallenet-s --stills DIR --out runs/mallenet-s --budget 120
+    python tools/train_stills.py ... --resume
+    python tools/evaluate.py --model runs/mallenet-s/best.safetensors --images CBSD68 --sigma 15 25 50
+
+The network is blind: sigma 0 to 55, never told. The loss is the PSNR itself, the figure that counts: the logarithm
+of each crop's squared error. Under L1 or Charbonnier the noisiest crops would make most of the gradient. Nothing is
+clipped, since a clipped output has no gradient.
+
+The learning rate follows a cosine over the budget, so that a run is finished whenever its minutes are. The folder
+``--out`` holds last.pt (everything needed to resume, written every 5 minutes and when the run is asked to stop by
+SIGTERM or Ctrl-C), best.safetensors (float16, the averaged weights with the best validation) and log.jsonl. A run
+that diverges goes back to last.pt and on at half the rate, and says so in the log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import torch
+from evaluation.stills import load_stills
+from stills.photographs import Photographs
+from stills.run import Diverged, Recipe, Run
+
+from malle_rt.net.mallenet import STILLS_PRESETS
+
+
+def main() -> int:
+    """Run the command line."""
+    options = parse()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+    if not options.resume and (options.out / "last.pt").exists():
+        return failed(f"{options.out} holds a run already: pass --resume, or another --out", 2)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.backends.cudnn.benchmark = True  # every crop has the same size
+    try:
+        run = start(options, device)
+        if options.resume:
+            run.resume()
+        with Stop() as stop:
+            run.train(stop.asked)
+    except (ValueError, FileNotFoundError, Diverged) as exc:
+        return failed(str(exc), 1)
+    return 128 + stop.signal if stop.signal else 0
+
+
+def failed(reason: str, code: int) -> int:
+    """Say why on the standard error."""
+    print(f"train_stills.py: {reason}", file=sys.stderr)
+    return code
+
+
+def start(options: argparse.Namespace, device: torch.device) -> Run:
+    """A fresh run of what the options say."""
+    recipe = Recipe(
+        steps=options.steps,
+        minutes=options.budget,
+        batch=options.batch,
+        size=options.size,
+        rate=options.rate,
+        seed=options.seed,
+        channels_last=options.channels_last,
+    )
+    checks = load_stills(options.validate, options.limit) if options.validate else {}
+    data = Photographs.load(options.stills, device, options.seed)
+    return Run(STILLS_PRESETS[options.preset], recipe, data, options.out, checks)
+
+
+def parse() -> argparse.Namespace:
+    """Options of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--preset", choices=sorted(STILLS_PRESETS), default="mallenet-s")
+    parser.add_argument("--stills", type=Path, required=True, help="folder of photographs to train on")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument("--budget", type=float, help="minutes of training in all, resumed runs included")
+    length.add_argument("--steps", type=int, help="instead: steps in all")
+    parser.add_argument("--resume", action="store_true", help="go on from OUT/last.pt")
+    parser.add_argument("--validate", type=Path, help="folder of photographs to measure on")
+    parser.add_argument("--limit", type=int, default=12, help="how many of them")
+    parser.add_argument("--batch", type=int, default=Recipe.batch, help="crops of a step")
+    parser.add_argument("--size", type=int, default=Recipe.size, help="side of a crop, a multiple of 64")
+    parser.add_argument("--rate", type=float, default=Recipe.rate, help="largest learning rate")
+    parser.add_argument("--seed", type=int, default=Recipe.seed)
+    parser.add_argument(
+        "--channels-last", action=argparse.BooleanOptionalAction, default=True, help="memory order"
+    )
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves it to torch")
+    return parser.parse_args()
+
+
+class Stop:
+    """Within it, SIGTERM and Ctrl-C only set a flag that the training loop looks at between two steps."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+
+    def __enter__(self) -> Stop:
+        self._before = {each: signal.signal(each, self._note) for each in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def asked(self) -> bool:
+        """Whether to stop."""
+        return self.signal != 0
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+
+
+if __name__ == "__main__":
+    sys.exit(main())
