@@ -7,7 +7,15 @@ from typing import Literal
 
 from malle_rt.errors import ConfigError
 
-__all__ = ["BACKENDS", "CUDA_ADAPTERS", "HWACCELS", "MAX_SIGMA", "PRECISIONS", "DenoiseConfig"]
+__all__ = [
+    "BACKENDS",
+    "CUDA_ADAPTERS",
+    "HWACCELS",
+    "MAX_SIGMA",
+    "PRECISIONS",
+    "DenoiseConfig",
+    "check_tuning",
+]
 
 BACKENDS = ("auto", "tensorrt", "tensorrt-rtx", "cuda", "openvino", "torch", "none")
 PRECISIONS = ("auto", "fp32", "fp16", "int8")
@@ -45,10 +53,7 @@ class DenoiseConfig:
     trust_engine: bool = False
 
     def __post_init__(self) -> None:
-        if self.strength != "auto" and not 0 <= self.strength <= MAX_SIGMA:
-            raise ConfigError(f"strength must be auto or 0 to {MAX_SIGMA:g}, got {self.strength:g}")
-        if not 0 <= self.mix <= 1:
-            raise ConfigError(f"mix must be 0 to 1, got {self.mix:g}")
+        check_tuning(self.strength, self.mix)
         for name, value, choices in (
             ("backend", self.backend, BACKENDS),
             ("precision", self.precision, PRECISIONS),
@@ -58,3 +63,15 @@ class DenoiseConfig:
                 raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
         if self.engine is not None and self.backend not in ("tensorrt", "tensorrt-rtx"):
             raise ConfigError(f"an engine file needs backend tensorrt or tensorrt-rtx, got {self.backend}")
+
+
+def check_tuning(strength: float | Literal["auto"], mix: float) -> None:
+    """Check what can also be changed while frames are denoised; see ``DenoiseConfig``.
+
+    Raises:
+        ConfigError: for a value outside its range.
+    """
+    if strength != "auto" and not 0 <= strength <= MAX_SIGMA:
+        raise ConfigError(f"strength must be auto or 0 to {MAX_SIGMA:g}, got {strength:g}")
+    if not 0 <= mix <= 1:
+        raise ConfigError(f"mix must be 0 to 1, got {mix:g}")

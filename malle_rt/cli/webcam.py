@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from malle_rt.cli.options import add_denoising, add_encoding, denoise_config, encode_config, seconds
 from malle_rt.cli.signals import stopped_by_signals
 from malle_rt.cli.telling import tell
-from malle_rt.errors import ConfigError, MalleError
+from malle_rt.errors import MalleError, SourceError
 
 if TYPE_CHECKING:
     from malle_rt.live.config import LiveConfig
@@ -199,7 +199,7 @@ def _list() -> int:
     for camera in cameras:
         print(camera)
     if not cameras:
-        raise ConfigError(
+        raise SourceError(
             "no camera found. Plug one in, or name a URL, a file or lavfi:testsrc2 with --device"
         )
     return 0

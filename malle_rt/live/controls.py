@@ -6,8 +6,7 @@ import threading
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from malle_rt.config import MAX_SIGMA
-from malle_rt.errors import ConfigError
+from malle_rt.config import MAX_SIGMA, check_tuning
 
 __all__ = ["Controls", "Tuning"]
 
@@ -28,10 +27,7 @@ class Tuning:
     mix: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.strength != "auto" and not 0 <= self.strength <= MAX_SIGMA:
-            raise ConfigError(f"strength must be auto or 0 to {MAX_SIGMA:g}, got {self.strength:g}")
-        if not 0 <= self.mix <= 1:
-            raise ConfigError(f"mix must be 0 to 1, got {self.mix:g}")
+        check_tuning(self.strength, self.mix)
 
 
 class Controls:

@@ -250,6 +250,11 @@ def test_cameras_are_listed_with_their_modes():
     assert "640x480" in done.stdout
 
 
+@pytest.mark.skipif(bool(list(Path("/dev").glob("video*"))), reason="there is a camera here")
+def test_an_empty_list_is_said_in_one_line():
+    assert "no camera found" in fails("--list")
+
+
 def test_a_camera_that_is_unplugged_comes_back(tmp_path):
     out = tmp_path / "out.mkv"
     env = fake_camera(unplug_after=45, replug_seconds=0.5)

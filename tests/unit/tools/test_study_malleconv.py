@@ -15,14 +15,7 @@ from stills.study import Book
 from stills.timing import milliseconds
 from study_malleconv import main
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Steps this small lose more to two threads waiting for each other, on a busy machine, than they gain."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ from malle_rt.errors import BackendError
 from malle_rt.net.mallenet import MalleNetConfig
 from malle_rt.net.weights import load_rt, load_stills_net
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = MalleNetConfig(widths=(8, 8, 8, 8), blocks=2)
 CPU = torch.device("cpu")
 PROGRAM = Path(__file__).parents[3] / "tools" / "train_stills.py"
@@ -35,15 +37,6 @@ def photos(tmp_path_factory):
         picture = cv2.resize(coarse, (90, 80), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
         cv2.imwrite(str(folder / f"{seed}.png"), picture)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Steps this small lose more to two threads waiting for each other, on a busy machine, than they gain."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def made(photos, folder, **recipe):
