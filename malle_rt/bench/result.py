@@ -164,6 +164,7 @@ class Result:
         machine: what was measured on, and with which versions; nothing that tells whose it is.
         settings: sigma of the noise, seconds, repeats, whether an own file was given.
         rates: limits of the processor, see ``measure_limits``.
+        reference: rounds per second of a task that never changes, all through the run; see ``ReferenceTask``.
         rows: what was measured.
         skipped: what could not be.
     """
@@ -175,6 +176,7 @@ class Result:
     rates: dict[str, float]
     rows: tuple[Row, ...]
     skipped: tuple[Skipped, ...] = ()
+    reference: Spread | None = None
 
     @property
     def ok(self) -> bool:
@@ -211,7 +213,8 @@ def load_result(path: Path) -> Result:
             )
         fields["rows"] = tuple(map(_row, fields["rows"]))
         fields["skipped"] = tuple(Skipped(**each) for each in fields["skipped"])
-        return Result(**fields)
+        fields["reference"] = _spread(fields.get("reference"))
+        return Result(**_known(Result, fields))
     except (OSError, ValueError, KeyError, TypeError) as exc:
         if isinstance(exc, ConfigError):
             raise
@@ -219,15 +222,20 @@ def load_result(path: Path) -> Result:
 
 
 def _row(fields: dict[str, Any]) -> Row:
-    """A row from its JSON; fields of a newer version are left out."""
-    known = {each.name for each in dataclasses.fields(Row)}
-    values = {name: _spread(value) for name, value in fields.items() if name in known}
+    """A row from its JSON."""
+    values = {name: _spread(value) for name, value in _known(Row, fields).items()}
     values["latency_ms"] = {name: Spread(**each) for name, each in fields["latency_ms"].items()}
     values["latency_quantiles_ms"] = tuple(fields["latency_quantiles_ms"])
     values["notes"] = tuple(fields["notes"])
     if fields["roofline"]:
         values["roofline"] = Roofline(**fields["roofline"])
     return Row(**values)
+
+
+def _known(of: type[Result | Row], fields: dict[str, Any]) -> dict[str, Any]:
+    """Without the fields that only a newer version has."""
+    known = {each.name for each in dataclasses.fields(of)}
+    return {name: value for name, value in fields.items() if name in known}
 
 
 def _spread(value: Any) -> Any:

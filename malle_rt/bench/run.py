@@ -16,7 +16,8 @@ from malle_rt.bench.clip import SIGMA, write_clip
 from malle_rt.bench.launch import launch
 from malle_rt.bench.machine import OtherLoad, describe_machine
 from malle_rt.bench.plan import Combination, Size
-from malle_rt.bench.result import Result, Row, Skipped
+from malle_rt.bench.reference import ReferenceTask
+from malle_rt.bench.result import Result, Row, Skipped, Spread
 from malle_rt.bench.rows import failed_row, our_row, peer_row, with_roofline
 
 __all__ = ["Plan", "run"]
@@ -66,7 +67,7 @@ def run(plan: Plan, say: Say) -> Result:
     with tempfile.TemporaryDirectory(prefix="malle-bench-") as name:
         workshop = _Workshop(plan, Path(name), say)
         limits = workshop.limits()
-        reports = workshop.rounds()
+        reports, reference = workshop.rounds()
     rates, work = limits.get("rates", {}), limits.get("work", [])
     rows, skipped = _rows(reports)
     return Result(
@@ -80,6 +81,7 @@ def run(plan: Plan, say: Say) -> Result:
             "own_file": plan.input_file is not None,
         },
         rates=rates,
+        reference=Spread.of(reference),
         rows=tuple(with_roofline(row, work, rates) for row in rows),
         skipped=tuple(dict.fromkeys(skipped)),
     )
@@ -105,8 +107,14 @@ class _Workshop:
         sizes = [(size.width, size.height) for size in self._plan.sizes]
         return launch({"kind": "limits", "models": models, "sizes": sizes}, self._folder)
 
-    def rounds(self) -> dict[Target, list[dict[str, Any]]]:
-        """All repeats of all targets; no more of one that has failed, fewer of a slow one."""
+    def rounds(self) -> tuple[dict[Target, list[dict[str, Any]]], list[float]]:
+        """All repeats of all targets; no more of one that has failed, fewer of a slow one.
+
+        Returns:
+            What the workers reported, and the rates of the reference task between them.
+        """
+        task = ReferenceTask()
+        rates = [task.rate()]
         reports: defaultdict[Target, list[dict[str, Any]]] = defaultdict(list)
         wanted: dict[Target, int] = {each: self._plan.repeats for each in self._plan.combinations}
         wanted |= {(peer, size): _PEER_REPEATS for size in self._plan.sizes for peer in self._plan.peers}
@@ -118,6 +126,7 @@ class _Workshop:
                 report = launch(self._order(target), self._folder)
                 reports[target].append(report)
                 taken = time.perf_counter() - begin
+                rates.append(task.rate())
                 self._say(f"round {number}: {_name(target)}, {_outcome(report)}")
                 if _reason(report):
                     wanted[target] = number
@@ -125,7 +134,7 @@ class _Workshop:
                     wanted[target] = min(wanted[target], max(2, number))
                 if "unavailable" in report and isinstance(target, Combination) and not target.required:
                     self._missing.add(target.backend)
-        return reports
+        return reports, rates
 
     def _known_missing(self, target: Target) -> bool:
         """Whether another size or precision has shown that this machine lacks what it takes."""

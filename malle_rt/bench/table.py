@@ -20,7 +20,8 @@ def _parts(result: Result) -> Iterator[list[str]]:
     good = [row for row in ours if row.ok]
     repeats = result.settings["repeats"]
     yield [
-        f"{result.machine.get('processor', '')}; {result.machine.get('other load', 'unknown')} busy with others",
+        f"{result.machine.get('processor', '')}; {result.machine.get('other load', 'unknown')} busy with others"
+        + (f"; reference task {_spread(result.reference)} rounds per second" if result.reference else ""),
         f"frames per second, median of up to {repeats} repeats ± (highest less lowest)",
         *_table(_SPEED, good),
     ]

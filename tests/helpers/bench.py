@@ -42,8 +42,8 @@ def row(size="720p", fps=50.0, ok=True, problem=None, gain=9.0, precision="fp32"
     )
 
 
-def result(*rows, processor="a processor"):
-    """A run with these rows."""
+def result(*rows, processor="a processor", reference=None):
+    """A run with these rows; ``reference`` in rounds per second."""
     return Result(
         created="2026-01-02T03:04:05+00:00",
         malle_rt="0.1.0",
@@ -51,4 +51,5 @@ def result(*rows, processor="a processor"):
         settings={"sigma": 15.0, "seconds": 1.0, "repeats": 3, "own_file": False},
         rates={"copy_gb_per_s": 40.0},
         rows=rows,
+        reference=reference and Spread(reference, reference, reference),
     )
