@@ -11,6 +11,7 @@ import numpy as np
 from malle_rt.backends.base import Backend, FrameShape, Session, SurfaceSession
 from malle_rt.chroma import from_420, to_420
 from malle_rt.config import MAX_SIGMA, DenoiseConfig
+from malle_rt.cuts import CutDetector
 from malle_rt.estimate import SigmaEstimator
 from malle_rt.frame import Frame, PixelLayout, Plane, Surface, pixel_layout
 
@@ -33,7 +34,8 @@ class PassThrough:
 class FrameDenoiser:
     """Denoise frames of any planar format, size and depth with one backend.
 
-    The recurrent state belongs to one video: use one FrameDenoiser per video, or ``forget`` between two.
+    The recurrent state belongs to one video: use one FrameDenoiser per video, or ``forget`` between two. At a cut it
+    is forgotten; frames on a GPU are not looked at for cuts, there the network itself leaves the old shot behind.
 
     Attributes:
         sigma: what the last frame was denoised with, 8-bit scale.
@@ -53,6 +55,7 @@ class FrameDenoiser:
         self._config = config
         self._watch = watch
         self._estimator = SigmaEstimator()
+        self._cuts = CutDetector()
         self.estimated: float | None = None
         self.sigma = 0.0 if config.strength == "auto" else config.strength
         self.keep_surfaces = False
@@ -79,6 +82,9 @@ class FrameDenoiser:
         """
         layout = pixel_layout(frame.pix_fmt)
         config = self._config
+        if not isinstance(frame.planes, Surface) and self._cuts.update(frame.planes[0], layout.bits):
+            self._estimator.restart()
+            self.forget()
         if self._watch or config.strength == "auto":
             found = self._estimator.update(frame.planes, layout.bits)
             self.estimated = None if found is None else min(found, MAX_SIGMA)

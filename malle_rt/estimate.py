@@ -116,8 +116,9 @@ def _means(values: Values, of: int) -> Values:
 class SigmaEstimator:
     """Estimate for a video: measured on every ``every``-th frame and approached little by little.
 
-    The strength never jumps; when the light changes it has come nine tenths of the way after about 30 frames.
-    Pictures that tell nothing, such as the black ones of a fade, leave it as it is; the next one is looked at again.
+    The strength jumps only after ``restart``; when the light changes it has come nine tenths of the way after about 30
+    frames. Pictures that tell nothing, such as the black ones of a fade, leave it as it is; the next one is looked at
+    again.
 
     Args:
         every: frames from one measurement to the next.
@@ -129,6 +130,7 @@ class SigmaEstimator:
         self._step = 1 - inertia ** (1 / every)  # share of the way, of one frame
         self._wait = 0
         self._sigma: float | None = None
+        self._known = False  # whether what is there comes from this shot
         self._goal = 0.0
 
     def update(self, planes: Sequence[Plane], bits: int) -> float | None:
@@ -144,11 +146,15 @@ class SigmaEstimator:
         self._sigma += self._step * (self._goal - self._sigma)
         return self._sigma
 
+    def restart(self) -> None:
+        """Another shot begins: the next measurement counts alone, and until it is there, the last estimate."""
+        self._wait, self._known = 0, False
+
     def _look(self, luma: Plane, bits: int) -> None:
         measured = estimate_sigma(luma, bits)
         if measured is None:
             self._goal = self._sigma or 0.0
             return
-        if self._sigma is None:
-            self._sigma = measured
+        if not self._known:
+            self._sigma, self._known = measured, True
         self._goal, self._wait = measured, self._every

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -71,3 +73,23 @@ def test_a_new_size_starts_a_new_session(backend):
 def test_pass_through_is_the_frame_itself():
     frame = next(iter(SyntheticSource(1, (64, 48))))
     assert PassThrough().start(frame)() is frame
+
+
+def test_nothing_of_the_old_shot_shows_through_after_a_cut(backend):
+    pictures = list(SyntheticSource(6, (128, 96), noise_sigma=15))
+    other = [replace(each, planes=tuple(255 - plane for plane in each.planes)) for each in pictures]
+    config = DenoiseConfig(strength=15)
+    cut, fresh = FrameDenoiser(backend, config), FrameDenoiser(backend, config)
+    through = [cut.denoise(frame) for frame in (*pictures, *other)][len(pictures) :]
+    for ours, wanted in zip(through, map(fresh.denoise, other), strict=True):
+        for plane, expected in zip(ours.planes, wanted.planes, strict=True):
+            np.testing.assert_array_equal(plane, expected)
+
+
+def test_the_noise_of_a_new_shot_is_found_at_once(backend):
+    denoiser = FrameDenoiser(backend, DenoiseConfig())
+    for frame in SyntheticSource(3, (320, 192), noise_sigma=5):
+        denoiser.denoise(frame)
+    dark = next(iter(SyntheticSource(1, (320, 192), noise_sigma=20)))
+    denoiser.denoise(replace(dark, planes=(255 - dark.planes[0], *dark.planes[1:])))
+    assert denoiser.sigma == pytest.approx(20, rel=0.2)

@@ -144,6 +144,14 @@ def test_a_fade_to_black_is_survived():
     assert sigmas[-1] == pytest.approx(8, rel=0.1)
 
 
+def test_another_shot_is_measured_at_once_but_a_black_one_keeps_the_last_estimate():
+    estimator, clean = SigmaEstimator(), picture((180, 320))
+    before = [estimator.update([noisy(clean, 4, seed=seed)], 8) for seed in range(3)]
+    estimator.restart()
+    assert estimator.update([np.full((180, 320), 16, np.uint8)], 8) == pytest.approx(before[-1])
+    assert estimator.update([noisy(clean, 16)], 8) == pytest.approx(16, rel=0.1)
+
+
 def test_frames_between_two_looks_are_not_touched():
     class Untouchable:
         def __getitem__(self, index):

@@ -1,0 +1,60 @@
+"""Where one shot ends and the next begins: what was learned of the old one must not show through in the new one.
+
+Pictures are compared as thumbnails of block means, in which noise averages out. The score is that of FFmpeg's
+``scdet``: the smaller of the mean difference from the last picture and of its growth since the one before, so that
+steady motion and noise, which differ all the time, are no cut.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import numpy as np
+import numpy.typing as npt
+
+from malle_rt.frame import Plane
+
+__all__ = ["CutDetector"]
+
+BLOCK = 16  # side of what becomes one value of the thumbnail, in pixels
+MAX_PIXELS = 1 << 19  # larger pictures are sampled by rows of blocks
+# On the 8-bit scale. Cuts between 24 clips score 23 and more, their own motion up to 7, from sigma 0 to 50.
+THRESHOLD = 12.0
+
+Thumbnail = npt.NDArray[np.float32]
+
+
+class CutDetector:
+    """Finds the first frame of each new shot, as the frames come; cuts between pictures that are alike pass unseen."""
+
+    def __init__(self) -> None:
+        self._last: Thumbnail | None = None
+        self._change = 0.0
+
+    def update(self, luma: Plane, bits: int) -> bool:
+        """Whether the next frame begins a new shot; the first of all does not.
+
+        Args:
+            luma: (rows, columns), uint8 or uint16.
+            bits: significant bits of a sample.
+        """
+        thumbnail, last = _thumbnail(luma, bits), self._last
+        self._last = thumbnail
+        if last is None or last.shape != thumbnail.shape or not thumbnail.size:
+            self._change = 0.0
+            return False
+        change = float(np.abs(thumbnail - last).mean())
+        score, self._change = min(change, change - self._change), change
+        return score >= THRESHOLD
+
+
+def _thumbnail(luma: Plane, bits: int) -> Thumbnail:
+    """Means of blocks, on the 8-bit scale: (columns, rows) of blocks; without any in a picture smaller than one."""
+    rows, columns = (side // BLOCK for side in luma.shape)
+    blocks = luma[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns * BLOCK)
+    blocks = blocks[:: max(1, -(-luma.size // MAX_PIXELS))]
+    # Slices are added: numpy reduces axes as short as these several times slower.
+    down = reduce(np.add, [blocks[:, line].astype(np.uint32) for line in range(BLOCK)])
+    across = reduce(np.add, [down.T[line::BLOCK] for line in range(BLOCK)])
+    thumbnail: Thumbnail = across / np.float32(BLOCK**2 << (bits - 8))
+    return thumbnail
