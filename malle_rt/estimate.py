@@ -10,7 +10,7 @@ is weaker than it was: blocks so near to the ends do not vote.
 
 What one picture cannot tell: its own grain counts as noise, and noise that the camera or a codec has smoothed is read
 too low: at 0.63 of its standard deviation in a low-light video frame, at 0.13 to 0.27 (median 0.20) in fifteen
-pictures as still cameras develop them.
+pictures as still cameras develop them. In a video, frames that follow each other tell it; see ``stillness``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from malle_rt.frame import Plane
+from malle_rt.stillness import Pooled, pooled, sigma_of_changes
 
 __all__ = ["SigmaEstimator", "estimate_sigma"]
 
@@ -32,12 +33,12 @@ BLACK, WHITE = 16, 235  # of limited range; in full range a little more than nee
 SURELY_CLIPPED = 4  # blocks whose mean is so near to black or white tell nothing
 MARGIN = 2.0  # standard deviations of the noise that a voting block's mean keeps from black and white
 FARTHEST = 0.05  # share of the blocks, those farthest from the ends, that vote even within the margin
+SMOOTHED = 1.5  # times the level of one picture, above which what changes counts: noise is not white, then
 PASSES = 3  # the margin depends on the noise that is found with it
-GROUPS, SMALLEST_GROUP = (
-    32,
-    16,
-)  # of blocks of like texture: how many, unless they came to fewer blocks than that
+# Of blocks of like texture: how many, unless they came to fewer blocks than that.
+GROUPS, SMALLEST_GROUP = 32, 16
 
+_WITNESSES = 3  # frames of a measurement
 _DETAILS = (BLOCK // 2) ** 2  # of one orientation in a block
 # The median of a mean of squares of normal values, for a variance of 1 (Wilson and Hilferty, PNAS 1931).
 _MEDIAN = (1 - 2 / (9 * _DETAILS)) ** 3
@@ -114,47 +115,60 @@ def _means(values: Values, of: int) -> Values:
 
 
 class SigmaEstimator:
-    """Estimate for a video: measured on every ``every``-th frame and approached little by little.
+    """Estimate for a video: measured on the first of every ``every`` frames and approached little by little.
+
+    The next two frames are looked at as well: where they show that something stands still, what changes between them
+    tells how strong noise is that one picture cannot tell, because it has been smoothed; see ``stillness``. That is
+    kept while nothing stands still.
 
     The strength jumps only after ``restart``; when the light changes it has come nine tenths of the way after about 30
     frames. Pictures that tell nothing, such as the black ones of a fade, leave it as it is; the next one is looked at
     again.
 
     Args:
-        every: frames from one measurement to the next.
+        every: frames from one measurement to the next, at least 3.
         inertia: share of the way to a measurement that is still to go when the next one is due, 0 to 1.
     """
 
     def __init__(self, *, every: int = 8, inertia: float = 0.4) -> None:
         self._every = every
         self._step = 1 - inertia ** (1 / every)  # share of the way, of one frame
-        self._wait = 0
+        self._phase = 0  # frames since the last measurement began
+        self._white = self._changing = self._goal = 0.0
         self._sigma: float | None = None
-        self._known = False  # whether what is there comes from this shot
-        self._goal = 0.0
+        self._settled = False  # whether what is there comes from this shot
+        self._seen: list[Pooled] = []
 
     def update(self, planes: Sequence[Plane], bits: int) -> float | None:
         """Look at the next frame's luma; returns the smoothed sigma, 8-bit scale, or None while nothing is known.
 
         Planes that are not looked at are not touched: those on a GPU stay there.
         """
-        if self._wait == 0:
+        if self._phase < _WITNESSES:
             self._look(planes[0], bits)
-        self._wait = max(self._wait - 1, 0)
-        if self._sigma is None:
-            return None
-        self._sigma += self._step * (self._goal - self._sigma)
+        else:
+            self._phase = (self._phase + 1) % self._every
+        if self._sigma is not None:
+            self._sigma += self._step * (self._goal - self._sigma)
         return self._sigma
 
     def restart(self) -> None:
-        """Another shot begins: the next measurement counts alone, and until it is there, the last estimate."""
-        self._wait, self._known = 0, False
+        """Another shot begins: its first measurements count alone, and until they are there, the last estimate."""
+        self._phase, self._changing, self._settled = 0, 0.0, False
 
     def _look(self, luma: Plane, bits: int) -> None:
-        measured = estimate_sigma(luma, bits)
-        if measured is None:
-            self._goal = self._sigma or 0.0
-            return
-        if not self._known:
-            self._sigma, self._known = measured, True
-        self._goal, self._wait = measured, self._every
+        """One of the frames of a measurement; the next frame takes its place if it tells nothing."""
+        if self._phase == 0:
+            white = estimate_sigma(luma, bits)
+            if white is None:
+                self._goal = self._sigma or 0.0
+                return
+            self._white = white
+            self._seen.clear()
+        self._seen.append(pooled(luma, bits))
+        self._phase = (self._phase + 1) % self._every
+        if self._phase == _WITNESSES and len({each.shape for each in self._seen}) == 1:
+            self._changing = sigma_of_changes(*self._seen) or self._changing
+        self._goal = self._changing if self._changing > SMOOTHED * self._white else self._white
+        if not self._settled:
+            self._sigma, self._settled = self._goal, self._phase == _WITNESSES

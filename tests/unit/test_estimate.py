@@ -152,14 +152,44 @@ def test_another_shot_is_measured_at_once_but_a_black_one_keeps_the_last_estimat
     assert estimator.update([noisy(clean, 16)], 8) == pytest.approx(16, rel=0.1)
 
 
+def smoothed(clean, sigma, seed):
+    """White noise that has been through a camera: next to nothing is left of it in the finest details."""
+    noise = np.random.default_rng(seed).normal(0, sigma, clean.shape)
+    soft = sum(np.roll(noise, (down, across), (0, 1)) for down in (0, 1, 2) for across in (0, 1, 2)) / 9
+    return np.clip(np.rint(clean + soft), 0, 255).astype(np.uint8)
+
+
+def test_smoothed_noise_is_told_by_what_stands_still():
+    estimator, clean = SigmaEstimator(), grass()
+    sigmas = [estimator.update([smoothed(clean, 20, seed)], 8) for seed in range(40)]
+    assert sigmas[0] < 5, "one picture cannot tell"
+    assert sigmas[2:] == pytest.approx(np.full(38, 15), rel=0.2)
+
+
+def test_where_everything_moves_one_picture_must_do():
+    estimator, wide = SigmaEstimator(), picture((360, 1280))
+    for seed in range(40):
+        sigma = estimator.update([noisy(wide[:, 15 * seed : 15 * seed + 640], 5, seed=seed)], 8)
+    assert sigma == pytest.approx(5, rel=0.3)
+
+
+def test_what_stood_still_is_remembered_until_the_next_shot():
+    estimator, wide = SigmaEstimator(), grass((360, 1280))
+    still = [estimator.update([smoothed(wide[:, :640], 20, seed)], 8) for seed in range(16)]
+    moving = [smoothed(wide[:, 15 * seed : 15 * seed + 640], 20, seed) for seed in range(1, 25)]
+    assert [estimator.update([each], 8) for each in moving][-1] == pytest.approx(still[-1], rel=0.1)
+    estimator.restart()
+    assert [estimator.update([each], 8) for each in moving][-1] < 0.5 * still[-1]
+
+
 def test_frames_between_two_looks_are_not_touched():
     class Untouchable:
         def __getitem__(self, index):
             raise AssertionError("looked at")
 
     luma = noisy(np.full((64, 64), 120.0), 15)
-    estimator = SigmaEstimator(every=3)
-    first = estimator.update([luma], 8)
+    estimator = SigmaEstimator(every=5)
+    first, _, _ = (estimator.update([luma], 8) for _ in range(3))
     assert estimator.update(Untouchable(), 8) == estimator.update(Untouchable(), 8) == first
     with pytest.raises(AssertionError, match="looked at"):
         estimator.update(Untouchable(), 8)
