@@ -54,7 +54,8 @@ class RTConfig:
 PRESETS = {
     "rt-s": RTConfig(widths=(16, 32, 64)),
     "rt-m": RTConfig(widths=(32, 64, 128), depths=(2, 4, 3), tail=64, hidden=16),
-    "rt-l": RTConfig(widths=(64, 128, 192), depths=(2, 5, 4), tail=96, hidden=32),
+    # As deep as rt-m, so that it can start from its weights; wide where a weight is used most often.
+    "rt-l": RTConfig(widths=(80, 96, 128), depths=(2, 4, 3), tail=80, hidden=32),
 }
 
 
