@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from compiledslice.install import fastest_slice
 from evaluation.stills import load_stills
 from stills.backbones import Backbone, BackboneConfig
 from stills.cells import cells
@@ -24,6 +25,7 @@ from stills.photographs import Photographs
 from stills.report import write_report
 from stills.study import Book, Plan, seconds_per_step, train_cell
 from stills.timing import milliseconds, runtime_name
+from training import add_computing_options, computing
 
 
 def main() -> int:
@@ -40,7 +42,8 @@ def main() -> int:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.benchmark = True  # every crop has the same size
     if options.stills:
-        train(book, chosen, options, device)
+        with fastest_slice(device, compiled=options.compiled_slice) as slice_name:
+            train(book, chosen, options, device, slice_name)
     if options.time:
         measure_times(book, chosen, device)
     if options.report:
@@ -66,7 +69,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=Plan.batch, help="crops of a step")
     parser.add_argument("--size", type=int, default=Plan.size, help="side of a crop, a multiple of 16")
     parser.add_argument("--rate", type=float, default=Plan.rate, help="largest learning rate")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves it to torch")
+    add_computing_options(parser)
     parser.add_argument("--time", action="store_true", help="measure milliseconds, on this machine")
     parser.add_argument("--report", type=Path, help="Markdown file to write, with a plot beside it")
     options = parser.parse_args()
@@ -78,7 +81,11 @@ def parse() -> argparse.Namespace:
 
 
 def train(
-    book: Book, chosen: dict[str, BackboneConfig], options: argparse.Namespace, device: torch.device
+    book: Book,
+    chosen: dict[str, BackboneConfig],
+    options: argparse.Namespace,
+    device: torch.device,
+    slice_name: str,
 ) -> None:
     """Make every run that the book lacks: all networks of a seed before the next seed."""
     data = Photographs.load(options.stills, device, seed=0)
@@ -87,11 +94,12 @@ def train(
         book.plan = asdict(planned(chosen, data, options))
         book.material = {"test": options.test.name, "tested": len(test), "trained": len(data.pictures)}
     plan = Plan(**book.plan)
-    print(f"{plan.steps} steps of {plan.batch} crops of {plan.size}x{plan.size}, on {device}", flush=True)
+    computes = computing(device, slice_name, float32=plan.float32)
+    print(f"{plan.steps} steps of {plan.batch} crops of {plan.size}x{plan.size}: {computes}", flush=True)
     for seed in range(options.seeds):
         for name, config in chosen.items():
             if not book.has(name, seed):
-                row = {"cell": name, "seed": seed, "device": device_name(device)}
+                row = {"cell": name, "seed": seed, "device": computes}
                 book.runs.append(row | train_cell(config, plan, data, seed, test))
                 book.describe(name, config)
                 book.write()
@@ -100,16 +108,17 @@ def train(
 
 def planned(chosen: dict[str, BackboneConfig], data: Photographs, options: argparse.Namespace) -> Plan:
     """The plan of a new study."""
-    plan = Plan(steps=options.steps or 1, batch=options.batch, size=options.size, rate=options.rate)
+    plan = Plan(
+        steps=options.steps or 1,
+        batch=options.batch,
+        size=options.size,
+        rate=options.rate,
+        float32=options.float32,
+    )
     if options.steps:
         return plan
     slowest = max(seconds_per_step(config, plan, data) for config in chosen.values())
     return Plan(**asdict(plan) | {"steps": max(int(options.minutes_per_run * 60 / slowest), 1)})
-
-
-def device_name(device: torch.device) -> str:
-    """What trains, in words."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
 def measure_times(book: Book, chosen: dict[str, BackboneConfig], device: torch.device) -> None:

@@ -5,7 +5,8 @@
 
 The learning rate follows a cosine over the budget, so that a run is finished whenever its minutes are. The folder
 ``--out`` holds last.pt (everything needed to resume), best.safetensors (the averaged weights with the best
-validation) and log.jsonl.
+validation) and log.jsonl, in which every start says what it computes with: GPUs, and CPUs that can, in bfloat16;
+CPUs with the slice and its gradient compiled, once for a checkout, by the C++ compiler at hand.
 """
 
 from __future__ import annotations
@@ -20,8 +21,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from compiledslice.install import fastest_slice
 from torch import Tensor
-from training import append_row, follow, psnr_loss, rate_at, save_whole
+from training import (
+    add_computing_options,
+    append_row,
+    autocast,
+    computing,
+    follow,
+    psnr_loss,
+    rate_at,
+    save_whole,
+)
 from trainset import TrainSet, load_clip
 
 from malle_rt.net.noise import NoiseMix, Planes420, degrade, rgb_to_planes
@@ -48,7 +59,10 @@ def main() -> int:
             f"train.py: {options.out} holds a run already: pass --resume, or another --out", file=sys.stderr
         )
         return 2
-    run.train(data, checks)
+    with fastest_slice(device, compiled=options.compiled_slice) as slice_name:
+        computes = computing(device, slice_name, float32=options.float32)
+        append_row({"step": run.step, "computes": computes}, options.out / "log.jsonl")
+        run.train(data, checks)
     return 0
 
 
@@ -73,7 +87,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=96, help="side of a frame in pixels, a multiple of 16")
     parser.add_argument("--rate", type=float, default=2e-3, help="largest learning rate")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves it to torch")
+    add_computing_options(parser)
     return parser.parse_args()
 
 
@@ -169,7 +183,7 @@ class Run:
         """One step on some frames of the sequences, back-propagated through all of them; the state goes on."""
         self._set_rate()
         outputs = []
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with autocast(self.device, float32=self.options.float32):
             for y, uv in zip(noisy.y[:, part].unbind(1), noisy.uv[:, part].unbind(1), strict=True):
                 state = RTState(*(value.float() for value in self.net(y, uv, sigma, state)))
                 outputs.append(state)

@@ -11,7 +11,8 @@ clipped, since a clipped output has no gradient.
 The learning rate follows a cosine over the budget, so that a run is finished whenever its minutes are. The folder
 ``--out`` holds last.pt (everything needed to resume, written every 5 minutes and when the run is asked to stop by
 SIGTERM or Ctrl-C), best.safetensors (float16, the averaged weights with the best validation) and log.jsonl. A run
-that diverges goes back to last.pt and on at half the rate, and says so in the log.
+that diverges goes back to last.pt and on at half the rate, and says so in the log; every start says there what it
+computes with, as that of ``tools/train.py`` does.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from pathlib import Path
 from types import FrameType
 
 import torch
+from compiledslice.install import fastest_slice
 from evaluation.stills import load_stills
 from stills.photographs import Photographs
 from stills.run import Diverged, Recipe, Run
+from training import add_computing_options, append_row, computing
 
 from malle_rt.net.mallenet import STILLS_PRESETS
 
@@ -44,7 +47,9 @@ def main() -> int:
         run = start(options, device)
         if options.resume:
             run.resume()
-        with Stop() as stop:
+        with fastest_slice(device, compiled=options.compiled_slice) as slice_name, Stop() as stop:
+            computes = computing(device, slice_name, float32=options.float32)
+            append_row({"step": run.step, "computes": computes}, options.out / "log.jsonl")
             run.train(stop.asked)
     except (ValueError, FileNotFoundError, Diverged) as exc:
         return failed(str(exc), 1)
@@ -67,6 +72,7 @@ def start(options: argparse.Namespace, device: torch.device) -> Run:
         rate=options.rate,
         seed=options.seed,
         channels_last=options.channels_last,
+        float32=options.float32,
     )
     checks = load_stills(options.validate, options.limit) if options.validate else {}
     data = Photographs.load(options.stills, device, options.seed)
@@ -94,7 +100,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--channels-last", action=argparse.BooleanOptionalAction, default=True, help="memory order"
     )
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves it to torch")
+    add_computing_options(parser)
     return parser.parse_args()
 
 

@@ -1,9 +1,14 @@
-"""What every training run needs, whatever it trains: its loss, its rate, averaged weights, files that survive a cut."""
+"""What every training run needs, whatever it trains.
+
+Its loss, its rate, what it computes in, averaged weights, files that survive a cut.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +16,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-__all__ = ["append_row", "follow", "psnr_loss", "rate_at", "save_whole"]
+__all__ = [
+    "add_computing_options",
+    "append_row",
+    "autocast",
+    "computing",
+    "follow",
+    "psnr_loss",
+    "rate_at",
+    "save_whole",
+]
 
 EMA = 0.999
 FLOOR = 1.5  # root mean square error on the 8-bit scale
@@ -36,6 +50,51 @@ def rate_at(progress: float, step: int) -> float:
     """
     cosine = 0.005 + 0.995 * 0.5 * (1 + math.cos(math.pi * min(progress, 1)))
     return cosine * min(1, (step + 1) / WARM_UP)
+
+
+def autocast(device: torch.device, *, float32: bool = False) -> torch.autocast:
+    """The context to run a network in: bfloat16 where the device computes in it, else float32; see ``computing``.
+
+    Args:
+        device: to train on.
+        float32: whatever the device can do.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=not float32 and _computes_in_bfloat16(device))
+
+
+def _computes_in_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for it; without any, bfloat16 is slower than float32."""
+    if device.type == "cuda":
+        return True
+    # Older versions of torch cannot tell; they stay with float32.
+    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return device.type == "cpu" and any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def computing(device: torch.device, slice_name: str, *, float32: bool = False) -> str:
+    """What a run computes with, for its log: "CPU, 2 threads, bfloat16, compiled slice"."""
+    where = _threads() if device.type == "cpu" else torch.cuda.get_device_name(device)
+    short = not float32 and _computes_in_bfloat16(device)
+    return f"{where}, {'bfloat16' if short else 'float32'}, {slice_name}"
+
+
+def _threads() -> str:
+    count = torch.get_num_threads()
+    return f"CPU, {count} thread{'s' if count > 1 else ''}"
+
+
+def add_computing_options(parser: argparse.ArgumentParser) -> None:
+    """Add what every training program lets its user choose: ``threads``, ``float32``, ``compiled_slice``."""
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves it to torch")
+    parser.add_argument(
+        "--float32", action="store_true", help="compute in float32 where bfloat16 would be faster"
+    )
+    parser.add_argument(
+        "--no-compiled-slice",
+        dest="compiled_slice",
+        action="store_false",
+        help="on a CPU: leave malle_slice to torch, which is slower but needs no C++ compiler",
+    )
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["KERNEL_SIZES", "malle_slice", "slice_in_torch"]
+__all__ = ["KERNEL_SIZES", "gradient_in_torch", "malle_slice", "slice_in_torch"]
 
 KERNEL_SIZES = (1, 3, 5)
 
@@ -102,8 +102,7 @@ def _(x: Tensor, grid: Tensor, kernel_size: int) -> Tensor:
     return torch.empty_like(x)
 
 
-@torch.library.custom_op("malle::slice_backward", mutates_args=())
-def _slice_backward(
+def gradient_in_torch(
     grad: Tensor, x: Tensor, grid: Tensor, kernel_size: int, need_x: bool
 ) -> tuple[Tensor, Tensor]:
     """Gradients with respect to x (empty unless ``need_x``) and grid; kernels are recomputed, not kept."""
@@ -135,6 +134,13 @@ def _slice_backward(
         return x.new_empty(0), grad_grid.to(grid.dtype)
     grad_x = grad_padded.flatten(1, 2)[..., reach : reach + height, reach : reach + width]
     return grad_x.to(x.dtype).contiguous(), grad_grid.to(grid.dtype)
+
+
+@torch.library.custom_op("malle::slice_backward", mutates_args=())
+def _slice_backward(
+    grad: Tensor, x: Tensor, grid: Tensor, kernel_size: int, need_x: bool
+) -> tuple[Tensor, Tensor]:
+    return gradient_in_torch(grad, x, grid, kernel_size, need_x)
 
 
 @_slice_backward.register_fake

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from evaluation.stills import Still
 from torch import Tensor
-from training import append_row, follow, psnr_loss, rate_at, save_whole
+from training import append_row, autocast, follow, psnr_loss, rate_at, save_whole
 
 from malle_rt.net.mallenet import MalleNet, MalleNetConfig
 from malle_rt.net.weights import save_stills_net
@@ -46,6 +46,7 @@ class Recipe:
         rate: largest learning rate.
         seed: of the weights, the crops and the noise.
         channels_last: memory order of the network.
+        float32: compute in it even where bfloat16 would be faster.
     """
 
     steps: int | None = None
@@ -55,6 +56,7 @@ class Recipe:
     rate: float = 1e-3
     seed: int = 0
     channels_last: bool = True
+    float32: bool = False
 
 
 class Run:
@@ -134,7 +136,7 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
         noisy, clean = self.data.draw(self.recipe.batch, self.recipe.size, BLIND)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with autocast(self.device, float32=self.recipe.float32):
             output = self.net(noisy)
         loss = psnr_loss(output.float(), clean)
         self.optimizer.zero_grad(set_to_none=True)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from evaluation.stills import Still
 from torch import nn
-from training import psnr_loss, rate_at
+from training import autocast, psnr_loss, rate_at
 
 from stills.backbones import Backbone, BackboneConfig
 from stills.cost import kmac_per_pixel
@@ -35,6 +35,7 @@ class Plan:
         size: side of a crop in pixels, a multiple of every stride.
         rate: largest learning rate.
         sigma: of the noise, in training and in the test, 8-bit scale.
+        float32: compute in it even where bfloat16 would be faster.
     """
 
     steps: int
@@ -42,6 +43,7 @@ class Plan:
     size: int = 64
     rate: float = 1e-3
     sigma: float = 25.0
+    float32: bool = False
 
 
 @dataclass
@@ -129,7 +131,7 @@ def _stepper(
         for group in optimizer.param_groups:
             group["lr"] = plan.rate * rate_at(index / plan.steps, index)
         noisy, clean = drawn.draw(plan.batch, plan.size, (plan.sigma, plan.sigma))
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with autocast(device, float32=plan.float32):
             output = net(noisy)
         loss = psnr_loss(output.float(), clean)
         optimizer.zero_grad(set_to_none=True)

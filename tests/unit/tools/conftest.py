@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from compiledslice.build import BuildError, build, find_compiler
+from compiledslice.library import SliceLibrary
 
 
 @pytest.fixture
@@ -11,3 +13,13 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def slice_library():
+    """The compiled slice; in a fresh checkout it takes half a minute to make."""
+    try:
+        find_compiler()
+    except BuildError as exc:
+        pytest.skip(str(exc))
+    return SliceLibrary(build())

@@ -112,6 +112,7 @@ def test_the_program_runs_two_networks_and_goes_on_where_it_stopped(photos, tmp_
     out = tmp_path / "study.json"
     words = ["--stills", str(photos), "--test", str(photos), "--out", str(out), "--threads", "1"]
     words += ["--steps", "3", "--batch", "2", "--size", "32", "--only", "small-malle", "small-matched"]
+    words += ["--float32", "--no-compiled-slice"]
     monkeypatch.setattr("sys.argv", ["study_malleconv.py", *words, "--seeds", "1"])
     assert main() == 0
     first = json.loads(out.read_text())["runs"]
@@ -122,11 +123,13 @@ def test_the_program_runs_two_networks_and_goes_on_where_it_stopped(photos, tmp_
     book = Book.read(out)
     assert book.runs[:2] == first and len(book.runs) == 4
     assert all(5 < run["psnr"] < 60 for run in book.runs)
-    assert book.plan["steps"] == 3
+    assert book.plan["steps"] == 3 and book.plan["float32"]
+    assert {run["device"] for run in book.runs} == {"CPU, 1 thread, float32, slice in torch"}
 
 
 def test_the_same_seed_gives_the_same_network(photos, tmp_path, monkeypatch):
     words = ["--stills", str(photos), "--test", str(photos), "--steps", "2", "--batch", "2", "--size", "32"]
+    words += ["--no-compiled-slice"]
     scores = []
     for name in ("a.json", "b.json"):
         out = ["--out", str(tmp_path / name), "--seeds", "1", "--only", "small-k1", "--threads", "1"]

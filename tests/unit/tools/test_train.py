@@ -30,7 +30,7 @@ def train(folder, *words):
     command = [
         sys.executable, TRAIN, "--clips", folder / "clips", "--stills", folder / "stills",
         "--cache", folder / "cache.pt", "--out", folder / "run", "--validate", folder / "clips" / "a.nut",
-        "--size", "32", "--frames", "4", "--chunk", "2", "--batch", "2", "--threads", "1", *words,
+        "--size", "32", "--frames", "4", "--chunk", "2", "--batch", "2", "--threads", "1", "--float32", *words,
     ]  # fmt: skip
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
@@ -38,19 +38,27 @@ def train(folder, *words):
 
 
 def test_trains_checks_stops_and_resumes(material):
-    first = train(material, "--budget", "0.05")[-1]
+    begun, *_, first = train(material, "--budget", "0.05", "--no-compiled-slice")
+    assert begun == {"step": 0, "computes": "CPU, 1 thread, float32, slice in torch"}
     assert first["step"] > 1
     assert all(len(values) == 3 for values in first["psnr_y"].values())
     saved = torch.load(material / "run" / "last.pt", weights_only=True)
     assert saved["step"] == first["step"]
     load_rt(material / "run" / "best.safetensors")
-    second = train(material, "--budget", "0.1", "--resume")[-1]
+    second = train(material, "--budget", "0.1", "--resume", "--no-compiled-slice")[-1]
     assert second["step"] > first["step"]
     assert second["minutes"] >= first["minutes"]
 
 
+@pytest.mark.usefixtures("slice_library")
+def test_the_slice_is_compiled_where_it_can_be(material):
+    begun, *_, last = train(material, "--budget", "0.02")
+    assert begun["computes"] == "CPU, 1 thread, float32, compiled slice"
+    assert last["step"] > 0
+
+
 def test_a_finished_run_resumed_does_nothing_more(material):
-    train(material, "--budget", "0.02")
+    train(material, "--budget", "0.02", "--no-compiled-slice")
     before = (material / "run" / "last.pt").read_bytes()
-    train(material, "--budget", "0.02", "--resume")
+    train(material, "--budget", "0.02", "--resume", "--no-compiled-slice")
     assert (material / "run" / "last.pt").read_bytes() == before

@@ -133,6 +133,7 @@ def test_a_run_that_always_breaks_is_given_up(photos, tmp_path):
 
 def test_the_program_stops_when_asked_and_goes_on(photos, tmp_path, monkeypatch, capsys):
     shared = ["--stills", str(photos), "--out", str(tmp_path), "--batch", "1", "--size", "64"]
+    shared += ["--no-compiled-slice"]
     command = [sys.executable, str(PROGRAM), *shared, "--budget", "10", "--threads", "1"]
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     end = time.monotonic() + 60
@@ -150,6 +151,7 @@ def test_the_program_stops_when_asked_and_goes_on(photos, tmp_path, monkeypatch,
     monkeypatch.setattr("sys.argv", ["train_stills.py", *shared, "--steps", str(done + 2), *words])
     assert main() == 0
     assert rows(tmp_path)[-1]["step"] == done + 2
+    assert [row["step"] for row in rows(tmp_path) if "slice in torch" in row.get("computes", "")] == [0, done]
     assert set(rows(tmp_path)[-1]["psnr"]) == {"15", "25", "50"}
 
 
