@@ -2,6 +2,7 @@
 
     python tools/train.py --preset rt-s --clips DIR --stills DIR --out runs/rt-s --budget 120
     python tools/train.py ... --resume
+    python tools/train.py --preset rt-l --grow-from engines/rt-m.safetensors ...
 
 The learning rate follows a cosine over the budget, so that a run is finished whenever its minutes are. The folder
 ``--out`` holds last.pt (everything needed to resume), best.safetensors (the averaged weights with the best
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import torch
 from compiledslice.install import fastest_slice
+from growing import grow
 from torch import Tensor
 from training import (
     add_computing_options,
@@ -37,7 +39,7 @@ from trainset import TrainSet, load_clip
 
 from malle_rt.net.noise import NoiseMix, Planes420, degrade, rgb_to_planes
 from malle_rt.net.rt import PRESETS, MalleNetRT, RTState
-from malle_rt.net.weights import save_rt
+from malle_rt.net.weights import load_rt, save_rt
 
 SECONDS_BETWEEN_CHECKS = 300
 
@@ -80,7 +82,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--budget", type=float, required=True, help="minutes in all, resumed runs included")
-    parser.add_argument("--resume", action="store_true", help="go on from OUT/last.pt")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--resume", action="store_true", help="go on from OUT/last.pt")
+    start.add_argument("--grow-from", type=Path, help="weights of this or a smaller preset to start from")
     parser.add_argument("--batch", type=int, default=8, help="sequences")
     parser.add_argument("--frames", type=int, default=12, help="frames of a sequence")
     parser.add_argument("--chunk", type=int, default=6, help="frames back-propagated through at once")
@@ -113,8 +117,10 @@ class Run:
     def start(cls, options: argparse.Namespace, device: torch.device) -> Run:
         """A fresh run."""
         torch.manual_seed(options.seed)
-        net = MalleNetRT(PRESETS[options.preset]).to(device)
-        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+        net = MalleNetRT(PRESETS[options.preset])
+        if options.grow_from:
+            grow(net, load_rt(options.grow_from))
+        net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
         average = copy.deepcopy(net).requires_grad_(False)
         optimizer = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=1e-4)
         return cls(options, device, net, average, optimizer)

@@ -11,6 +11,7 @@ import torch
 from media import write_clip
 from PIL import Image
 
+from malle_rt.models import model_file
 from malle_rt.net.weights import load_rt
 
 TRAIN = Path(__file__).parents[3] / "tools" / "train.py"
@@ -62,3 +63,10 @@ def test_a_finished_run_resumed_does_nothing_more(material):
     before = (material / "run" / "last.pt").read_bytes()
     train(material, "--budget", "0.02", "--resume", "--no-compiled-slice")
     assert (material / "run" / "last.pt").read_bytes() == before
+
+
+def test_a_network_can_begin_where_a_smaller_one_has_come_to(material):
+    words = ("--preset", "rt-m", "--budget", "0.001", "--rate", "1e-6", "--no-compiled-slice")
+    grown = train(material, *words, "--grow-from", model_file("rt-s", ".safetensors"))[-1]
+    noisy, first, _ = grown["psnr_y"]["25"]
+    assert first > noisy + 3
