@@ -4,7 +4,8 @@
     python tools/evaluate.py --model ffdnet dncnn --images CBSD68 --sigma 15 25 50 --peers DIR
 
 Noise is white, added in RGB from a fixed seed; clips then become 8-bit 4:2:0. Networks that are told the noise level
-are told the true one, peers on clips the multiple of it that suits them best.
+are told the true one, peers on clips the multiple of it that suits them best. Milliseconds are the median of a few
+calls on the first picture or clip; start-up and conversions are included.
 """
 
 from __future__ import annotations
@@ -14,18 +15,23 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Callable
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import torch
 from evaluation.models import PEERS, macs, still_denoiser, video_denoiser
 from evaluation.plot import plot
-from evaluation.stills import load_stills
+from evaluation.stills import Still, StillDenoiser, load_stills, noisy_still
 from evaluation.stills import measure as measure_stills
 from evaluation.video import cut_ghost, load_clips, still_gain
 from evaluation.video import measure as measure_video
 from yardstick.machine import cpu_name
 from yardstick.noisy_clip import NoisyClip, find_clips
+
+from malle_rt.errors import ConfigError, MalleError
 
 # Multiples of the true noise level that peers are tried with on clips: 4:2:0 and 8 bits change the noise.
 MAP_GAINS = (0.9, 1.0, 1.1, 1.25)
@@ -35,7 +41,11 @@ TIMED = 3  # calls
 def main() -> int:
     """Run the command line."""
     options = parse()
-    rows = stills(options) if options.images else clips(options)
+    try:
+        rows = stills(options) if options.images else clips(options)
+    except MalleError as exc:
+        print(f"evaluate.py: {exc}", file=sys.stderr)
+        return 2 if isinstance(exc, ConfigError) else 1
     print(table(rows))
     if options.json:
         report = {"machine": cpu_name(), "seed": options.seed, "rows": rows}
@@ -65,23 +75,33 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path, help="picture of quality against cost (matplotlib)")
-    return parser.parse_args()
+    options = parser.parse_args()
+    for path in filter(None, (options.json, options.plot)):
+        if not path.parent.is_dir():  # found out before the work, not after
+            parser.error(f"no folder {path.parent} to write {path.name} to")
+    if options.plot and find_spec("matplotlib") is None:
+        parser.error("--plot needs matplotlib: pip install 'malle-rt[report]'")
+    return options
 
 
 def stills(options: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for each network and noise level."""
+    denoisers = {name: still_denoiser(name, options.peers) for name in options.model}
     pictures = load_stills(options.images, options.limit)
     rows = []
-    for name in options.model:
-        denoise = still_denoiser(name, options.peers)
+    for name, denoise in denoisers.items():
+        about = {"pictures": len(pictures)} | timed_still(denoise, next(iter(pictures.values())))
+        about |= cost(name, options.peers)
         for sigma in options.sigma:
-            row = {"model": name, "sigma": sigma, "pictures": len(pictures)}
-            rows.append(row | measure_stills(denoise, pictures, sigma) | cost(name, options.peers))
+            figures = measure_stills(denoise, pictures, sigma, options.seed)
+            rows.append({"model": name, "sigma": sigma} | figures | about)
     return rows
 
 
 def clips(options: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for each network and noise level."""
+    for name in options.model:
+        video_denoiser(name, options.peers, options.precision)  # a wrong name ends it before the work
     rows = []
     for sigma in options.sigma:
         loaded = load_clips(find_clips(options.clips), frames=options.frames, sigma=sigma, seed=options.seed)
@@ -102,16 +122,27 @@ def best(name: str, loaded: list[NoisyClip], options: argparse.Namespace) -> dic
         tried.append(figures | ({"map_gain": gain} if name in PEERS else {}))
     chosen = max(tried, key=lambda figures: float(figures["psnr_y"]))
     denoise = video_denoiser(name, options.peers, options.precision)
-    return chosen | {"ms_per_frame": round(timed(denoise, loaded[0]), 2)}
+    clip = loaded[0]
+    call = milliseconds(lambda: denoise(clip.noisy, 10.0))
+    return chosen | {"ms_per_frame": round(call / len(clip.noisy), 2)}
 
 
-def timed(denoise: Any, clip: NoisyClip) -> float:
-    """Milliseconds of one frame, median of a few clips; start-up and conversions are included: an upper bound."""
+def timed_still(denoise: StillDenoiser, picture: Still) -> dict[str, Any]:
+    """What a picture takes in time, and how large it was."""
+    noisy = noisy_still(picture, 10.0, 0)
+    with torch.inference_mode():
+        call = milliseconds(lambda: denoise(noisy, 10.0))
+    height, width = picture.shape[:2]
+    return {"ms_per_picture": round(call, 2), "timed_at": f"{width}x{height}"}
+
+
+def milliseconds(call: Callable[[], object]) -> float:
+    """Of one call, median of a few; the first ones warm up as well, so it is an upper bound."""
     times = []
     for _ in range(TIMED):
         begin = time.perf_counter()
-        denoise(clip.noisy, 10.0)
-        times.append((time.perf_counter() - begin) * 1e3 / len(clip.noisy))
+        call()
+        times.append((time.perf_counter() - begin) * 1e3)
     return statistics.median(times)
 
 
@@ -119,6 +150,8 @@ def behaviour(name: str, sigma: float, options: argparse.Namespace) -> dict[str,
     """The first second of a still scene, and the frames after a cut."""
     pictures = list(load_stills(options.behaviour, 6).values())
     pictures = [picture for picture in pictures if picture.shape == pictures[0].shape]
+    if len(pictures) < 2:
+        raise ConfigError(f"--behaviour {options.behaviour}: a cut needs two pictures as large as the first")
     denoise = video_denoiser(name, options.peers, options.precision)
     pairs = list(pairwise(pictures))
     return {

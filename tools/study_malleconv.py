@@ -27,6 +27,8 @@ from stills.study import Book, Plan, seconds_per_step, train_cell
 from stills.timing import milliseconds, runtime_name
 from training import add_computing_options, computing
 
+from malle_rt.errors import MalleError
+
 
 def main() -> int:
     """Run the command line."""
@@ -42,8 +44,12 @@ def main() -> int:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.benchmark = True  # every crop has the same size
     if options.stills:
-        with fastest_slice(device, compiled=options.compiled_slice) as slice_name:
-            train(book, chosen, options, device, slice_name)
+        try:
+            with fastest_slice(device, compiled=options.compiled_slice) as slice_name:
+                train(book, chosen, options, device, slice_name)
+        except MalleError as exc:
+            print(f"study_malleconv.py: {exc}", file=sys.stderr)
+            return 1
     if options.time:
         measure_times(book, chosen, device)
     if options.report:

@@ -30,6 +30,7 @@ from stills.photographs import Photographs
 from stills.run import Diverged, Recipe, Run
 from training import add_computing_options, append_row, computing
 
+from malle_rt.errors import MalleError
 from malle_rt.net.mallenet import STILLS_PRESETS
 
 
@@ -51,7 +52,7 @@ def main() -> int:
             computes = computing(device, slice_name, float32=options.float32)
             append_row({"step": run.step, "computes": computes}, options.out / "log.jsonl")
             run.train(stop.asked)
-    except (ValueError, FileNotFoundError, Diverged) as exc:
+    except (ValueError, FileNotFoundError, MalleError, Diverged) as exc:
         return failed(str(exc), 1)
     return 128 + stop.signal if stop.signal else 0
 

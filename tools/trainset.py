@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from evaluation.pictures import picture_files, read_picture
 from torch import Tensor
 
 __all__ = ["TrainSet", "load_clip", "load_stills"]
@@ -24,7 +24,7 @@ def load_clip(path: Path, limit: int | None = None) -> np.ndarray:
     """Frames of a video file, or of a folder of pictures, as (T, H, W, 3) uint8 RGB."""
     if path.is_dir():
         names = sorted(path.iterdir())[:limit]
-        return np.stack([_picture(name) for name in names])
+        return np.stack([read_picture(name) for name in names])
     frames = []
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
@@ -34,19 +34,9 @@ def load_clip(path: Path, limit: int | None = None) -> np.ndarray:
     return np.stack(frames)
 
 
-def _picture(path: Path) -> np.ndarray:
-    picture = cv2.imread(str(path))
-    if picture is None:
-        raise ValueError(f"cannot read {path} as a picture")
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-
-
 def load_stills(folder: Path) -> list[np.ndarray]:
-    """Photographs of a folder as (H, W, 3) uint8 RGB. AVIF and the other formats Pillow reads."""
-    from PIL import Image
-
-    names = sorted(p for p in folder.iterdir() if p.suffix.lower() in {".avif", ".png", ".webp", ".jpg"})
-    return [np.asarray(Image.open(name).convert("RGB")) for name in names]
+    """Photographs of a folder as (H, W, 3) uint8 RGB."""
+    return [read_picture(path) for path in picture_files(folder)]
 
 
 def _decode_all(clips: Path, stills: Path, names: list[str], cache: Path) -> None:

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from av.video.reformatter import ColorRange, Colorspace
 from stills.cost import kmac_per_pixel
-from torch import Tensor, nn
 from yardstick.noisy_clip import Pictures, to_yuv420p
 
 from evaluation.peernets import DnCNN, FFDNet, load_dncnn, load_ffdnet
+from evaluation.stills import StillDenoiser
 from evaluation.video import VideoDenoiser
 from malle_rt.api import open_denoiser
 from malle_rt.config import DenoiseConfig
+from malle_rt.errors import BackendUnavailable, ConfigError
 from malle_rt.frame import ColorTags, Frame
 from malle_rt.models import engines_folder, model_file, model_names
 from malle_rt.net.mallenet import STILLS_PRESETS
@@ -32,17 +33,22 @@ _PEERS: dict[str, tuple[str, Callable[[Path], FFDNet | DnCNN]]] = {
     "dncnn": ("dncnn_color_blind.pth", load_dncnn),
 }
 PEERS = tuple(_PEERS)
+_TIMED_ONLY = ("swinir", "drunet", "fastdvdnet")  # their weights are not at hand
 
 
-def still_denoiser(name: str, weights: Path) -> Callable[[Tensor, float], Tensor]:
-    """(1, 3, H, W) and sigma to (1, 3, H, W).
+def still_denoiser(name: str, weights: Path) -> StillDenoiser:
+    """A denoiser of photographs.
 
     Args:
         name: a peer, a stills network of ``engines/``, or the path of one's weights, a .safetensors file.
         weights: folder of other people's weights.
+
+    Raises:
+        ConfigError: for a name that is none of these.
+        BackendError: its weights are missing, damaged or another network's.
     """
     if not _is_stills(name):
-        return _peer(name, weights)
+        return _peer(name, weights, "photographs", [*STILLS_PRESETS, "FILE.safetensors"])
     net = load_stills_net(_stills_file(name))
     return lambda noisy, _sigma: net(noisy)
 
@@ -55,10 +61,14 @@ def video_denoiser(name: str, weights: Path, precision: str = "auto", map_gain: 
         weights: folder of other people's weights.
         precision: of ours.
         map_gain: the noise level that a peer is told, as a multiple of the truth: in 4:2:0 its best is not 1.
+
+    Raises:
+        ConfigError: for a name that is none of these.
+        BackendError: a peer's weights are missing, damaged or another network's.
     """
     if name in model_names():
         return lambda noisy, sigma: _ours(name, precision, noisy, sigma)
-    net = _peer(name, weights)
+    net = _peer(name, weights, "clips", model_names())
     return lambda noisy, sigma: _frame_by_frame(net, noisy, sigma * map_gain)
 
 
@@ -78,13 +88,18 @@ def _stills_file(name: str) -> Path:
     return engines_folder() / f"{name}.safetensors" if name in STILLS_PRESETS else Path(name)
 
 
-def _peer(name: str, weights: Path) -> FFDNet | DnCNN:
+def _peer(name: str, weights: Path, material: str, ours: list[str]) -> FFDNet | DnCNN:
     if name not in _PEERS:
-        raise SystemExit(f"no network {name!r}; there are: {', '.join([*model_names(), *_PEERS])}")
+        hint = " (tools/peer_speed.py times it)" if name in _TIMED_ONLY else ""
+        raise ConfigError(
+            f"no network {name!r} for {material}{hint}; there are: {', '.join([*ours, *_PEERS])}"
+        )
     file, load = _PEERS[name]
-    net: FFDNet | DnCNN = load(weights / file)
-    assert isinstance(net, nn.Module)
-    return net
+    if not (weights / file).is_file():
+        raise BackendUnavailable(
+            f"model {name} needs {file}, not found in {weights}: pass --peers DIR, its folder"
+        )
+    return load(weights / file)
 
 
 def _ours(name: str, precision: str, noisy: Pictures, sigma: float) -> Pictures:

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from malle_rt.errors import BackendError
+
 __all__ = ["DnCNN", "FFDNet", "load_dncnn", "load_ffdnet"]
 
 
@@ -63,14 +65,14 @@ class DnCNN(nn.Module):
 
 
 def load_ffdnet(weights: Path) -> FFDNet:
-    """FFDNet colour with weights from a .pth file."""
+    """FFDNet colour with weights from a .pth file; ``BackendError`` when it does not hold them."""
     net = FFDNet()
     _fill(net, weights)
     return net
 
 
 def load_dncnn(weights: Path) -> DnCNN:
-    """Blind colour DnCNN with weights from a .pth file."""
+    """Blind colour DnCNN with weights from a .pth file; ``BackendError`` when it does not hold them."""
     net = DnCNN()
     _fill(net, weights)
     return net
@@ -78,16 +80,34 @@ def load_dncnn(weights: Path) -> DnCNN:
 
 def _fill(net: nn.Module, weights: Path) -> None:
     """Take a state dict in the order of its layers, whatever their names are there."""
-    saved = torch.load(weights, map_location="cpu", weights_only=True)
+    saved = _state_dict(weights)
     own = net.state_dict()
     for kind in ("weight", "bias"):
         names = [name for name in own if name.endswith(kind)]
         values = [value for name, value in saved.items() if name.endswith(kind)]
         shapes = [tuple(value.shape) for value in values]
-        if shapes != [tuple(own[name].shape) for name in names]:
-            raise ValueError(
-                f"{weights}: not the weights of a {type(net).__name__}; its {kind} shapes are {shapes}"
+        wanted = [tuple(own[name].shape) for name in names]
+        if shapes != wanted:
+            raise BackendError(
+                f"{weights}: not the weights of a {type(net).__name__}: it has {kind}s of {_summary(shapes)}, "
+                f"wanted {_summary(wanted)}"
             )
         own |= dict(zip(names, values, strict=True))
     net.load_state_dict(own)
     net.eval().requires_grad_(False)
+
+
+def _summary(shapes: list[tuple[int, ...]]) -> str:
+    """One line, however many there are."""
+    return f"{len(shapes)} layers ({', '.join(map(str, shapes[:2]))} ...)" if shapes else "no layer"
+
+
+def _state_dict(weights: Path) -> dict[str, Tensor]:
+    try:
+        saved = torch.load(weights, map_location="cpu", weights_only=True)
+    except Exception as exc:  # torch raises many types for damage, OSError for the rest
+        reason = str(exc).partition("\n")[0]
+        raise BackendError(f"cannot read weights {weights}: {reason}") from exc
+    if not isinstance(saved, dict) or not all(isinstance(value, Tensor) for value in saved.values()):
+        raise BackendError(f"{weights}: not a state dict of tensors by name")
+    return saved

@@ -5,31 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-__all__ = ["PICTURES", "Still", "load_stills", "measure", "noisy_still"]
+from evaluation.pictures import Picture as Still
+from evaluation.pictures import picture_files, read_picture
 
-PICTURES = {".png", ".webp", ".bmp", ".tif", ".tiff", ".jpg"}
-Still = npt.NDArray[np.uint8]
-"""(H, W, 3) RGB."""
+__all__ = ["Still", "StillDenoiser", "load_stills", "measure", "noisy_still"]
+
+StillDenoiser = Callable[[Tensor, float], Tensor]
+"""(1, 3, H, W) RGB, 1 is white, and the sigma of its noise, 8-bit scale, to the same."""
 
 
 def load_stills(folder: Path, limit: int | None = None) -> dict[str, Still]:
-    """Pictures of a folder by name, in the order of their names."""
-    found: dict[str, Still] = {}
-    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)[:limit]:
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise ValueError(f"{path}: not a picture that can be read")
-        found[path.stem] = np.ascontiguousarray(picture[..., ::-1], np.uint8)
-    if not found:
-        raise ValueError(f"{folder}: no pictures ({', '.join(sorted(PICTURES))})")
-    return found
+    """Pictures of a folder by their files' names, in the order of those.
+
+    Raises:
+        ConfigError: it is no folder that can be read, or holds no pictures.
+        SourceError: a picture is damaged.
+    """
+    return {path.name: read_picture(path) for path in picture_files(folder, limit)}
 
 
 def noisy_still(clean: Still, sigma: float, seed: int) -> Tensor:
@@ -49,19 +46,20 @@ def noisy_still(clean: Still, sigma: float, seed: int) -> Tensor:
 
 
 def measure(
-    denoise: Callable[[Tensor, float], Tensor], pictures: dict[str, Still], sigma: float
+    denoise: StillDenoiser, pictures: dict[str, Still], sigma: float, seed: int = 0
 ) -> dict[str, float]:
     """Mean PSNR in dB and SSIM over pictures, RGB, results rounded to 8 bits.
 
     Args:
-        denoise: (1, 3, H, W) and sigma to (1, 3, H, W).
+        denoise: to be measured.
         pictures: clean ones.
         sigma: of the noise, 8-bit scale.
+        seed: of the first picture; each has the next one.
     """
     psnr, ssim = [], []
-    for seed, clean in enumerate(pictures.values()):
+    for own_seed, clean in enumerate(pictures.values(), seed):
         with torch.inference_mode():
-            output = denoise(noisy_still(clean, sigma, seed), sigma)
+            output = denoise(noisy_still(clean, sigma, own_seed), sigma)
         result = output[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).numpy()
         error = np.square(result.astype(np.float64) - clean).mean()
         psnr.append(float("inf") if error == 0 else 10 * np.log10(255**2 / error))

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import numpy.typing as npt
 from yardstick.metrics import luma, psnr, ssim
 from yardstick.noisy_clip import NoisyClip, Pictures, add_noise, fitted, noisy_clip, to_yuv420p
+
+from malle_rt.errors import SourceError
 
 __all__ = ["VideoDenoiser", "cut_ghost", "flicker_ratio", "load_clips", "measure", "still_gain"]
 
@@ -22,8 +25,21 @@ _SETTLED = 4  # frames after which flicker is looked at
 
 
 def load_clips(paths: list[Path], *, frames: int, sigma: float, seed: int = 0) -> list[NoisyClip]:
-    """Clips with white RGB noise, at most 640x360."""
-    return [noisy_clip(path, LARGEST, frames, sigma, seed) for path in paths]
+    """Clips with white RGB noise, at most 640x360.
+
+    Raises:
+        SourceError: one of them cannot be read.
+    """
+    return [_load_clip(path, frames, sigma, seed) for path in paths]
+
+
+def _load_clip(path: Path, frames: int, sigma: float, seed: int) -> NoisyClip:
+    try:
+        return noisy_clip(path, LARGEST, frames, sigma, seed)
+    except (av.FFmpegError, OSError, ValueError) as exc:
+        raise SourceError(f"{path}: not a clip that can be read ({exc})") from exc
+    except IndexError as exc:
+        raise SourceError(f"{path}: there is no video in it") from exc
 
 
 def measure(denoise: VideoDenoiser, clips: list[NoisyClip]) -> dict[str, float]:

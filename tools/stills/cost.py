@@ -15,7 +15,10 @@ __all__ = ["kmac_per_pixel"]
 
 
 def kmac_per_pixel(denoise: Callable[[Tensor], Tensor], side: int = 64) -> float:
-    """Thousands of multiply-adds per pixel of the picture: convolutions and ``malle_slice``, nothing else.
+    """Thousands of multiply-adds per pixel of the picture, in layers, attention and ``malle_slice``.
+
+    That is convolutions, linear layers and matrix products; what only adds, scales or normalises is not counted.
+
 
     Args:
         denoise: (1, 3, H, W) to the same, on the CPU.

@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from PIL import Image
+from evaluation.pictures import picture_files, read_picture
 from torch import Tensor
 
 __all__ = ["Pair", "Photographs"]
-
-READABLE = {".avif", ".png", ".webp", ".jpg"}
 
 
 class Pair(NamedTuple):
@@ -46,11 +43,10 @@ class Photographs:
         Decoding is Pillow's, on all threads: 215 megapixels of AVIF take some 10 s of one core.
 
         Raises:
-            ValueError: when there is nothing to read.
+            ConfigError: when there is nothing to read.
+            SourceError: a picture is damaged.
         """
-        names = sorted(path for path in folder.iterdir() if path.suffix.lower() in READABLE)
-        if not names:
-            raise ValueError(f"{folder}: no photographs ({', '.join(sorted(READABLE))})")
+        names = picture_files(folder)
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             pictures = [picture.to(device) for picture in pool.map(_decode, names)]
         return cls(pictures, torch.Generator().manual_seed(seed), torch.Generator(device).manual_seed(seed))
@@ -104,6 +100,4 @@ class Photographs:
 
 
 def _decode(path: Path) -> Tensor:
-    with Image.open(path) as file:
-        picture = np.array(file.convert("RGB"))
-    return torch.from_numpy(picture).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(read_picture(path)).permute(2, 0, 1).contiguous()

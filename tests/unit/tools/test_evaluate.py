@@ -1,6 +1,7 @@
 """The evaluation: figures that are known beforehand, networks with known answers, and the command line."""
 
 import json
+import wave
 
 import cv2
 import numpy as np
@@ -13,7 +14,10 @@ from evaluation.plot import frontier, plot
 from evaluation.stills import load_stills, measure, noisy_still
 from evaluation.video import cut_ghost, flicker_ratio, still_gain
 from evaluation.video import measure as measure_video
+from PIL import Image, features
 from yardstick.noisy_clip import NoisyClip, add_noise, to_yuv420p
+
+from malle_rt.errors import BackendError, ConfigError, SourceError
 
 
 def picture(seed=0, size=(48, 64)):
@@ -54,9 +58,29 @@ def test_pictures_are_read_as_rgb(tmp_path):
     red = np.zeros((8, 8, 3), np.uint8)
     red[..., 0] = 250
     cv2.imwrite(str(tmp_path / "red.png"), red[..., ::-1])
-    np.testing.assert_array_equal(load_stills(tmp_path)["red"], red)
-    with pytest.raises(ValueError, match="no pictures"):
-        load_stills(tmp_path / "..", limit=0)
+    Image.fromarray(red[:4]).save(tmp_path / "red.webp", lossless=True)
+    assert list(load_stills(tmp_path)) == ["red.png", "red.webp"]
+    np.testing.assert_array_equal(load_stills(tmp_path)["red.png"], red)
+    np.testing.assert_array_equal(load_stills(tmp_path)["red.webp"], red[:4])
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF: pip install 'pillow>=11.3'")
+def test_avif_is_read_too(tmp_path):
+    drawn = picture(size=(40, 60))
+    Image.fromarray(drawn).save(tmp_path / "photo.AVIF", quality=95, subsampling="4:4:4")
+    found = load_stills(tmp_path)["photo.AVIF"]
+    assert found.shape == drawn.shape
+    assert np.abs(found.astype(int) - drawn).mean() < 2, "in quality 95"
+
+
+def test_folders_and_pictures_that_cannot_be_read_are_named(tmp_path):
+    with pytest.raises(ConfigError, match="no pictures"):
+        load_stills(tmp_path)
+    with pytest.raises(ConfigError, match=r"nowhere: not a folder .*No such file"):
+        load_stills(tmp_path / "nowhere")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(SourceError, match=r"broken\.png: not a picture"):
+        load_stills(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +102,15 @@ def test_peers_have_their_published_size_and_take_weights_under_any_names(tmp_pa
 
 def test_weights_of_another_network_are_refused(tmp_path):
     torch.save(DnCNN(layers=5).state_dict(), tmp_path / "net.pth")
-    with pytest.raises(ValueError, match="not the weights of a FFDNet"):
+    with pytest.raises(BackendError, match=r"not the weights of a FFDNet: .* 5 layers .* wanted 12 layers"):
         load_ffdnet(tmp_path / "net.pth")
+    torch.save([1, 2], tmp_path / "net.pth")
+    with pytest.raises(BackendError, match="not a state dict"):
+        load_ffdnet(tmp_path / "net.pth")
+    (tmp_path / "net.pth").write_bytes(b"no weights")
+    with pytest.raises(BackendError, match="cannot read weights") as caught:
+        load_ffdnet(tmp_path / "net.pth")
+    assert "\n" not in str(caught.value)
 
 
 def test_video_figures_of_known_denoisers():
@@ -121,6 +152,59 @@ def test_the_command_line_writes_what_it_prints(tmp_path, monkeypatch, capsys):
     assert row["psnr_y"] > 27, "noisy it has 24"
     assert row["kmac_per_pixel"] == pytest.approx(macs("rt-s", tmp_path), abs=0.05)
     assert f"{row['psnr_y']:.3f}".rstrip("0") in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_photographs_are_timed_too(tmp_path, monkeypatch):
+    for index in range(2):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), picture(index))
+    torch.save(FFDNet().state_dict(), tmp_path / "ffdnet_color.pth")
+    target = tmp_path / "scores.json"
+    words = ["--model", "ffdnet", "--images", str(tmp_path), "--sigma", "15", "25", "--peers", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", ["evaluate.py", *words, "--json", str(target)])
+    assert main() == 0
+    first, second = json.loads(target.read_text())["rows"]
+    assert first["ms_per_picture"] == second["ms_per_picture"] > 0, "it does not depend on the noise"
+    assert first["timed_at"] == "64x48" and first["pictures"] == 2
+    assert (first["sigma"], second["sigma"]) == (15, 25)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--model", "nope", "--images", "."], 2, "no network 'nope' for photographs; there are: mallenet-s"),
+        (["--model", "swinir", "--images", "."], 2, "peer_speed.py times it"),
+        (["--model", "rt-s", "--images", "."], 2, "no network 'rt-s' for photographs"),
+        (["--model", "nope", "--clips", "nowhere"], 2, "no network 'nope' for clips; there are: rt-"),
+        (
+            ["--model", "ffdnet", "--images", "."],
+            1,
+            "needs ffdnet_color.pth, not found in weights: pass --peers",
+        ),
+        (["--model", "gone.safetensors", "--images", "."], 1, "cannot read weights gone.safetensors"),
+        (["--model", "rt-s", "--clips", "nowhere"], 1, "nowhere: not a clip that can be read"),
+        (["--model", "rt-s", "--clips", "sound.wav"], 1, "sound.wav: there is no video in it"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(tmp_path, monkeypatch, capsys, words, code, says):
+    monkeypatch.chdir(tmp_path)
+    with wave.open("sound.wav", "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(1600))
+    monkeypatch.setattr("sys.argv", ["evaluate.py", *words, "--peers", "weights"])
+    assert main() == code
+    said = capsys.readouterr()
+    assert said.err.startswith("evaluate.py: ") and says in said.err
+    assert said.err.count("\n") == 1 and said.out == ""
+
+
+def test_what_cannot_be_written_is_found_out_before_the_work(tmp_path, monkeypatch, capsys):
+    words = ["--model", "rt-s", "--clips", "nowhere", "--json", str(tmp_path / "no" / "scores.json")]
+    monkeypatch.setattr("sys.argv", ["evaluate.py", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "to write scores.json to" in capsys.readouterr().err
 
 
 def test_the_frontier_is_what_nothing_beats_in_both():

@@ -71,7 +71,7 @@ def test_crops_are_laid_in_eight_ways():
 
 
 def test_material_that_cannot_be_used_is_named(photos, tmp_path):
-    with pytest.raises(ValueError, match="no photographs"):
+    with pytest.raises(ValueError, match="no pictures"):
         Photographs.load(tmp_path, CPU, 0)
     with pytest.raises(ValueError, match="90x80 has no crop of 81"):
         Photographs.load(photos, CPU, 0).draw(1, 81, (0.0, 55.0))
