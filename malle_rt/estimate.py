@@ -126,7 +126,7 @@ class SigmaEstimator:
     again.
 
     Args:
-        every: frames from one measurement to the next, at least 3.
+        every: frames from one measurement to the next, at least 4.
         inertia: share of the way to a measurement that is still to go when the next one is due, 0 to 1.
     """
 
@@ -153,7 +153,11 @@ class SigmaEstimator:
         return self._sigma
 
     def restart(self) -> None:
-        """Another shot begins: its first measurements count alone, and until they are there, the last estimate."""
+        """Another shot begins: its first three frames are measured alone.
+
+        Until they are there, the last estimate counts, if one picture does not tell of more: most videos come from
+        one camera, and a burst of noise at every cut would be seen.
+        """
         self._phase, self._changing, self._settled = 0, 0.0, False
 
     def _look(self, luma: Plane, bits: int) -> None:
@@ -171,4 +175,5 @@ class SigmaEstimator:
             self._changing = sigma_of_changes(*self._seen) or self._changing
         self._goal = self._changing if self._changing > SMOOTHED * self._white else self._white
         if not self._settled:
-            self._sigma, self._settled = self._goal, self._phase == _WITNESSES
+            self._settled = self._phase == _WITNESSES
+            self._sigma = self._goal if self._settled else max(self._goal, self._sigma or 0.0)

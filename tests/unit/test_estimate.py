@@ -173,6 +173,23 @@ def test_where_everything_moves_one_picture_must_do():
     assert sigma == pytest.approx(5, rel=0.3)
 
 
+def test_a_cut_between_shots_of_one_camera_shows_no_burst_of_noise():
+    estimator, first, second = SigmaEstimator(), grass(), grass()[::-1]
+    before = [estimator.update([smoothed(first, 20, seed)], 8) for seed in range(16)]
+    estimator.restart()
+    after = [estimator.update([smoothed(second, 20, 50 + seed)], 8) for seed in range(16)]
+    assert after == pytest.approx(np.full(16, before[-1]), rel=0.15)
+
+
+def test_a_shot_that_is_cleaner_is_known_by_its_third_frame():
+    estimator, clean = SigmaEstimator(), picture((360, 640))
+    for seed in range(8):
+        estimator.update([noisy(clean, 20, seed=seed)], 8)
+    estimator.restart()
+    after = [estimator.update([noisy(clean[::-1], 3, seed=50 + seed)], 8) for seed in range(4)]
+    assert after[2:] == pytest.approx([3, 3], rel=0.2)
+
+
 def test_what_stood_still_is_remembered_until_the_next_shot():
     estimator, wide = SigmaEstimator(), grass((360, 1280))
     still = [estimator.update([smoothed(wide[:, :640], 20, seed)], 8) for seed in range(16)]
