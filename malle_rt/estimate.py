@@ -176,4 +176,6 @@ class SigmaEstimator:
         self._goal = self._changing if self._changing > SMOOTHED * self._white else self._white
         if not self._settled:
             self._settled = self._phase == _WITNESSES
-            self._sigma = self._goal if self._settled else max(self._goal, self._sigma or 0.0)
+            if not self._settled:
+                self._goal = max(self._goal, self._sigma or 0.0)
+            self._sigma = self._goal

@@ -178,7 +178,7 @@ def test_a_cut_between_shots_of_one_camera_shows_no_burst_of_noise():
     before = [estimator.update([smoothed(first, 20, seed)], 8) for seed in range(16)]
     estimator.restart()
     after = [estimator.update([smoothed(second, 20, 50 + seed)], 8) for seed in range(16)]
-    assert after == pytest.approx(np.full(16, before[-1]), rel=0.15)
+    assert after == pytest.approx(np.full(16, before[-1]), rel=0.1)
 
 
 def test_a_shot_that_is_cleaner_is_known_by_its_third_frame():
