@@ -4,7 +4,8 @@ Cameras and codecs smooth their noise: little of it is left in the finest detail
 tell it from texture by, while coarser details keep it. Between frames, noise changes and what stands still does not.
 So three frames are compared in the details of blocks of 8 x 8 pixels (Haar, third level), where they show that they
 stand still: there is a structure much stronger than what changes, and two frames apart no more changes than one.
-Structure that moves changes more the farther it has come (until hardly anything is left of it: then all of it changes).
+Structure that moves changes more the farther it has come (until hardly anything is left of it: then all of it changes),
+and where the whole picture trembles, more changes where there is more of it; noise does not care.
 
 What comes out is the white noise that would be as strong in those details. It is about what real noise is best
 denoised with: for fourteen of fifteen camera pictures, whose finest details keep a tenth of it, the best strength was
@@ -26,9 +27,10 @@ __all__ = ["Pooled", "pooled", "sigma_of_changes"]
 POOL = 4  # side of what becomes one value, in pixels
 BLOCK = 32  # side of what is judged to stand still, in pixels
 MAX_PIXELS = 1 << 19  # larger pictures are sampled by rows of blocks
-STRUCTURE = 4.0  # times the power of the changes: what stands still is so much stronger
+STRUCTURE = 3.0  # times the power of the changes: what stands still is so much stronger
 STEADY = 0.3  # share by which changes two frames apart may differ from those one frame apart
 ALIKE = 2.0  # times by which the changes of the two pairs of neighbours may differ
+TREMBLING = 2.0  # times the changes of the less structured half, which those of the other half may not come to
 FEWEST, SMALLEST_SHARE = 8, 0.05  # blocks, and share of them all, that must be found to stand still
 
 # The median of a mean of 48 squares of normal values, for a variance of 1 (Wilson and Hilferty, PNAS 1931).
@@ -69,7 +71,7 @@ def sigma_of_changes(first: Pooled, second: Pooled, third: Pooled) -> float | No
         third: the newest.
 
     Returns:
-        None where too little is seen to stand still, or nothing at all changes.
+        None where too little is seen to stand still, the picture trembles, or nothing at all changes.
     """
     if not second.size:
         return None
@@ -81,7 +83,9 @@ def sigma_of_changes(first: Pooled, second: Pooled, third: Pooled) -> float | No
     still &= np.maximum(before, after) < ALIKE * np.minimum(before, after)
     if np.count_nonzero(still) < max(FEWEST, SMALLEST_SHARE * still.size):
         return None
-    return math.sqrt(float(np.median(change[still])) / _MEDIAN)
+    ordered = change[still][np.argsort(structure[still])]
+    less, more = (float(np.median(half)) for half in np.array_split(ordered, 2))
+    return math.sqrt(float(np.median(ordered)) / _MEDIAN) if more < TREMBLING * less else None
 
 
 def _power(values: Values) -> Values:

@@ -53,6 +53,19 @@ def test_a_walk_through_a_still_scene_does_not_matter():
     assert sigma_of_changes(*video(scene, 8)) == pytest.approx(8, rel=0.15)
 
 
+def test_a_picture_that_trembles_is_not_taken_for_noise():
+    rows, columns = np.mgrid[:360, :640].astype(float)
+    contrast = np.where(columns < 320, 10, 50)
+    places = ((0, 0), (0.2, 0), (0.1, 0.17))  # any two as far apart: no motion that goes on
+
+    def scene(number):
+        down, across = places[number]
+        return 128 + contrast * (np.sin((rows + down) / 2.5) + np.sin((columns + across) / 2.5)) / 2
+
+    assert sigma_of_changes(*video(scene, 0.3)) is None
+    assert sigma_of_changes(*video(lambda _: scene(0), 3)) == pytest.approx(3, rel=0.1), "without, it tells"
+
+
 def test_pictures_that_never_change_tell_nothing():
     assert sigma_of_changes(*video(lambda _: structure(), 0)) is None
     assert sigma_of_changes(*video(lambda _: np.full((360, 640), 120.0), 10)) is None, "no structure"
