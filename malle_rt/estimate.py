@@ -16,6 +16,7 @@ pictures as still cameras develop them. In a video, frames that follow each othe
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from functools import reduce
 
@@ -34,6 +35,7 @@ SURELY_CLIPPED = 4  # blocks whose mean is so near to black or white tell nothin
 MARGIN = 2.0  # standard deviations of the noise that a voting block's mean keeps from black and white
 FARTHEST = 0.05  # share of the blocks, those farthest from the ends, that vote even within the margin
 SMOOTHED = 1.5  # times the level of one picture, above which what changes counts: noise is not white, then
+REMEMBERED = 3  # findings of what changes, the least of which counts: motion leads astray to more
 PASSES = 3  # the margin depends on the noise that is found with it
 # Of blocks of like texture: how many, unless they came to fewer blocks than that.
 GROUPS, SMALLEST_GROUP = 32, 16
@@ -118,8 +120,8 @@ class SigmaEstimator:
     """Estimate for a video: measured on the first of every ``every`` frames and approached little by little.
 
     The next two frames are looked at as well: where they show that something stands still, what changes between them
-    tells how strong noise is that one picture cannot tell, because it has been smoothed; see ``stillness``. That is
-    kept while nothing stands still.
+    tells how strong noise is that one picture cannot tell, because it has been smoothed; see ``stillness``. The least
+    of the last few findings is kept while nothing stands still.
 
     The strength jumps only after ``restart``; when the light changes it has come nine tenths of the way after about 30
     frames. Pictures that tell nothing, such as the black ones of a fade, leave it as it is; the next one is looked at
@@ -134,7 +136,8 @@ class SigmaEstimator:
         self._every = every
         self._step = 1 - inertia ** (1 / every)  # share of the way, of one frame
         self._phase = 0  # frames since the last measurement began
-        self._white = self._changing = self._goal = 0.0
+        self._white = self._goal = 0.0
+        self._changes: deque[float] = deque(maxlen=REMEMBERED)
         self._sigma: float | None = None
         self._settled = False  # whether what is there comes from this shot
         self._seen: list[Pooled] = []
@@ -158,7 +161,8 @@ class SigmaEstimator:
         Until they are there, the last estimate counts, if one picture does not tell of more: most videos come from
         one camera, and a burst of noise at every cut would be seen.
         """
-        self._phase, self._changing, self._settled = 0, 0.0, False
+        self._phase, self._settled = 0, False
+        self._changes.clear()
 
     def _look(self, luma: Plane, bits: int) -> None:
         """One of the frames of a measurement; the next frame takes its place if it tells nothing."""
@@ -172,8 +176,10 @@ class SigmaEstimator:
         self._seen.append(pooled(luma, bits))
         self._phase = (self._phase + 1) % self._every
         if self._phase == _WITNESSES and len({each.shape for each in self._seen}) == 1:
-            self._changing = sigma_of_changes(*self._seen) or self._changing
-        self._goal = self._changing if self._changing > SMOOTHED * self._white else self._white
+            found = sigma_of_changes(*self._seen)
+            self._changes.extend([found] if found else [])
+        changing = min(self._changes, default=0.0)
+        self._goal = changing if changing > SMOOTHED * self._white else self._white
         if not self._settled:
             self._settled = self._phase == _WITNESSES
             if not self._settled:

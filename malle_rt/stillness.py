@@ -30,7 +30,7 @@ MAX_PIXELS = 1 << 19  # larger pictures are sampled by rows of blocks
 STRUCTURE = 3.0  # times the power of the changes: what stands still is so much stronger
 STEADY = 0.3  # share by which changes two frames apart may differ from those one frame apart
 ALIKE = 2.0  # times by which the changes of the two pairs of neighbours may differ
-TREMBLING = 2.0  # times the changes of the less structured half, which those of the other half may not come to
+TREMBLING = 2.0  # times the changes of the less structured half: those of the other half must be less
 FEWEST, SMALLEST_SHARE = 8, 0.05  # blocks, and share of them all, that must be found to stand still
 
 # The median of a mean of 48 squares of normal values, for a variance of 1 (Wilson and Hilferty, PNAS 1931).
