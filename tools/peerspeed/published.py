@@ -30,9 +30,7 @@ class Published:
 
 
 PUBLISHED = {
-    "dncnn": Published(
-        {15: 33.90, 25: 31.24, 35: 29.58, 50: 27.95}, f"in a table of {_SWINIR}; sigma 35: of {_FFDNET}"
-    ),
+    "dncnn": Published({15: 33.90, 25: 31.24, 50: 27.95}, f"in a table of {_SWINIR}"),
     "ffdnet": Published({15: 33.87, 25: 31.21, 35: 29.58, 50: 27.96}, _FFDNET),
     "drunet": Published({15: 34.30, 25: 31.69, 50: 28.51}, _DRUNET),
     "swinir": Published({15: 34.42, 25: 31.78, 50: 28.56}, _SWINIR),
