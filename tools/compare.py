@@ -1,9 +1,10 @@
 """The honest yardstick: malle-rt beside the denoisers a user would pick otherwise.
 
-    python tools/compare.py --clips CLIP ... [--sigma 10 25] [--json FILE] [--picture DIR]
+    python tools/compare.py --clips CLIP ... [--sigma 10 25] [--crf 28] [--json FILE] [--picture DIR]
 
-Clean clips get seeded noise, added in RGB as a sensor would and converted once to 8-bit 4:2:0. Every tool reads the
-same planes and runs as a process of its own, at the strength that a small search finds best for it (mean PSNR-Y).
+Clean clips get seeded noise, added in RGB as a sensor would and converted once to 8-bit 4:2:0; with ``--crf`` x264 has
+been at the noisy clip before any tool sees it. Every tool reads the same planes and runs as a process of its own, at
+the strength that a small search finds best for it (mean PSNR-Y).
 PSNR-Y and SSIM are means over frames, then over clips. "ours" in the tables is malle-rt with its strength tuned
 likewise; what it does by itself has a row too. Tools with fewer frames than others are too slow for more; the gain
 of ours over them is taken on the frames that both have.
@@ -66,6 +67,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--frames", type=int, default=48, help="of each clip; slow peers take fewer (48)")
     add("--sigma", nargs="+", type=float, default=[10.0, 25.0], help="of the noise, 8-bit scale (10 25)")
     add("--seed", type=int, default=0, help="of the noise (0)")
+    add("--crf", type=float, help="constant rate factor of x264 that the noisy clips go through (none)")
     add("--peers", default=",".join(PEERS), help=f"comma-separated ({','.join(PEERS)})")
     add("--model", default="rt-s", help="our network (rt-s)")
     add("--strength", default="auto", help="of our row that is not tuned (auto)")
@@ -95,6 +97,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         frames=options.frames,
         sigmas=options.sigma,
         seed=options.seed,
+        crf=options.crf,
         peers=_peers(options.peers),
         model=options.model,
         strength=options.strength,

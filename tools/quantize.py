@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 import torch
+from encoded import through_encoder
 from export import INPUTS, OUTPUTS
 from int8_graph import Sample, quantize_graph
 from torch import Tensor
@@ -84,7 +85,7 @@ def calibration(source: Path, clips: list[Tensor], draws: int, seed: int) -> Ite
     for clip in clips:
         kept = set(np.linspace(0, len(clip) - 1, KEPT).round().astype(int).tolist())
         for _ in range(draws):
-            noisy, _, sigma = degrade(clip, NoiseMix(), generator)
+            noisy, _, sigma = degrade(clip, NoiseMix(), generator, through_encoder)
             for index, (inputs, _) in enumerate(player.play(noisy, float(sigma))):
                 if index in kept:
                     yield inputs

@@ -16,28 +16,24 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from evaluate import table
+from evaluation.ours import denoised
 from evaluation.pictures import Picture, picture_files, read_picture
 from yardstick.machine import cpu_name
 from yardstick.metrics import luma, psnr
 from yardstick.noisy_clip import Pictures, to_yuv420p
 from yardstick.picture import save_picture
 
-from malle_rt.api import open_denoiser
 from malle_rt.config import DenoiseConfig
-from malle_rt.denoiser import FrameDenoiser
 from malle_rt.errors import ConfigError, MalleError
 from malle_rt.estimate import estimate_sigma
-from malle_rt.frame import ColorTags, Frame
 
 FRAMES = 16
 STRENGTHS = (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0, 14.0, 17.0, 20.0)
-_BT709 = ColorTags(color_range=1, colorspace=1, primaries=1, transfer=1)
 
 
 def main() -> int:
@@ -104,9 +100,9 @@ def still_video(mean: Picture, real: Picture, seed: int) -> tuple[Pictures, Pict
 def measured(name: str, clean: Pictures, noisy: Pictures, options: argparse.Namespace) -> dict[str, Any]:
     """Strengths and what they make of the last frame."""
     truth = luma(clean[0])
-    automatic, strength = denoised(noisy, options.model, "auto")
+    automatic, strength = last_frame(noisy, options.model, "auto")
     white = estimate_sigma(luma(noisy[-1])) or 0.0
-    results = {each: denoised(noisy, options.model, each)[0] for each in (white, *STRENGTHS)}
+    results = {each: last_frame(noisy, options.model, each)[0] for each in (white, *STRENGTHS)}
     scores = {each: psnr(truth, luma(result)) for each, result in results.items()}
     best = max(STRENGTHS, key=scores.__getitem__)
     if options.out:
@@ -123,15 +119,10 @@ def measured(name: str, clean: Pictures, noisy: Pictures, options: argparse.Name
     }
 
 
-def denoised(noisy: Pictures, model: str, strength: float | Literal["auto"]) -> tuple[Pictures, float]:
+def last_frame(noisy: Pictures, model: str, strength: float | Literal["auto"]) -> tuple[Pictures, float]:
     """The last of the frames, (H * 3 // 2, W), and the strength that it was denoised with."""
-    denoiser, _ = open_denoiser(DenoiseConfig(model=model, strength=strength))
-    assert isinstance(denoiser, FrameDenoiser)
-    for number, picture in enumerate(noisy):
-        clean = denoiser.start(Frame(_planes(picture), "yuv420p", number, Fraction(1, 25), 1, _BT709))()
-    used = denoiser.sigma
-    denoiser.close()
-    return np.concatenate([plane.reshape(-1) for plane in clean.planes]).reshape(picture.shape), used
+    clean, used = denoised(noisy, DenoiseConfig(model=model, strength=strength))
+    return clean[-1], used
 
 
 def photographs(options: argparse.Namespace) -> None:
@@ -140,7 +131,7 @@ def photographs(options: argparse.Namespace) -> None:
         picture = read_picture(path)
         height, width = (side // 2 * 2 for side in picture.shape[:2])
         noisy = to_yuv420p(picture[None, :height, :width])
-        shown = [(f"strength {s:g}", denoised(noisy, options.model, s)[0]) for s in options.strength]
+        shown = [(f"strength {s:g}", last_frame(noisy, options.model, s)[0]) for s in options.strength]
         save_picture(options.out / f"{path.stem}.png", [("noisy", noisy[0]), *shown])
 
 
@@ -148,12 +139,6 @@ def mean_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The row below the table."""
     names = [name for name in rows[0] if name != "picture"]
     return {"picture": "mean"} | {name: float(np.mean([row[name] for row in rows])) for name in names}
-
-
-def _planes(picture: Pictures) -> tuple[Pictures, Pictures, Pictures]:
-    height, width = picture.shape[0] * 2 // 3, picture.shape[1]
-    u, v = picture[height:].reshape(2, height // 2, width // 2)
-    return picture[:height], u, v
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import torch
 from compiledslice.install import fastest_slice
+from encoded import through_encoder
 from growing import grow
 from torch import Tensor
 from training import (
@@ -177,7 +178,9 @@ class Run:
     def batch(self, data: TrainSet) -> tuple[Planes420, Planes420, Tensor]:
         """Noisy and clean planes (B, T, C, H, W) and sigma (B, 1, 1, 1)."""
         drawn = [
-            degrade(data.draw(self.options.frames, self.options.size), NoiseMix(), data.generator)
+            degrade(
+                data.draw(self.options.frames, self.options.size), NoiseMix(), data.generator, through_encoder
+            )
             for _ in range(self.options.batch)
         ]
         noisy, clean, sigma = zip(*drawn, strict=True)

@@ -1,12 +1,12 @@
 """Noise as cameras and decoders make it, synthesised on the device, and the step from RGB to 4:2:0 planes.
 
-A training sequence goes: clean RGB -> noise -> Y, U, V of 4:2:0 -> block coding (a share) -> 8-bit rounding.
+A training sequence goes: clean RGB -> noise -> Y, U, V of 4:2:0 -> 8-bit rounding -> a video encoder (a share).
 Standard deviations are on the 8-bit scale (0 to 255) in every argument; tensors hold [0, 1].
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,19 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["NoiseMix", "Planes420", "degrade", "rgb_to_planes"]
+__all__ = ["Encode", "NoiseMix", "Planes420", "degrade", "rgb_to_planes"]
 
 # Kr, Kb of the luma equation: ITU-R BT.601 and BT.709.
 _LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
-# ITU-T T.81, tables K.1 and K.2.
-_JPEG_LUMA = (
-    "16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62 "
-    "18 22 37 56 68 109 103 77 24 35 55 64 81 104 113 92 49 64 78 87 103 121 120 101 72 92 95 98 112 100 103 99"
-)
-_JPEG_CHROMA = (
-    "17 18 24 47 99 99 99 99 18 21 26 66 99 99 99 99 24 26 56 99 99 99 99 99 47 66 99 99 99 99 99 99 "
-    + " ".join(["99"] * 32)
-)
 
 
 class Planes420(NamedTuple):
@@ -34,6 +25,10 @@ class Planes420(NamedTuple):
 
     y: Tensor
     uv: Tensor
+
+
+Encode = Callable[[Planes420, torch.Generator], Planes420]
+"""Planes of one sequence, on the 8-bit grid, to what is left of them; the generator draws how well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +40,14 @@ class NoiseMix:
         poisson: signal-dependent, added in linear light.
         planes: white, added to the planes themselves, chroma at a level of its own, 0 to ``plane_sigma``.
         correlated: share of noisy sequences whose noise is blurred, as demosaicing leaves it.
-        coded: share of sequences whose noisy planes go through 8 x 8 transform coding.
+        encoded: share of sequences, clean ones too, whose planes go through a video encoder.
     """
 
     gaussian: float = 0.65
     poisson: float = 0.12
     planes: float = 0.15
     correlated: float = 0.1
-    coded: float = 0.06
+    encoded: float = 0.25
     rgb_sigma: float = 65.0
     plane_sigma: float = 75.0
 
@@ -75,17 +70,21 @@ def rgb_to_planes(rgb: Tensor, *, matrix: str = "bt709", full_range: bool = Fals
     return Planes420((16 + 219 * luma) / 255, (128 + 224 * uv) / 255)
 
 
-def degrade(clean: Tensor, mix: NoiseMix, generator: torch.Generator) -> tuple[Planes420, Planes420, Tensor]:
+def degrade(
+    clean: Tensor, mix: NoiseMix, generator: torch.Generator, encode: Encode | None = None
+) -> tuple[Planes420, Planes420, Tensor]:
     """Make noisy and clean planes of one sequence.
 
     Args:
         clean: (T, 3, H, W) RGB in [0, 1], on the generator's device.
         mix: how often which noise.
         generator: all randomness comes from it.
+        encode: the encoder and its decoder; None: no sequence is encoded, whatever ``mix`` says.
 
     Returns:
         noisy planes on the 8-bit grid, clean planes, and sigma: (1,) standard deviation of the luma's noise, over
-        the sequence, in [0, 1].
+        the sequence, in [0, 1]. Of an encoded sequence it is told down to half: an encoder smooths noise away where
+        it can, and what is left looks weaker than it is to whoever estimates it.
     """
     draw = torch.rand(10, generator=generator, device=clean.device).tolist()
     matrix = "bt709" if draw[0] < 0.6 else "bt601"
@@ -108,13 +107,12 @@ def degrade(clean: Tensor, mix: NoiseMix, generator: torch.Generator) -> tuple[P
         noisy = Planes420(target.y + white[:, :1] * luma_sigma, target.uv + half * chroma_sigma)
     else:
         noisy = target
-    if draw[7] < mix.coded:
-        step = 0.1 + 0.9 * draw[8]
-        noisy = Planes420(
-            _transform_code(noisy.y, _JPEG_LUMA, step), _transform_code(noisy.uv, _JPEG_CHROMA, step)
-        )
     noisy = Planes420(*(plane.mul(255).round_().clamp_(0, 255).div_(255) for plane in noisy))
-    sigma = (noisy.y - target.y).square().mean().sqrt().reshape(1)
+    told = 1.0
+    if encode is not None and draw[7] < mix.encoded:
+        noisy = encode(noisy, generator)
+        told = 0.5 + 0.5 * draw[8]
+    sigma = (noisy.y - target.y).square().mean().sqrt().reshape(1) * told
     return noisy, target, sigma
 
 
@@ -131,15 +129,3 @@ def _poisson_gaussian(clean: Tensor, white: Tensor, *, shot: float, read: float)
     linear = clean.clamp(0, 1) ** 2.2
     noisy = linear + white * (shot**2 * linear + read**2).sqrt()
     return noisy.clamp(0, 1) ** (1 / 2.2)
-
-
-def _transform_code(plane: Tensor, table: str, step: float) -> Tensor:
-    """What 8 x 8 DCT quantisation leaves of a plane, sides multiples of 8; ``step`` 1 is JPEG quality 50."""
-    k = torch.arange(8, dtype=torch.float32, device=plane.device)
-    basis = torch.cos((2 * k[None] + 1) * k[:, None] * (math.pi / 16)) / 2
-    basis[0] /= math.sqrt(2)
-    size = torch.tensor([float(q) for q in table.split()], device=plane.device).view(8, 8) * step / 255
-    n, c, height, width = plane.shape
-    blocks = plane.reshape(n, c, height // 8, 8, width // 8, 8).transpose(3, 4)  # [n, c, h/8, w/8, 8, 8]
-    coded = (basis @ blocks @ basis.T / size).round() * size
-    return (basis.T @ coded @ basis).transpose(3, 4).reshape(n, c, height, width)

@@ -39,6 +39,21 @@ def test_compares_quality_and_speed_in_one_run(tmp_path):
     assert cv2.imread(str(tmp_path / "pictures" / "clip-20.png")) is not None
 
 
+def test_noisy_clips_can_go_through_an_encoder_first(tmp_path):
+    clip = write_clip(tmp_path / "clip.nut", frames=4, size=(96, 64))
+    heard = {}
+    for crf in ([], ["--crf", 40]):
+        result = tmp_path / "result.json"
+        few = ("--sigma", 20, "--peers", "", "--strength", 10, "--tune-frames", 2, "--rounds", 0)
+        done = compare("--clips", clip, *few, *crf, "--json", result)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(result.read_text())
+        heard[found["clips"][0]] = found["scores"]["20"][0]["psnr_y"]
+    assert list(heard) == ["clip 96x64, 4", "clip 96x64, 4, x264 at CRF 40"]
+    plain, encoded = heard.values()
+    assert abs(plain - encoded) > 0.5
+
+
 def test_an_unknown_peer_is_refused(tmp_path):
     done = compare("--clips", tmp_path, "--peers", "neatvideo")
     assert done.returncode == 2

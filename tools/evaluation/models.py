@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -13,13 +12,12 @@ from av.video.reformatter import ColorRange, Colorspace
 from stills.cost import kmac_per_pixel
 from yardstick.noisy_clip import Pictures, to_yuv420p
 
+from evaluation.ours import denoised
 from evaluation.peernets import DnCNN, FFDNet, load_dncnn, load_ffdnet
 from evaluation.stills import StillDenoiser
 from evaluation.video import VideoDenoiser
-from malle_rt.api import open_denoiser
-from malle_rt.config import DenoiseConfig
+from malle_rt.config import MAX_SIGMA, DenoiseConfig
 from malle_rt.errors import BackendUnavailable, ConfigError
-from malle_rt.frame import ColorTags, Frame
 from malle_rt.models import engines_folder, model_file, model_names
 from malle_rt.net.mallenet import STILLS_PRESETS
 from malle_rt.net.rt import macs_per_pixel
@@ -27,7 +25,6 @@ from malle_rt.net.weights import load_rt, load_stills_net
 
 __all__ = ["PEERS", "macs", "still_denoiser", "video_denoiser"]
 
-_BT709_LIMITED = ColorTags(color_range=1, colorspace=1, primaries=1, transfer=1)
 _PEERS: dict[str, tuple[str, Callable[[Path], FFDNet | DnCNN]]] = {
     "ffdnet": ("ffdnet_color.pth", load_ffdnet),
     "dncnn": ("dncnn_color_blind.pth", load_dncnn),
@@ -103,14 +100,7 @@ def _peer(name: str, weights: Path, material: str, ours: list[str]) -> FFDNet | 
 
 
 def _ours(name: str, precision: str, noisy: Pictures, sigma: float) -> Pictures:
-    denoiser, _ = open_denoiser(DenoiseConfig(model=name, precision=precision, strength=min(sigma, 75.0)))
-    results = []
-    for index, picture in enumerate(noisy):
-        frame = Frame(_planes(picture), "yuv420p", index, Fraction(1, 25), 1, _BT709_LIMITED)
-        clean = denoiser.start(frame)()
-        results.append(np.concatenate([plane.reshape(-1) for plane in clean.planes]).reshape(picture.shape))
-    denoiser.close()
-    return np.stack(results).astype(np.uint8, copy=False)
+    return denoised(noisy, DenoiseConfig(model=name, precision=precision, strength=min(sigma, MAX_SIGMA)))[0]
 
 
 @torch.inference_mode()
@@ -133,9 +123,3 @@ def _rgb(picture: Pictures) -> Pictures:
         dst_color_range=ColorRange.JPEG,
     )
     return frame.to_ndarray().astype(np.uint8, copy=False)
-
-
-def _planes(picture: Pictures) -> tuple[Pictures, Pictures, Pictures]:
-    height, width = picture.shape[0] * 2 // 3, picture.shape[1]
-    u, v = picture[height:].reshape(2, height // 2, width // 2)
-    return picture[:height], u, v

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from malle_rt.frame import ColorTags, Frame
 from malle_rt.media.rgb import to_rgb
+from yardstick.raw_frame import Picture, to_frame
 
 __all__ = ["save_picture"]
-
-Picture = npt.NDArray[np.uint8]
 
 CROP = (220, 160)  # width, height
 ZOOM = 2
 LINE = 24  # height of a label
 PER_ROW = 3
-_BT709 = ColorTags(color_range=1, colorspace=1, primaries=1, transfer=1)
 
 
 def save_picture(path: Path, tiles: Sequence[tuple[str, Picture]]) -> None:
@@ -33,9 +28,8 @@ def save_picture(path: Path, tiles: Sequence[tuple[str, Picture]]) -> None:
 
 
 def _tile(label: str, picture: Picture) -> Picture:
-    height, width = picture.shape[0] * 2 // 3, picture.shape[1]
-    u, v = picture[height:].reshape(2, height // 2, width // 2)
-    rgb = to_rgb(Frame((picture[:height], u, v), "yuv420p", 0, Fraction(1), color=_BT709))
+    rgb = to_rgb(to_frame(picture))
+    height, width = rgb.shape[:2]
     across, down = min(CROP[0], width), min(CROP[1], height)
     left, top = (width - across) // 2, (height - down) // 2
     crop = rgb[top : top + down, left : left + across].repeat(ZOOM, 0).repeat(ZOOM, 1)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from yardstick.codecs import h264
 from yardstick.machine import describe_machine
 from yardstick.noisy_clip import NoisyClip, noisy_clip
 from yardstick.other_load import OtherLoad
@@ -39,6 +40,7 @@ class Plan:
         frames: of each clip.
         sigmas: of the noise, 8-bit scale; speed is measured at the last.
         seed: of the noise.
+        crf: constant rate factor of x264 that the noisy clips go through; None: they do not.
         peers: tools beside ours.
         model: our network.
         strength: of our row that is not tuned.
@@ -55,6 +57,7 @@ class Plan:
     frames: int
     sigmas: Sequence[float]
     seed: int
+    crf: float | None
     peers: Sequence[Tool]
     model: str
     strength: str
@@ -72,10 +75,13 @@ class Plan:
 
     def noisy_clips(self, sigma: float) -> list[NoisyClip]:
         """The clips at one sigma; each has noise of its own."""
-        return [
+        clips = [
             noisy_clip(path, self.size, self.frames, sigma, self.seed + 1000 * index)
             for index, path in enumerate(self.clips)
         ]
+        if self.crf is None:
+            return clips
+        return [replace(clip, noisy=h264(clip.noisy, crf=self.crf)) for clip in clips]
 
 
 def run(plan: Plan) -> Comparison:
@@ -88,7 +94,10 @@ def run(plan: Plan) -> Comparison:
             scores = comparison.scores[sigma] = _scores(plan, clips, sigma, folder)
             if plan.pictures:
                 _save_pictures(plan.pictures, scores, clips, sigma)
-        comparison.clips = [f"{clip.name} {clip.size[0]}x{clip.size[1]}, {len(clip.clean)}" for clip in clips]
+        through = "" if plan.crf is None else f", x264 at CRF {plan.crf:g}"
+        comparison.clips = [
+            f"{clip.name} {clip.size[0]}x{clip.size[1]}, {len(clip.clean)}{through}" for clip in clips
+        ]
         if plan.rounds:
             _measure_speed(plan, comparison, clips[0], folder)
     comparison.machine.append(describe_machine())

@@ -4,7 +4,7 @@ import torch
 
 from malle_rt.net.noise import NoiseMix, degrade, rgb_to_planes
 
-NOTHING = {"gaussian": 0.0, "poisson": 0.0, "planes": 0.0, "correlated": 0.0, "coded": 0.0}
+NOTHING = {"gaussian": 0.0, "poisson": 0.0, "planes": 0.0, "correlated": 0.0, "encoded": 0.0}
 
 
 def gray_clip(value=0.5, size=64):
@@ -69,3 +69,21 @@ def test_correlated_noise_is_correlated():
 def test_the_same_seed_gives_the_same_noise():
     first, second = (degrade(gray_clip(), NoiseMix(), torch.Generator().manual_seed(7)) for _ in range(2))
     assert torch.equal(first[0].y, second[0].y)
+
+
+def test_a_share_is_encoded_and_told_down_to_half_of_its_noise():
+    mix = NoiseMix(**NOTHING | {"planes": 1.0, "encoded": 0.5})
+    seen = []
+
+    def encode(planes, generator):
+        seen.append(planes)
+        return planes
+
+    shares = []
+    for seed in range(40):
+        noisy, clean, sigma = degrade(gray_clip(), mix, torch.Generator().manual_seed(seed), encode)
+        shares.append(float(sigma / (noisy.y - clean.y).square().mean().sqrt()))
+    assert 10 <= len(seen) <= 30
+    assert sum(share < 0.999 for share in shares) == len(seen)
+    assert min(shares) >= 0.5
+    assert torch.equal(seen[0].y.mul(255).round(), seen[0].y.mul(255)), "encoders take 8 bits"
