@@ -11,6 +11,7 @@ __all__ = [
     "PRECISIONS",
     "checksum",
     "engines_folder",
+    "float_graph",
     "graph_file",
     "graph_precisions",
     "model_file",
@@ -28,7 +29,7 @@ def engines_folder() -> Path:
 
 def model_names() -> list[str]:
     """Networks at hand, sorted."""
-    return sorted(path.stem for path in engines_folder().glob("*.onnx") if "." not in path.stem)
+    return sorted({path.name.partition(".")[0] for path in engines_folder().glob("*.onnx")})
 
 
 def model_file(name: str, suffix: str) -> Path:
@@ -36,14 +37,14 @@ def model_file(name: str, suffix: str) -> Path:
 
     Args:
         name: as ``model_names`` gives it.
-        suffix: ".onnx" (portable graph) or ".safetensors" (weights).
+        suffix: of the file, for example ".safetensors" (weights).
 
     Raises:
         ConfigError: for a name that is not at hand.
     """
-    path = engines_folder() / f"{name}{suffix}"
-    if name not in model_names() or not path.is_file():
-        raise ConfigError(f"no model {name!r} ({suffix}); there are: {', '.join(model_names()) or 'none'}")
+    path = _folder_of(name) / f"{name}{suffix}"
+    if not path.is_file():
+        raise ConfigError(f"model {name} has no {path.name}: reinstall malle-rt")
     return path
 
 
@@ -59,12 +60,23 @@ def graph_file(name: str, precision: str) -> Path:
     """
     if precision not in PRECISIONS:
         raise ConfigError(f"no precision {precision!r}; there are: {', '.join(PRECISIONS)}")
-    path = model_file(name, ".onnx").with_name(f"{name}{PRECISIONS[precision]}")
+    path = _folder_of(name) / f"{name}{PRECISIONS[precision]}"
     if not path.is_file():
         raise ConfigError(
             f"model {name} has no {precision} graph; it has: {', '.join(graph_precisions(name))}"
         )
     return path
+
+
+def float_graph(name: str) -> Path:
+    """Path of the graph that is computed in float32.
+
+    Larger networks ship none of their own, for the sake of downloads: theirs is the float16 one, to be widened.
+
+    Raises:
+        ConfigError: for a name that is not at hand.
+    """
+    return graph_file(name, "fp32" if "fp32" in graph_precisions(name) else "fp16")
 
 
 def graph_precisions(name: str) -> list[str]:
@@ -75,3 +87,9 @@ def graph_precisions(name: str) -> list[str]:
 def checksum(path: Path) -> str:
     """First 12 hex digits of the file's SHA-256: enough to tell which weights ran."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def _folder_of(name: str) -> Path:
+    if name not in model_names():
+        raise ConfigError(f"no model {name!r}; there are: {', '.join(model_names()) or 'none'}")
+    return engines_folder()

@@ -1,9 +1,11 @@
 """Export trained weights to what ships: engines/NAME.onnx, engines/NAME.f16.onnx, engines/NAME.safetensors.
 
     python tools/export.py runs/rt-s/best.safetensors --name rt-s
+    python tools/export.py runs/rt-l/best.safetensors --name rt-l --precision fp16
 
-The graphs are checked against the network before anything is replaced. TensorRT takes a graph's types as they are, so
-there is one in float16 throughout.
+The weights are rounded to float16 first, so that every file holds the same ones. The graphs are checked against the
+network before anything is replaced. TensorRT takes a graph's types as they are, so there is one in float16
+throughout; where no float32 graph is written, it is also the one that CPUs widen.
 """
 
 from __future__ import annotations
@@ -54,6 +56,13 @@ def example(net: MalleNetRT, height: int, width: int) -> tuple[Tensor, ...]:
     uv = torch.rand(1, 2, height // 2, width // 2, generator=generator)
     state = (torch.rand(value.shape, generator=generator) for value in net.first_state(y, uv))
     return (y, uv, torch.full((1, 1, 1, 1), 0.05), *state)
+
+
+def rounded(net: MalleNetRT) -> MalleNetRT:
+    """The network with weights that float16 holds exactly; changed in place."""
+    for value in net.parameters():
+        value.data = value.data.half().float()
+    return net
 
 
 def half(net: MalleNetRT) -> MalleNetRT:
@@ -137,17 +146,20 @@ def main() -> int:
     )
     parser.add_argument("weights", type=Path, help="safetensors file of tools/train.py")
     parser.add_argument("--name", required=True, help="name of the model, for example rt-s")
+    parser.add_argument(
+        "--precision", nargs="+", choices=("fp32", "fp16"), default=["fp32", "fp16"], help="graphs to write"
+    )
     options = parser.parse_args()
-    net = load_rt(options.weights)
+    net = rounded(load_rt(options.weights))
     with tempfile.TemporaryDirectory() as folder:
         try:
-            trials = [write_checked(net, options.name, each, Path(folder)) for each in ("fp32", "fp16")]
+            trials = [write_checked(net, options.name, each, Path(folder)) for each in options.precision]
         except BackendError as exc:
             print(f"export.py: {exc}; nothing was replaced", file=sys.stderr)
             return 1
         for trial in trials:
             shutil.copyfile(trial, engines_folder() / trial.name)
-    save_rt(net, engines_folder() / f"{options.name}.safetensors")
+    save_rt(net, engines_folder() / f"{options.name}.safetensors", dtype=torch.float16)
     return 0
 
 

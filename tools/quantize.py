@@ -1,4 +1,4 @@
-"""Quantise a network to int8: engines/NAME.onnx becomes engines/NAME.int8.onnx.
+"""Quantise a network to int8: engines/NAME.safetensors becomes engines/NAME.int8.onnx.
 
     python tools/quantize.py rt-s --clips DIR
     python tools/quantize.py rt-s --clips DIR --validate CLIP CLIP
@@ -20,13 +20,14 @@ import numpy as np
 import openvino as ov
 import torch
 from encoded import through_encoder
-from export import INPUTS, OUTPUTS
+from export import INPUTS, OUTPUTS, export
 from int8_graph import Sample, quantize_graph
 from torch import Tensor
 from train import validation_clip
 
-from malle_rt.models import PRECISIONS, engines_folder, graph_file
+from malle_rt.models import PRECISIONS, engines_folder, model_file
 from malle_rt.net.noise import NoiseMix, Planes420, degrade, rgb_to_planes
+from malle_rt.net.weights import load_rt
 from malle_rt.ops.native import load_extension
 
 SIGMAS = (10, 25, 50)
@@ -174,7 +175,10 @@ def main() -> int:
     """Run the command line."""
     options = parse()
     target = engines_folder() / f"{options.name}{PRECISIONS['int8']}"
-    return quantize(graph_file(options.name, "fp32"), target, options)
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / f"{options.name}.onnx"
+        export(load_rt(model_file(options.name, ".safetensors")), source)
+        return quantize(source, target, options)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from malle_rt.backends.base import (
     usable_cpus,
 )
 from malle_rt.errors import BackendError, KernelError
-from malle_rt.models import checksum, graph_file
+from malle_rt.models import checksum, float_graph, graph_file
 from malle_rt.ops.native import load_extension
 
 __all__ = ["OpenVinoBackend", "int8_pays"]
@@ -50,7 +50,8 @@ class OpenVinoBackend:
         model: name of the network.
         threads: of the CPU; None for all that this process may use.
         precision: of the network's layers: "fp32", or "int8" from the quantised graph, whose slices and first layer
-            are still float32. The state is float32 in both, so sessions of either look the same from outside.
+            are still float32. The state is float32 in both, so sessions of either look the same from outside. A
+            network that ships no float32 graph is computed in float32 all the same, with weights rounded to float16.
 
     Raises:
         ConfigError: for a model that is not at hand in that precision.
@@ -58,7 +59,7 @@ class OpenVinoBackend:
     """
 
     def __init__(self, model: str, *, threads: int | None = None, precision: Precision = "fp32") -> None:
-        path = graph_file(model, precision)
+        path = float_graph(model) if precision == "fp32" else graph_file(model, precision)
         self._core = ov.Core()
         fused = load_extension(self._core)
         self._graph = _read(self._core, path)
@@ -114,9 +115,19 @@ def int8_pays(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 def _read(core: ov.Core, path: Path) -> ov.Model:
     try:
-        return core.read_model(path)
+        return _widened(core.read_model(path))
     except RuntimeError as exc:
         raise BackendError(f"OpenVINO cannot read {path}: {exc}") from exc
+
+
+def _widened(graph: ov.Model) -> ov.Model:
+    """The graph with float32 inputs and outputs; what lies between follows the hint that it is compiled with."""
+    steps = ov.preprocess.PrePostProcessor(graph)
+    for port in graph.inputs:
+        steps.input(port.any_name).tensor().set_element_type(ov.Type.f32)
+    for port in graph.outputs:
+        steps.output(port.any_name).tensor().set_element_type(ov.Type.f32)
+    return steps.build()
 
 
 def _integer_graph(graph: ov.Model, shape: FrameShape) -> ov.Model:

@@ -124,7 +124,8 @@ def _precisions(backend: str, model: str, asked: Sequence[str], *, required: boo
     """Those that the backend has for the model; any that was named stays, where the backend was named too."""
     if backend not in _RUNS:
         return ["auto" if each == "all" else each for each in asked]
-    has = [each for each in _RUNS[backend] if backend not in _READS_GRAPHS or each in graph_precisions(model)]
+    graphs = {*graph_precisions(model), "fp32"}  # see ``models.float_graph``
+    has = [each for each in _RUNS[backend] if backend not in _READS_GRAPHS or each in graphs]
     if "all" in asked:
         return has
     return [each for each in asked if each == "auto" or each in has or required]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import openvino as ov
 
 from malle_rt.backends.base import FrameShape
-from malle_rt.models import graph_file
+from malle_rt.models import float_graph
 from malle_rt.ops.native import load_extension
 
 __all__ = ["Work", "count_work"]
@@ -40,7 +40,7 @@ def count_work(model: str, width: int, height: int) -> Work:
     load_extension(
         core
     )  # a slice is one node with it; without it, the multiplications it is made of are not counted
-    graph = core.read_model(graph_file(model, "fp32"))
+    graph = core.read_model(float_graph(model))
     rows, columns = FrameShape(width, height).padded(MULTIPLE)
     half = (rows // 2, columns // 2)
     hidden = graph.input("hidden_before").partial_shape[1].get_length()

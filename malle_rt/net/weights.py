@@ -19,14 +19,16 @@ from malle_rt.net.rt import MalleNetRT, RTConfig
 __all__ = ["load_rt", "load_stills_net", "save_rt", "save_stills_net"]
 
 
-def save_rt(net: MalleNetRT, path: Path, *, note: dict[str, str] | None = None) -> None:
-    """Write the network's state dict in float32, its configuration and ``note`` as the file's metadata."""
+def save_rt(
+    net: MalleNetRT, path: Path, *, dtype: torch.dtype = torch.float32, note: dict[str, str] | None = None
+) -> None:
+    """Write the network's state dict in ``dtype``, its configuration and ``note`` as the file's metadata."""
     metadata = {"family": "rt", "config": json.dumps(asdict(net.config)), **(note or {})}
-    _write(net, path, torch.float32, metadata)
+    _write(net, path, dtype, metadata)
 
 
 def load_rt(path: Path) -> MalleNetRT:
-    """Rebuild the network from a file of ``save_rt``, in eval mode on the CPU.
+    """Rebuild the network from a file of ``save_rt``, in float32 and eval mode on the CPU.
 
     Raises:
         BackendError: when the file is missing, damaged or of another network.

@@ -80,7 +80,7 @@ def test_quiet_prints_nothing(build):
             "no profile '5k'; there are: 360p, 720p, 1080p, 4k, or a size such as 1280x720",
         ),
         (["--backend", "nope"], 2, "no TensorRT flavour 'nope'; there are: tensorrt, tensorrt-rtx"),
-        (["--model", "rt-x"], 2, f"no model 'rt-x' (.onnx); there are: {', '.join(model_names())}"),
+        (["--model", "rt-x"], 2, f"no model 'rt-x'; there are: {', '.join(model_names())}"),
         (["--precision", "bf16"], 2, "no precision 'bf16'; there are: fp16, int8, fp32"),
         (["--output", "nowhere/my.engine"], 2, "there is no folder nowhere to write my.engine to"),
     ],

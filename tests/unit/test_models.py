@@ -1,7 +1,15 @@
 import pytest
 
 from malle_rt.errors import ConfigError
-from malle_rt.models import PRECISIONS, engines_folder, graph_file, model_names
+from malle_rt.models import (
+    PRECISIONS,
+    engines_folder,
+    float_graph,
+    graph_file,
+    graph_precisions,
+    model_file,
+    model_names,
+)
 
 
 def test_a_model_is_listed_once_however_many_graphs_it_has():
@@ -12,6 +20,29 @@ def test_a_model_is_listed_once_however_many_graphs_it_has():
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_each_precision_has_its_graph(precision):
     assert graph_file("rt-s", precision) == engines_folder() / f"rt-s{PRECISIONS[precision]}"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("malle_rt.models.engines_folder", lambda: tmp_path)
+    return tmp_path
+
+
+def test_a_network_without_a_float32_graph_has_its_float16_one_widened(folder):
+    (folder / "rt-y.f16.onnx").touch()
+    assert model_names() == ["rt-y"]
+    assert graph_precisions("rt-y") == ["fp16"]
+    assert float_graph("rt-y") == folder / "rt-y.f16.onnx"
+    with pytest.raises(ConfigError, match="model rt-y has no fp32 graph; it has: fp16"):
+        graph_file("rt-y", "fp32")
+    (folder / "rt-y.onnx").touch()
+    assert float_graph("rt-y") == folder / "rt-y.onnx"
+
+
+def test_a_file_that_is_missing_is_named(folder):
+    (folder / "rt-y.onnx").touch()
+    with pytest.raises(ConfigError, match=r"model rt-y has no rt-y\.safetensors: reinstall malle-rt"):
+        model_file("rt-y", ".safetensors")
 
 
 def test_unknown_ones_are_named():

@@ -8,6 +8,7 @@ from malle_rt.backends.openvino import MULTIPLE, OpenVinoBackend, int8_pays
 from malle_rt.backends.torch import TorchBackend
 from malle_rt.errors import ConfigError, KernelError
 from malle_rt.media.synthetic import INDEX_ROWS, SyntheticSource
+from malle_rt.models import checksum, graph_file
 from malle_rt.net.rt import MalleNetRT
 
 SIZES = [(64, 48), (1, 1), (3, 5), (353, 239), (8, 8), (128, 64)]
@@ -53,6 +54,24 @@ def test_gives_what_torch_gives_over_three_frames(openvino, eager, size, bits):
             assert got.dtype == noisy.dtype
             # Same floats to about 1e-5; a value half way between two codes may round either way.
             assert np.abs(got.astype(int) - wanted.astype(int)).max() <= 1
+
+
+def test_without_a_float32_graph_the_float16_one_is_computed_in_float32(openvino, tmp_path, monkeypatch):
+    path = tmp_path / "rt-y.f16.onnx"
+    path.write_bytes(graph_file("rt-s", "fp16").read_bytes())
+    monkeypatch.setattr("malle_rt.models.engines_folder", lambda: tmp_path)
+    widened = OpenVinoBackend("rt-y", threads=2)
+    assert (widened.info.precision, widened.info.weights) == ("fp32", checksum(path))
+    shape = FrameShape(64, 48)
+    sessions, states = (openvino.prepare(shape), widened.prepare(shape)), [None, None]
+    for seed in range(3):
+        planes = random_planes(shape, seed)
+        results = []
+        for index, session in enumerate(sessions):
+            clean, states[index] = session.run(planes, 20.0, states[index])
+            results.append(clean)
+        for got, wanted in zip(*results, strict=True):
+            assert np.abs(got.astype(int) - wanted.astype(int)).max() <= 1, "weights differ by their rounding"
 
 
 def test_the_state_matters_and_none_starts_again(openvino):
