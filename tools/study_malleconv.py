@@ -43,13 +43,14 @@ def main() -> int:
     chosen = {name: every[name] for name in options.only or every}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.benchmark = True  # every crop has the same size
-    if options.stills:
-        try:
+    try:
+        book.check(chosen)
+        if options.stills:
             with fastest_slice(device, compiled=options.compiled_slice) as slice_name:
                 train(book, chosen, options, device, slice_name)
-        except MalleError as exc:
-            print(f"study_malleconv.py: {exc}", file=sys.stderr)
-            return 1
+    except MalleError as exc:
+        print(f"study_malleconv.py: {exc}", file=sys.stderr)
+        return 1
     if options.time:
         measure_times(book, chosen, device)
     if options.report:

@@ -36,7 +36,7 @@ def write_report(book: Book, path: Path) -> None:
 def _method(book: Book, found: dict[str, Result]) -> str:
     plan = Plan(**book.plan)
     minutes = [run["minutes"] for run in book.runs]
-    devices = ", ".join(sorted({run["device"] for run in book.runs}))
+    devices = "; ".join(sorted({run["device"] for run in book.runs}))
     seeds = len({run["seed"] for run in book.runs})
     diverged = sum(each.diverged for each in found.values())
     material = book.material

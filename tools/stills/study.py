@@ -15,6 +15,7 @@ from evaluation.stills import Still
 from torch import nn
 from training import autocast, psnr_loss, rate_at
 
+from malle_rt.errors import ConfigError
 from stills.backbones import Backbone, BackboneConfig
 from stills.cost import kmac_per_pixel
 from stills.photographs import Photographs
@@ -81,6 +82,22 @@ class Book:
     def has(self, cell: str, seed: int) -> bool:
         """Whether this run is done."""
         return any((run["cell"], run["seed"]) == (cell, seed) for run in self.runs)
+
+    def check(self, cells: dict[str, BackboneConfig]) -> None:
+        """See that runs to come and runs in the file are of the same networks.
+
+        Raises:
+            ConfigError: a name of the file stands for another network now.
+        """
+        for name, config in cells.items():
+            known = self.cells.get(name, {})
+            changed = [
+                f"{each} {known[each]}" for each, now in asdict(config).items() if known.get(each, now) != now
+            ]
+            if changed:
+                raise ConfigError(
+                    f"{self.path}: {name} was made with {', '.join(changed)}: begin another file"
+                )
 
     def describe(self, cell: str, config: BackboneConfig) -> None:
         """Note a cell's configuration and arithmetic."""

@@ -1,6 +1,7 @@
 """The study of one MalleConv: its networks, what its figures add up to, and the program."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -14,6 +15,8 @@ from stills.results import cost_at, gain, results
 from stills.study import Book
 from stills.timing import milliseconds
 from study_malleconv import main
+
+from malle_rt.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -125,6 +128,15 @@ def test_the_program_runs_two_networks_and_goes_on_where_it_stopped(photos, tmp_
     assert all(5 < run["psnr"] < 60 for run in book.runs)
     assert book.plan["steps"] == 3 and book.plan["float32"]
     assert {run["device"] for run in book.runs} == {"CPU, 1 thread, float32, slice in torch"}
+
+
+def test_a_name_that_stands_for_another_network_now_is_refused(tmp_path):
+    book = Book(tmp_path / "study.json")
+    config = cells()["small-matched"]
+    book.describe("small-matched", config)
+    book.check(cells())
+    with pytest.raises(ConfigError, match=f"small-matched was made with width {config.width}: begin another"):
+        book.check({"small-matched": replace(config, width=config.width - 1)})
 
 
 def test_the_same_seed_gives_the_same_network(photos, tmp_path, monkeypatch):
