@@ -16,9 +16,19 @@
 #endif
 // Only code inlined into slice_rows is compiled for the instruction set that was picked.
 #define MALLE_INLINE inline __attribute__((always_inline))
+// Elements of two vectors by number, the second one's after the first one's; older versions of GCC name it otherwise.
+#if defined(__clang__) || __GNUC__ >= 12
+#define MALLE_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define MALLE_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, Indices{__VA_ARGS__})
+#endif
 
 namespace malle {
 namespace {
+
+typedef float Floats __attribute__((vector_size(16)));
+typedef int Indices __attribute__((vector_size(16)));
+constexpr std::size_t kFloats = 4;
 
 // Pixels whose sums stay in registers while all taps are added: two AVX-512 or four AVX2 registers.
 constexpr std::size_t kBlock = 32;
@@ -42,15 +52,19 @@ struct Layout {
     std::size_t zeros;         // a row of zeros as wide as x, standing in for rows outside of it
     std::size_t cells;         // one grid row after vertical interpolation, one clamped cell on each side
     std::size_t fractions;     // Phases::fraction of each i
+    std::size_t turned_pitch;  // from one tap to the next in a turned grid row
+    std::size_t turned;        // two grid rows, turned so that each tap's values lie together
     std::size_t total;
 
     explicit Layout(const SliceDims& dims) noexcept {
         // Expansion writes one stretch more than the width; the last block may read up to a block past it.
         kernel_pitch = round_up(dims.width() + dims.stride, kBlock) + kBlock;
-        zeros = kernel_pitch * (dims.taps() + 1);
+        zeros = kernel_pitch * dims.values();
         cells = zeros + round_up(dims.width(), kBlock);
         fractions = cells + round_up(dims.grid_width + 2, kBlock);
-        total = fractions + dims.stride;
+        turned_pitch = round_up(dims.grid_width, kBlock);
+        turned = fractions + round_up(dims.stride, kBlock);
+        total = turned + (dims.channels_last ? 2 * turned_pitch * dims.values() : 0);
     }
 };
 
@@ -155,21 +169,91 @@ struct GridRows {
     }
 };
 
+MALLE_INLINE Floats load(const float* from) {
+    Floats loaded;
+    std::memcpy(&loaded, from, sizeof loaded);
+    return loaded;
+}
+
+// A square of four rows, `in` floats apart, to four columns, `out` floats apart.
+MALLE_INLINE void turn_square(const float* rows, std::size_t in, float* columns, std::size_t out) {
+    const Floats a = load(rows), b = load(rows + in), c = load(rows + 2 * in), d = load(rows + 3 * in);
+    const Floats ab = MALLE_SHUFFLE(a, b, 0, 4, 1, 5), cd = MALLE_SHUFFLE(c, d, 0, 4, 1, 5);
+    const Floats ab_high = MALLE_SHUFFLE(a, b, 2, 6, 3, 7), cd_high = MALLE_SHUFFLE(c, d, 2, 6, 3, 7);
+    const Floats turned[kFloats] = {MALLE_SHUFFLE(ab, cd, 0, 1, 4, 5), MALLE_SHUFFLE(ab, cd, 2, 3, 6, 7),
+                                    MALLE_SHUFFLE(ab_high, cd_high, 0, 1, 4, 5),
+                                    MALLE_SHUFFLE(ab_high, cd_high, 2, 3, 6, 7)};
+    for (std::size_t i = 0; i < kFloats; ++i) std::memcpy(columns + i * out, &turned[i], sizeof turned[i]);
+}
+
+// (rows, columns) to (columns, rows); `in` and `out` floats from one line to the next.
+MALLE_INLINE void turn(const float* from, std::size_t rows, std::size_t columns, std::size_t in, float* to,
+                       std::size_t out) {
+    const std::size_t square_rows = rows / kFloats * kFloats, square_columns = columns / kFloats * kFloats;
+    for (std::size_t row = 0; row < square_rows; row += kFloats) {
+        for (std::size_t column = 0; column < square_columns; column += kFloats)
+            turn_square(from + row * in + column, in, to + column * out + row, out);
+    }
+    for (std::size_t column = 0; column < columns; ++column) {
+        for (std::size_t row = column < square_columns ? square_rows : 0; row < rows; ++row)
+            to[column * out + row] = from[row * in + column];
+    }
+}
+
+// One group's grid, row by row: however it is stored, the values of a tap lie together in what row() gives.
+class Grid {
+public:
+    struct Row {
+        const float* values;
+        std::size_t pitch;  // from one tap to the next
+    };
+
+    Grid(const float* grid, const SliceDims& dims, std::size_t group, const Layout& layout, float* scratch) noexcept
+        : dims_(dims), pitch_(layout.turned_pitch), turned_(scratch + layout.turned) {
+        const std::size_t plane = dims.grid_height * dims.grid_width, values = dims.groups * dims.values();
+        const std::size_t item = group / dims.groups, first = group % dims.groups * dims.values();
+        cells_ = grid + item * values * plane + first * (dims.channels_last ? 1 : plane);
+    }
+
+    // Valid until two other rows have been asked for.
+    MALLE_INLINE Row row(std::size_t index) noexcept {
+        const std::size_t width = dims_.grid_width;
+        if (!dims_.channels_last) return {cells_ + index * width, dims_.grid_height * width};
+        // Neighbours, which are what is blended, never share a place.
+        float* place = turned_ + index % 2 * pitch_ * dims_.values();
+        if (held_[index % 2] != index + 1) {
+            const std::size_t step = dims_.groups * dims_.values();
+            turn(cells_ + index * width * step, width, dims_.values(), step, place, pitch_);
+            held_[index % 2] = index + 1;
+        }
+        return {place, pitch_};
+    }
+
+private:
+    const SliceDims& dims_;
+    const float* cells_;  // the group's first value
+    std::size_t pitch_;
+    float* turned_;
+    std::size_t held_[2] = {};  // row that lies in each place, counted from 1
+};
+
 // The kernels of one output row, a row of `kernel_pitch` floats for each tap and one for the bias.
 template <std::size_t Stride>
-MALLE_INLINE void expand_row(const float* grid, const SliceDims& dims, std::size_t row, const Layout& layout,
+MALLE_INLINE void expand_row(Grid& grid, const SliceDims& dims, std::size_t row, const Layout& layout,
                              float* scratch) {
-    const std::size_t width = dims.grid_width, plane = dims.grid_height * width;
+    const std::size_t width = dims.grid_width;
     const GridRows rows(dims, row);
+    const Grid::Row upper = grid.row(Stride == 1 ? row : rows.upper);
+    const Grid::Row lower = Stride == 1 ? upper : grid.row(rows.lower);
     float* cells = scratch + layout.cells;
-    for (std::size_t tap = 0; tap <= dims.taps(); ++tap) {
-        const float* values = grid + tap * plane;
+    for (std::size_t tap = 0; tap < dims.values(); ++tap) {
+        const float* values = upper.values + tap * upper.pitch;
         float* out = scratch + tap * layout.kernel_pitch;
         if (Stride == 1) {
-            std::memcpy(out, values + row * width, width * sizeof(float));
+            std::memcpy(out, values, width * sizeof(float));
             continue;
         }
-        blend_rows(values + rows.upper * width, values + rows.lower * width, rows.fraction, width, cells);
+        blend_rows(values, lower.values + tap * lower.pitch, rows.fraction, width, cells);
         expand_cells<Stride>(cells, scratch + layout.fractions, width, dims.stride, out);
     }
 }
@@ -182,13 +266,16 @@ MALLE_INLINE void slice_items(const float* x, const float* grid, float* y, const
     for (std::size_t i = 0; i < dims.stride; ++i) scratch[layout.fractions + i] = phases.fraction(i);
     std::memset(scratch + layout.zeros, 0, dims.width() * sizeof(float));
     const std::size_t shared = dims.channels / dims.groups * dims.height() * dims.width();
-    const std::size_t kernels = (K * K + 1) * dims.grid_height * dims.grid_width;
     const float* row_kernels = scratch + (Stride == 1 ? 0 : dims.stride - phases.lead());
-    for (std::size_t item = first; item < last; ++item) {
-        const std::size_t group = item / dims.height(), row = item % dims.height();
-        expand_row<Stride>(grid + group * kernels, dims, row, layout, scratch);
-        sum_row<K>(x + group * shared, y + group * shared, dims, row, row_kernels, layout.kernel_pitch,
-                   scratch + layout.zeros);
+    for (std::size_t item = first; item < last;) {
+        const std::size_t group = item / dims.height(), end = std::min(last, (group + 1) * dims.height());
+        Grid kernels(grid, dims, group, layout, scratch);
+        for (; item < end; ++item) {
+            const std::size_t row = item % dims.height();
+            expand_row<Stride>(kernels, dims, row, layout, scratch);
+            sum_row<K>(x + group * shared, y + group * shared, dims, row, row_kernels, layout.kernel_pitch,
+                       scratch + layout.zeros);
+        }
     }
 }
 
