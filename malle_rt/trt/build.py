@@ -14,7 +14,6 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from malle_rt.child import module_command
 from malle_rt.errors import BackendError, BackendUnavailable, ConfigError
 from malle_rt.trt.flavour import TITLES
 from malle_rt.trt.profiles import Profile
@@ -31,17 +31,11 @@ __all__ = ["BuildProgress", "BuildRequest", "BuiltEngine", "build_engine"]
 log = logging.getLogger(__name__)
 
 LIMIT = 3600.0  # seconds for one build; small machines need minutes
+_WORKER = "malle_rt.trt.worker"
 _POLL = 0.2  # seconds between looks at `stopped`
 _ERRORS: dict[str, type[Exception]] = {
     error.__name__: error for error in (BackendError, BackendUnavailable, ConfigError)
 }
-# Runs in the child; the folders to import from come first, as the user's program may have added some.
-_CHILD = (
-    "import json, sys; "
-    "sys.path[:] = json.loads(sys.argv[1]); "
-    "from malle_rt.trt.worker import main; "
-    "main(json.loads(sys.argv[2]))"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,14 +146,13 @@ class _Child(subprocess.Popen[bytes]):
 
 
 def _child(request: BuildRequest, folder: Path, errors: Any) -> _Child:
-    if importlib.util.find_spec("malle_rt.trt.worker") is None:
-        raise BackendError("malle-rt is not installed completely: malle_rt.trt.worker is missing")
+    if importlib.util.find_spec(_WORKER) is None:
+        raise BackendError(f"malle-rt is not installed completely: {_WORKER} is missing")
     order = asdict(request) | {"graph": str(request.graph.resolve()), "engine": str(folder / "engine")}
     if request.timing_cache:
         order["timing_cache"] = str(request.timing_cache.resolve())
-    paths = [str(Path(entry or ".").resolve()) for entry in sys.path]
     return _Child(
-        [sys.executable, "-c", _CHILD, json.dumps(paths), json.dumps(order)],
+        module_command(_WORKER, json.dumps(order)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=errors,

@@ -1,12 +1,14 @@
-"""The child process of ``build``: parse, configure, build, and say over standard output how it goes.
+"""The child process of ``build``, started with a request in JSON: parse, configure, build, and say how it goes.
 
-Each line of the output is a JSON object: {"share", "phase"} while it works, then {"plugins"} or {"error", "text"}.
+A line of the standard output is a JSON object: {"share", "phase"} while it works, then {"plugins"} or {"error",
+"text"}.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
@@ -180,3 +182,7 @@ def _timing_cache(flavour: Flavour, config: Any, path: str | None) -> Callable[[
 
 def _reason(flavour: Flavour, library: PluginLibrary) -> str:
     return str(library.failure or flavour.messages.last_error())
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -26,7 +26,7 @@ ALLOWED = {
     "ops": {"errors"},
     "net": {"ops", "errors"},
     "cuda": {"errors"},
-    "trt": {"cuda", "models", "errors"},
+    "trt": {"child", "cuda", "models", "errors"},
     "backends": {"net", "ops", "models", "cuda", "trt"} | BASE,
     "media": {"opencv"} | BASE,
     "pipeline": BASE,
