@@ -31,7 +31,12 @@ def either(names: tuple[str, ...]) -> str:
 def add_denoising(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Everything a ``DenoiseConfig`` holds."""
     group = parser.add_argument_group("denoising")
-    group.add_argument("--model", default="rt-s", metavar="NAME", help="network (default: rt-s)")
+    group.add_argument(
+        "--model",
+        default="rt-s",
+        metavar="NAME",
+        help="network: rt-s, the fastest; rt-m and rt-l clean better and take longer (default: rt-s)",
+    )
     group.add_argument(
         "--strength",
         default="auto",

@@ -27,8 +27,7 @@ _PEERS: dict[str, Callable[[], nn.Module]] = {
     "dncnn": DnCNN,
     "ffdnet": FFDNet,
 }
-_RT = ("rt-s", "rt-m")
-NAMES = (*_PEERS, *reversed(STILLS_PRESETS), *reversed(_RT))
+NAMES = (*_PEERS, *reversed(STILLS_PRESETS), *reversed(PRESETS))
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class _Told(nn.Module):
 def network(name: str) -> Network:
     """Build one of ``NAMES``, weights from a fixed seed."""
     torch.manual_seed(0)
-    if name in _RT:
+    if name in PRESETS:
         net = MalleNetRT(PRESETS[name])
         return Network(name, PortableRT(net.folded()).eval(), _size(net), macs_per_pixel(net) / 1e3)
     plain = MalleNet(STILLS_PRESETS[name]) if name in STILLS_PRESETS else _Told(_PEERS[name]())

@@ -23,7 +23,7 @@ brackets the lowest and the highest round; the last column compares round by rou
 busy, milliseconds are too high and only these ratios mean anything. kMAC/px: thousands of multiply-adds per pixel, in
 convolutions, matrix products and `malle_slice`.
 
-In OpenVINO, `rt-s` and `rt-m` run as users have them: bytes in and out, conversion included, in the precision that is
+In OpenVINO, our video networks run as users have them: bytes in and out, conversion included, in the precision that is
 said. All the rest is tensor to tensor, in float32. OpenVINO's tables are the fairer ones: in torch, `malle_slice` is
 made of torch's own operations, slower than the compiled operator, and matrix products, SwinIR's work, were seen to run
 at less than half the rate of convolutions on an AMD processor. MalleNet pads its sides to multiples of 64, which costs
