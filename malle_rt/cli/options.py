@@ -35,7 +35,7 @@ def add_denoising(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "--model",
         default="rt-s",
         metavar="NAME",
-        help="network: rt-s, the fastest; rt-m and rt-l clean better and take longer (default: rt-s)",
+        help="network: rt-s, rt-m or rt-l, small to large; engines/NAME.md says what they can do (default: rt-s)",
     )
     group.add_argument(
         "--strength",
