@@ -12,6 +12,9 @@ from av.video.codeccontext import VideoCodecContext
 
 __all__ = ["h264", "mjpeg"]
 
+# With a thread for the lookahead, a busy machine changes what x264 makes of the same frames.
+_REPEATABLE = "threads=1:lookahead-threads=1:sync-lookahead=0"
+
 Pictures = npt.NDArray[np.uint8]
 """(T, H * 3 // 2, W): Y, then U and V, as FFmpeg stores raw yuv420p; H even, W a multiple of 4."""
 
@@ -19,7 +22,7 @@ Pictures = npt.NDArray[np.uint8]
 def h264(pictures: Pictures, *, crf: float, preset: str = "medium") -> Pictures:
     """What x264 leaves at a constant rate factor; its presets are named as x264 does."""
     encoder = _context("libx264", "w")
-    encoder.options = {"crf": f"{crf:.1f}", "preset": preset, "x264-params": "log-level=none"}
+    encoder.options = {"crf": f"{crf:.1f}", "preset": preset, "x264-params": _REPEATABLE}
     return _through(encoder, _context("h264", "r"), pictures, "yuv420p")
 
 
