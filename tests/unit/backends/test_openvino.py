@@ -22,6 +22,18 @@ def random_planes(shape, seed=0):
     return tuple(rng.integers(0, shape.largest + 1, size).astype(dtype) for size in sizes)
 
 
+def three_frames(shape, *backends):
+    """Of each frame: the noisy planes, and what every backend makes of them."""
+    sessions, states = [backend.prepare(shape) for backend in backends], [None] * len(backends)
+    for seed in range(3):
+        planes = random_planes(shape, seed)
+        results = []
+        for index, session in enumerate(sessions):
+            clean, states[index] = session.run(planes, 20.0, states[index])
+            results.append(clean)
+        yield planes, results
+
+
 @pytest.fixture(scope="module")
 def openvino():
     return OpenVinoBackend("rt-s", threads=2)
@@ -40,15 +52,7 @@ def eager():
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("bits", [8, 10])
 def test_gives_what_torch_gives_over_three_frames(openvino, eager, size, bits):
-    shape = FrameShape(*size, bits)
-    sessions = openvino.prepare(shape), eager.prepare(shape)
-    states = [None, None]
-    for seed in range(3):
-        planes = random_planes(shape, seed)
-        results = []
-        for index, session in enumerate(sessions):
-            clean, states[index] = session.run(planes, 20.0, states[index])
-            results.append(clean)
+    for planes, results in three_frames(FrameShape(*size, bits), openvino, eager):
         for got, wanted, noisy in zip(*results, planes, strict=True):
             assert got.shape == noisy.shape
             assert got.dtype == noisy.dtype
@@ -62,14 +66,7 @@ def test_without_a_float32_graph_the_float16_one_is_computed_in_float32(openvino
     monkeypatch.setattr("malle_rt.models.engines_folder", lambda: tmp_path)
     widened = OpenVinoBackend("rt-y", threads=2)
     assert (widened.info.precision, widened.info.weights) == ("fp32", checksum(path))
-    shape = FrameShape(64, 48)
-    sessions, states = (openvino.prepare(shape), widened.prepare(shape)), [None, None]
-    for seed in range(3):
-        planes = random_planes(shape, seed)
-        results = []
-        for index, session in enumerate(sessions):
-            clean, states[index] = session.run(planes, 20.0, states[index])
-            results.append(clean)
+    for _, results in three_frames(FrameShape(64, 48), openvino, widened):
         for got, wanted in zip(*results, strict=True):
             assert np.abs(got.astype(int) - wanted.astype(int)).max() <= 1, "weights differ by their rounding"
 
