@@ -21,10 +21,12 @@ from compiledslice.install import fastest_slice
 from evaluation.stills import load_stills
 from stills.backbones import Backbone, BackboneConfig
 from stills.cells import cells
+from stills.cost import kmac_per_pixel
 from stills.photographs import Photographs
 from stills.report import write_report
-from stills.study import Book, Plan, seconds_per_step, train_cell
+from stills.study import Plan, seconds_per_step, train_cell
 from stills.timing import milliseconds, runtime_name
+from studies.book import Book
 from training import add_computing_options, computing
 
 from malle_rt.errors import MalleError
@@ -44,7 +46,7 @@ def main() -> int:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.benchmark = True  # every crop has the same size
     try:
-        book.check(chosen)
+        book.check({name: asdict(config) for name, config in chosen.items()})
         if options.stills:
             with fastest_slice(device, compiled=options.compiled_slice) as slice_name:
                 train(book, chosen, options, device, slice_name)
@@ -108,7 +110,7 @@ def train(
             if not book.has(name, seed):
                 row = {"cell": name, "seed": seed, "device": computes}
                 book.runs.append(row | train_cell(config, plan, data, seed, test))
-                book.describe(name, config)
+                describe(book, name, config)
                 book.write()
                 print(book.runs[-1], flush=True)
 
@@ -133,8 +135,13 @@ def measure_times(book: Book, chosen: dict[str, BackboneConfig], device: torch.d
     times = book.times.setdefault(runtime_name(device), {})
     for name, config in chosen.items():
         times[name] = round(milliseconds(Backbone(config).eval(), device), 3)
-        book.describe(name, config)
+        describe(book, name, config)
         book.write()
+
+
+def describe(book: Book, name: str, config: BackboneConfig) -> None:
+    """Note a network's configuration and arithmetic."""
+    book.describe(name, asdict(config), kmac_per_pixel(Backbone(config).eval()))
 
 
 if __name__ == "__main__":

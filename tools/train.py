@@ -121,6 +121,11 @@ class Run:
         net = MalleNetRT(PRESETS[options.preset])
         if options.grow_from:
             grow(net, load_rt(options.grow_from))
+        return cls.of(net, options, device)
+
+    @classmethod
+    def of(cls, net: MalleNetRT, options: argparse.Namespace, device: torch.device) -> Run:
+        """A run that begins with this network."""
         net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
         average = copy.deepcopy(net).requires_grad_(False)
         optimizer = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=1e-4)
@@ -154,13 +159,13 @@ class Run:
         """Until the budget is spent; an interruption loses nothing but the step it came in."""
         since_check = 0.0
         try:
-            while self.spent < self.options.budget * 60:
+            while self.progress() < 1:
                 begun = time.monotonic()
                 self.one_batch(data)
                 took = time.monotonic() - begun
                 self.spent += took
                 since_check += took
-                if since_check > SECONDS_BETWEEN_CHECKS or self.spent >= self.options.budget * 60:
+                if since_check > SECONDS_BETWEEN_CHECKS or self.progress() >= 1:
                     since_check = 0.0
                     self.check(checks)
                     self.save(data.generator)
@@ -207,8 +212,12 @@ class Run:
         self.losses.append(float(loss.detach()))
         return RTState(*(value.detach() for value in state))
 
+    def progress(self) -> float:
+        """Share of the run that is done."""
+        return float(self.spent / (self.options.budget * 60))
+
     def _set_rate(self) -> None:
-        rate = self.options.rate * rate_at(self.spent / (self.options.budget * 60), self.step)
+        rate = self.options.rate * rate_at(self.progress(), self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
@@ -244,21 +253,34 @@ def validate(net: MalleNetRT, clips: list[Tensor], sigma: float) -> tuple[float,
     """PSNR-Y of the noisy clips, of the first output and of the last four, mean over clips; RGB noise, 8 bits."""
     totals = torch.zeros(3)
     for clip in clips:
-        generator = torch.Generator(clip.device).manual_seed(int(sigma))
-        noise = torch.randn(clip.shape, generator=generator, device=clip.device) * (sigma / 255)
-        clean = rgb_to_planes(clip)
-        noisy = Planes420(*(p.mul(255).round().div(255) for p in rgb_to_planes((clip + noise).clamp(0, 1))))
-        level = (noisy.y - clean.y).square().mean().sqrt().view(1, 1, 1, 1)
-        state = net.first_state(noisy.y[:1], noisy.uv[:1])
-        outputs = []
-        for y, uv in zip(noisy.y.split(1), noisy.uv.split(1), strict=True):
-            state = RTState(*net(y, uv, level, state))
-            outputs.append(state.y)
-        errors = (torch.cat(outputs) - clean.y).square().mean((1, 2, 3))
-        both = torch.stack((level.square().mean(), errors[0], errors[-4:].mean()))
-        totals += (-10 * both.log10()).cpu() / len(clips)
+        clean, noisy, output = denoise(net, clip, sigma)
+        before = (noisy.y - clean.y).square().mean()
+        errors = (output.y - clean.y).square().mean((1, 2, 3))
+        totals += (-10 * torch.stack((before, errors[0], errors[-4:].mean())).log10()).cpu() / len(clips)
     noisy_psnr, first, last = totals.tolist()
     return noisy_psnr, first, last
+
+
+@torch.no_grad()
+def denoise(net: MalleNetRT, clip: Tensor, sigma: float) -> tuple[Planes420, Planes420, Planes420]:
+    """Clean, noisy and denoised planes of a clip, (T, C, H, W) each.
+
+    Args:
+        net: told the luma's true noise.
+        clip: of ``validation_clip``.
+        sigma: of white noise in RGB, from a fixed seed; then 4:2:0 and 8 bits.
+    """
+    generator = torch.Generator(clip.device).manual_seed(int(sigma))
+    noise = torch.randn(clip.shape, generator=generator, device=clip.device) * (sigma / 255)
+    clean = rgb_to_planes(clip)
+    noisy = Planes420(*(p.mul(255).round().div(255) for p in rgb_to_planes((clip + noise).clamp(0, 1))))
+    level = (noisy.y - clean.y).square().mean().sqrt().view(1, 1, 1, 1)
+    state = net.first_state(noisy.y[:1], noisy.uv[:1])
+    outputs = []
+    for y, uv in zip(noisy.y.split(1), noisy.uv.split(1), strict=True):
+        state = RTState(*net(y, uv, level, state))
+        outputs.append(Planes420(state.y, state.uv))
+    return clean, noisy, Planes420(*(torch.cat(planes) for planes in zip(*outputs, strict=True)))
 
 
 if __name__ == "__main__":

@@ -213,6 +213,13 @@ class MalleNetRT(nn.Module):
         Returns:
             Denoised y and uv, clipped to [0, 1], and the new hidden state; the three make the next ``RTState``.
         """
+        tail = self.trunk(y, uv, sigma, state)
+        clean_y, clean_uv = self.sliced(tail, y, uv, state)
+        clean_y = clean_y + F.pixel_shuffle(self.direct(tail), 2)
+        return clean_y.clamp(0, 1), clean_uv.clamp(0, 1), torch.tanh(self.hidden(tail))
+
+    def trunk(self, y: Tensor, uv: Tensor, sigma: Tensor, state: RTState) -> Tensor:
+        """Arguments of ``forward`` to what all outputs are read from, (N, tail, H/2, W/2)."""
         noise = (SIGMA_GAIN * sigma).expand(-1, 1, *uv.shape[2:])
         pictures = torch.cat((F.pixel_unshuffle(y, 2), uv, F.pixel_unshuffle(state.y, 2), state.uv), 1)
         stem = self.stem(torch.cat((PICTURE_GAIN * (pictures - 0.5), noise, state.hidden), 1))
@@ -220,17 +227,16 @@ class MalleNetRT(nn.Module):
         eighth = self.eighth(self.to_eighth(quarter))
         quarter = self.merge_quarter(quarter + self.from_eighth(eighth))
         half = self.merge_half(self.malle(stem, eighth) + self.from_quarter(quarter))
-        tail = self.tail(half)
+        tail: Tensor = self.tail(half)
+        return tail
+
+    def sliced(self, tail: Tensor, y: Tensor, uv: Tensor, state: RTState) -> tuple[Tensor, Tensor]:
+        """What the kernels make of this frame and of the previous output: luma and chroma, as in ``forward``."""
         luma, luma_before = self.luma(tail)
         chroma, chroma_before = self.chroma(tail)
         clean_y = malle_slice(y, luma, LUMA_KERNEL) + malle_slice(state.y, luma_before, LUMA_KERNEL)
         clean_uv = malle_slice(uv, chroma, CHROMA_KERNEL)
-        clean_uv = clean_uv + malle_slice(state.uv, chroma_before, CHROMA_KERNEL)
-        return (
-            (clean_y + F.pixel_shuffle(self.direct(tail), 2)).clamp(0, 1),
-            clean_uv.clamp(0, 1),
-            torch.tanh(self.hidden(tail)),
-        )
+        return clean_y, clean_uv + malle_slice(state.uv, chroma_before, CHROMA_KERNEL)
 
 
 def macs_per_pixel(net: MalleNetRT) -> float:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
+from studies.openvino_call import openvino_call
 from torch import Tensor, nn
 
 from malle_rt.backends.base import FrameShape
-from malle_rt.errors import BackendUnavailable
 from malle_rt.models import model_names
-from malle_rt.ops.onnx import export_onnx
 from peerspeed.networks import Network
 
 __all__ = ["RUNTIMES", "ready"]
@@ -43,7 +40,7 @@ def ready(network: Network, runtime: str, size: tuple[int, int], threads: int) -
     width, height = size
     inputs = network.inputs(height, width)
     if runtime == "openvino":
-        return _in_openvino(network.net, inputs, threads), "fp32"
+        return openvino_call(network.net, inputs, threads), "fp32"
     return _in_torch(network.net, inputs), "fp32"
 
 
@@ -53,29 +50,6 @@ def _in_torch(net: nn.Module, inputs: tuple[Tensor, ...]) -> Call:
             net(*inputs)
 
     return call
-
-
-def _in_openvino(net: nn.Module, inputs: tuple[Tensor, ...], threads: int) -> Call:
-    import openvino as ov
-
-    from malle_rt.ops.native import load_extension
-
-    core = ov.Core()
-    if not load_extension(core):
-        raise BackendUnavailable("the compiled slice is missing: install malle-rt where a C++ compiler is")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "net.onnx"
-        names = [f"input{index}" for index in range(len(inputs))]
-        export_onnx(net, inputs, path, input_names=names, output_names=["clean"])
-        graph = core.read_model(path)
-    settings = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
-        "INFERENCE_NUM_THREADS": str(threads),
-    }
-    request = core.compile_model(graph, "CPU", settings).create_infer_request()
-    arrays = [value.numpy() for value in inputs]
-    return lambda: request.infer(arrays)
 
 
 def _shipped(name: str, size: tuple[int, int], threads: int) -> tuple[Call, str]:

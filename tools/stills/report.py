@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from studies.book import Book
+
 from stills.cells import ABLATED, SIZES, ablation
 from stills.results import Result, cost_at, gain, results
-from stills.study import Book, Plan
+from stills.study import Plan
 from stills.study_plot import PLAIN, plot
 
 __all__ = ["write_report"]

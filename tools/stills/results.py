@@ -7,7 +7,7 @@ import statistics
 from dataclasses import dataclass
 from itertools import pairwise
 
-from stills.study import Book
+from studies.book import Book
 
 __all__ = ["Result", "cost_at", "gain", "results"]
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,13 +13,11 @@ from evaluation.stills import Still
 from torch import nn
 from training import autocast, psnr_loss, rate_at
 
-from malle_rt.errors import ConfigError
 from stills.backbones import Backbone, BackboneConfig
-from stills.cost import kmac_per_pixel
 from stills.photographs import Photographs
 from stills.validation import psnr_of
 
-__all__ = ["Book", "Plan", "seconds_per_step", "train_cell"]
+__all__ = ["Plan", "seconds_per_step", "train_cell"]
 
 PROBED = 8  # steps, of which the first half only warm up
 
@@ -45,64 +41,6 @@ class Plan:
     rate: float = 1e-3
     sigma: float = 25.0
     float32: bool = False
-
-
-@dataclass
-class Book:
-    """The study's file: what has been measured so far; it is rewritten, whole, after every run.
-
-    Attributes:
-        path: of the file.
-        plan: of all runs in it, as a dict.
-        runs: one row per trained network: cell, seed, device and what ``train_cell`` returns.
-        cells: name to configuration and arithmetic.
-        times: machine and runtime to cell to ms per picture.
-        material: the test's name, and how many pictures each: "test", "tested", "trained".
-    """
-
-    path: Path
-    plan: dict[str, Any] = field(default_factory=dict)
-    runs: list[dict[str, Any]] = field(default_factory=list)
-    cells: dict[str, dict[str, Any]] = field(default_factory=dict)
-    times: dict[str, dict[str, float]] = field(default_factory=dict)
-    material: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, path: Path) -> Book:
-        """A file of ``write``."""
-        return cls(path, **json.loads(path.read_text()))
-
-    def write(self) -> None:
-        """Replace the file."""
-        content = {name: value for name, value in vars(self).items() if name != "path"}
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(content, indent=1) + "\n")
-        partial.replace(self.path)
-
-    def has(self, cell: str, seed: int) -> bool:
-        """Whether this run is done."""
-        return any((run["cell"], run["seed"]) == (cell, seed) for run in self.runs)
-
-    def check(self, cells: dict[str, BackboneConfig]) -> None:
-        """See that runs to come and runs in the file are of the same networks.
-
-        Raises:
-            ConfigError: a name of the file stands for another network now.
-        """
-        for name, config in cells.items():
-            known = self.cells.get(name, {})
-            changed = [
-                f"{each} {known[each]}" for each, now in asdict(config).items() if known.get(each, now) != now
-            ]
-            if changed:
-                raise ConfigError(
-                    f"{self.path}: {name} was made with {', '.join(changed)}: begin another file"
-                )
-
-    def describe(self, cell: str, config: BackboneConfig) -> None:
-        """Note a cell's configuration and arithmetic."""
-        kmac = round(kmac_per_pixel(Backbone(config).eval()), 2)
-        self.cells[cell] = asdict(config) | {"kmac_per_pixel": kmac}
 
 
 def train_cell(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
+from studies.openvino_call import openvino_call
 from torch import nn
 from yardstick.machine import cpu_name
 
@@ -33,7 +32,10 @@ def milliseconds(net: nn.Module, device: torch.device) -> float:
         device: the CPU means OpenVINO with our compiled slice.
     """
     picture = torch.rand(1, 3, HEIGHT, WIDTH)
-    call = _on_gpu(net, picture, device) if device.type == "cuda" else _in_openvino(net, picture)
+    if device.type == "cuda":
+        call = _on_gpu(net, picture, device)
+    else:
+        call = openvino_call(net, [picture], torch.get_num_threads())
     times = []
     for _ in range(WARM_UP + CALLS):
         begun = time.perf_counter()
@@ -51,24 +53,3 @@ def _on_gpu(net: nn.Module, picture: torch.Tensor, device: torch.device) -> Call
         torch.cuda.synchronize(device)
 
     return call
-
-
-def _in_openvino(net: nn.Module, picture: torch.Tensor) -> Callable[[], object]:
-    import openvino as ov  # a machine that only trains has none
-
-    from malle_rt.errors import BackendUnavailable
-    from malle_rt.ops.native import load_extension
-    from malle_rt.ops.onnx import export_onnx
-
-    core = ov.Core()
-    if not load_extension(core):
-        raise BackendUnavailable("the compiled slice is missing: install malle-rt where a C++ compiler is")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "net.onnx"
-        export_onnx(net, [picture], path, input_names=["noisy"], output_names=["clean"])
-        graph = core.read_model(path)
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    settings["INFERENCE_NUM_THREADS"] = str(torch.get_num_threads())
-    request = core.compile_model(graph, "CPU", settings).create_infer_request()
-    array = picture.numpy()
-    return lambda: request.infer([array])

@@ -1,7 +1,7 @@
 """The study of one MalleConv: its networks, what its figures add up to, and the program."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import cv2
 import numpy as np
@@ -12,8 +12,8 @@ from stills.cells import cells
 from stills.cost import kmac_per_pixel
 from stills.report import write_report
 from stills.results import cost_at, gain, results
-from stills.study import Book
 from stills.timing import milliseconds
+from studies.book import Book
 from study_malleconv import main
 
 from malle_rt.errors import ConfigError
@@ -133,10 +133,10 @@ def test_the_program_runs_two_networks_and_goes_on_where_it_stopped(photos, tmp_
 def test_a_name_that_stands_for_another_network_now_is_refused(tmp_path):
     book = Book(tmp_path / "study.json")
     config = cells()["small-matched"]
-    book.describe("small-matched", config)
-    book.check(cells())
+    book.describe("small-matched", asdict(config), 31.8)
+    book.check({"small-matched": asdict(config), "small-plain": {}})
     with pytest.raises(ConfigError, match=f"small-matched was made with width {config.width}: begin another"):
-        book.check({"small-matched": replace(config, width=config.width - 1)})
+        book.check({"small-matched": asdict(replace(config, width=config.width - 1))})
 
 
 def test_the_same_seed_gives_the_same_network(photos, tmp_path, monkeypatch):

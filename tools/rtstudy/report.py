@@ -1,0 +1,105 @@
+"""The study as a document: a table for each question, rt-s on top of every one."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from pathlib import Path
+
+from peerspeed.markdown import table
+from studies.book import Book
+
+from rtstudy.study import SIGMAS, Plan
+from rtstudy.variants import BASE, VARIANTS
+
+__all__ = ["difference", "write_report"]
+
+Scores = dict[int, dict[str, dict[str, float]]]
+"""PSNR by seed, then by sigma, then of "y" and "uv"."""
+
+
+def write_report(book: Book, path: Path) -> None:
+    """Write the Markdown file.
+
+    Raises:
+        ValueError: when the study holds no run of rt-s yet.
+    """
+    found = {name: _scores(book, name) for name in VARIANTS}
+    if not found[BASE]:
+        raise ValueError(f"{book.path} holds no finished run of {BASE}: train it first")
+    questions = dict.fromkeys(variant.question for variant in VARIANTS.values() if variant.question)
+    parts = ["# What each part of rt-s is worth", _method(book, found[BASE])]
+    parts += [_question(book, question, found) for question in questions]
+    parts += [_notes(book), _commands(book)]
+    path.write_text("\n\n".join(part for part in parts if part) + "\n")
+
+
+def difference(variant: Scores, base: Scores, planes: str) -> tuple[float, float]:
+    """How many dB a variant is above the base: mean over sigmas and common seeds, standard deviation over seeds."""
+    seeds = [
+        statistics.fmean(variant[seed][sigma][planes] - base[seed][sigma][planes] for sigma in base[seed])
+        for seed in variant
+        if seed in base
+    ]
+    if not seeds:
+        return math.nan, math.nan
+    return statistics.fmean(seeds), statistics.stdev(seeds) if len(seeds) > 1 else math.nan
+
+
+def _scores(book: Book, name: str) -> Scores:
+    return {run["seed"]: run["psnr"] for run in book.runs if run["cell"] == name and run["psnr"]}
+
+
+def _method(book: Book, base: Scores) -> str:
+    plan, material = Plan(**book.plan), book.material
+    minutes = [run["minutes"] for run in book.runs]
+    devices = "; ".join(sorted({run["device"] for run in book.runs}))
+    diverged = sum(run["psnr"] is None for run in book.runs)
+    return f"""Every network is `{BASE}` with one property changed, trained from nothing by the recipe of
+`tools/train.py`: {material["clips"]} clips and {material["stills"]} photographs, all kinds of noise, encoders included,
+{plan.batch} sequences of {plan.frames} frames of {plan.size}x{plan.size} a step, back-propagated through
+{plan.chunk} frames, a cosine from a rate of {plan.rate:g}. PSNR of the luma in dB on {material["tested"]} clips that
+were not trained on, after 8 frames, as the training's log has it.
+
+**Every run took {plan.steps} steps, {min(minutes):.1f} to {max(minutes):.1f} minutes on {devices}.
+Seeds: {len(base)}. Runs that diverged: {diverged}.** With the same seed all variants draw the same sequences and
+the same noise. Trainings as short as this order networks; they do not rank them for good. The last two columns: how
+many dB above `{BASE}`, mean over the three noise levels and the seeds, ± standard deviation over seeds."""
+
+
+def _question(book: Book, question: str, found: dict[str, Scores]) -> str:
+    names = [name for name, variant in VARIANTS.items() if variant.question == question and found[name]]
+    if not names:
+        return ""
+    heads = ["network", "", "kMAC/px", *(f"ms [{i + 1}]" for i in range(len(book.times)))]
+    heads += [*(f"sigma {sigma}" for sigma in SIGMAS), "luma", "chroma"]
+    rows = [_row(book, name, found) for name in (BASE, *names)]
+    return f"## {question}\n\n{table(heads, rows)}"
+
+
+def _row(book: Book, name: str, found: dict[str, Scores]) -> list[str]:
+    scores = found[name].values()
+    means = [statistics.fmean(psnr[str(sigma)]["y"] for psnr in scores) for sigma in SIGMAS]
+    times = [f"{times[name]:.1f}" if name in times else "-" for times in book.times.values()]
+    above = ["", ""] if name == BASE else [_above(name, found, planes) for planes in ("y", "uv")]
+    cost = f"{book.cells[name]['kmac_per_pixel']:.1f}"
+    return [name, VARIANTS[name].what, cost, *times, *(f"{mean:.2f}" for mean in means), *above]
+
+
+def _above(name: str, found: dict[str, Scores], planes: str) -> str:
+    mean, spread = difference(found[name], found[BASE], planes)
+    return f"{mean:+.2f}" + ("" if math.isnan(spread) else f" ± {spread:.2f}")
+
+
+def _notes(book: Book) -> str:
+    return "\n".join(f"[{i + 1}] {name}, the fastest of 15 frames." for i, name in enumerate(book.times))
+
+
+def _commands(book: Book) -> str:
+    plan = Plan(**book.plan)
+    return f"""## Again
+
+```
+python tools/study_rt.py --clips DIR --stills DIR --validate CLIP... --out {book.path.name} --steps {plan.steps}
+python tools/study_rt.py --out {book.path.name} --resume --time --report docs/rt_study.md
+```"""

@@ -1,0 +1,242 @@
+"""The variants: rt-s with one property changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from malle_rt.net.malleconv import MalleConv, identity_kernels
+from malle_rt.net.rt import (
+    CHROMA_KERNEL,
+    LUMA_KERNEL,
+    PICTURE_GAIN,
+    PRESETS,
+    SIGMA_GAIN,
+    KernelPair,
+    MalleNetRT,
+    RTConfig,
+    RTState,
+)
+from malle_rt.ops.reference import malle_slice
+
+__all__ = ["BASE", "VARIANTS", "Placed", "Variant"]
+
+BASE = "rt-s"
+_CONFIG = PRESETS[BASE]
+
+
+class Silent(nn.Module):
+    """In the place of a layer: zeros, whatever comes in."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Args: x (N, C, H, W). Returns (N, channels, H, W)."""
+        return torch.zeros_like(x[:, :1]).expand(-1, self.channels, -1, -1)
+
+
+class Painted(MalleNetRT):
+    """No kernels: the direct term is the whole picture."""
+
+    def __init__(self, config: RTConfig) -> None:
+        super().__init__(config)
+        del self.luma, self.chroma
+        # Mid grey, not black: at the end of the range the gradient stops.
+        self.direct.bias = nn.Parameter(torch.full((4,), 0.5))
+        self.paint_uv = nn.Conv2d(config.tail, 2, 1)
+        nn.init.constant_(cast(Tensor, self.paint_uv.bias), 0.5)
+
+    def sliced(self, tail: Tensor, y: Tensor, uv: Tensor, state: RTState) -> tuple[Tensor, Tensor]:
+        """Nothing is; chroma is painted at its own size."""
+        return torch.zeros_like(y), self.paint_uv(tail)
+
+
+class SmallKernels(MalleNetRT):
+    """K = 3 for the luma too."""
+
+    def __init__(self, config: RTConfig) -> None:
+        super().__init__(config)
+        self.luma = KernelPair(config.tail, 3)
+
+    def sliced(self, tail: Tensor, y: Tensor, uv: Tensor, state: RTState) -> tuple[Tensor, Tensor]:
+        """As ever, with smaller kernels."""
+        luma, chroma = self.luma(tail), self.chroma(tail)
+        return _both(y, state.y, luma, 3), _both(uv, state.uv, chroma, CHROMA_KERNEL)
+
+
+class CoarseKernels(MalleNetRT):
+    """Kernels on a grid of a quarter of the luma's resolution; the trunk is the same."""
+
+    def sliced(self, tail: Tensor, y: Tensor, uv: Tensor, state: RTState) -> tuple[Tensor, Tensor]:
+        """As ever, from half as many rows and columns."""
+        return super().sliced(F.avg_pool2d(tail, 2), y, uv, state)
+
+
+class OneKernel(MalleNetRT):
+    """The luma's kernels filter the chroma planes too."""
+
+    def __init__(self, config: RTConfig) -> None:
+        super().__init__(config)
+        del self.chroma
+
+    def sliced(self, tail: Tensor, y: Tensor, uv: Tensor, state: RTState) -> tuple[Tensor, Tensor]:
+        """One pair of kernels for all planes."""
+        kernels = self.luma(tail)
+        return _both(y, state.y, kernels, LUMA_KERNEL), _both(uv, state.uv, kernels, LUMA_KERNEL)
+
+
+class OwnUV(MalleNetRT):
+    """Kernels of their own for U and V."""
+
+    def __init__(self, config: RTConfig) -> None:
+        super().__init__(config)
+        self.chroma_v = KernelPair(config.tail, CHROMA_KERNEL)
+
+    def sliced(self, tail: Tensor, y: Tensor, uv: Tensor, state: RTState) -> tuple[Tensor, Tensor]:
+        """One pair of kernels for each plane."""
+        planes = [
+            _both(uv[:, i : i + 1], state.uv[:, i : i + 1], pair(tail), CHROMA_KERNEL)
+            for i, pair in enumerate((self.chroma, self.chroma_v))
+        ]
+        return _both(y, state.y, self.luma(tail), LUMA_KERNEL), torch.cat(planes, 1)
+
+
+class Balanced(nn.Module):
+    """A kernel whose taps sum to one, as those of a ``KernelPair`` do together."""
+
+    def __init__(self, tail: int, kernel_size: int) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(tail, kernel_size**2 + 1, 1)
+        with torch.no_grad():
+            self.layer.weight.mul_(0.1)
+        self.layer.bias = nn.Parameter(identity_kernels(1, kernel_size))
+
+    def forward(self, tail: Tensor) -> Tensor:
+        """Args: tail (N, tail, h, w). Returns a grid for ``malle_slice``."""
+        weight, bias = self.layer.weight, cast(Tensor, self.layer.bias)
+        weight = torch.cat((weight[:-1] - weight[:-1].mean(0, keepdim=True), weight[-1:]))
+        bias = torch.cat((bias[:-1] - bias[:-1].mean() + 1 / (len(bias) - 1), bias[-1:]))
+        return F.conv2d(tail, weight, bias)
+
+
+class NowOnly(MalleNetRT):
+    """No kernels over the previous output, which the trunk still sees."""
+
+    def __init__(self, config: RTConfig) -> None:
+        super().__init__(config)
+        del self.luma, self.chroma
+        self.luma_now = Balanced(config.tail, LUMA_KERNEL)
+        self.chroma_now = Balanced(config.tail, CHROMA_KERNEL)
+
+    def sliced(self, tail: Tensor, y: Tensor, uv: Tensor, state: RTState) -> tuple[Tensor, Tensor]:
+        """This frame's kernels alone."""
+        clean_y = malle_slice(y, self.luma_now(tail), LUMA_KERNEL)
+        return clean_y, malle_slice(uv, self.chroma_now(tail), CHROMA_KERNEL)
+
+
+class Placed(MalleNetRT):
+    """MalleConvs elsewhere in the trunk.
+
+    Args:
+        config: as ever.
+        places: some of "across_half" (where rt-s has its only one), "across_quarter" (the same, one
+            level down), "merged" (at 1/2, after the way up has joined), "state" (over the hidden state, which then
+            joins a second time).
+    """
+
+    def __init__(self, config: RTConfig, places: tuple[str, ...]) -> None:
+        super().__init__(config)
+        del self.malle
+        half, quarter, eighth = config.widths
+        channels = {"across_half": half, "across_quarter": quarter, "merged": half, "state": config.hidden}
+        self.malles = nn.ModuleDict({each: MalleConv(channels[each], eighth) for each in places})
+        if "state" in places:
+            self.fuse = nn.Conv2d(config.hidden, half, 1)
+
+    def trunk(self, y: Tensor, uv: Tensor, sigma: Tensor, state: RTState) -> Tensor:
+        """That of rt-s but for the places."""
+        noise = (SIGMA_GAIN * sigma).expand(-1, 1, *uv.shape[2:])
+        pictures = torch.cat((F.pixel_unshuffle(y, 2), uv, F.pixel_unshuffle(state.y, 2), state.uv), 1)
+        stem = self.stem(torch.cat((PICTURE_GAIN * (pictures - 0.5), noise, state.hidden), 1))
+        quarter = self.quarter(self.to_quarter(stem))
+        eighth = self.eighth(self.to_eighth(quarter))
+        quarter = self.merge_quarter(self._at("across_quarter", quarter, eighth) + self.from_eighth(eighth))
+        half = self._at("across_half", stem, eighth) + self.from_quarter(quarter)
+        if "state" in self.malles:
+            half = half + self.fuse(self._at("state", state.hidden, eighth))
+        tail: Tensor = self.tail(self.merge_half(self._at("merged", half, eighth)))
+        return tail
+
+    def _at(self, place: str, x: Tensor, context: Tensor) -> Tensor:
+        found: Tensor = self.malles[place](x, context) if place in self.malles else x
+        return found
+
+
+def _both(plane: Tensor, before: Tensor, kernels: tuple[Tensor, Tensor], size: int) -> Tensor:
+    return malle_slice(plane, kernels[0], size) + malle_slice(before, kernels[1], size)
+
+
+def _silent(name: str, channels: int) -> Callable[[RTConfig], MalleNetRT]:
+    """Networks in which one output layer says nothing."""
+
+    def make(config: RTConfig) -> MalleNetRT:
+        net = MalleNetRT(config)
+        setattr(net, name, Silent(channels))
+        return net
+
+    return make
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One network of the study.
+
+    Attributes:
+        question: that it helps to answer; the heading of its table.
+        what: in a few words, what it changes.
+        make: the network, with fresh weights.
+    """
+
+    question: str
+    what: str
+    make: Callable[[], MalleNetRT]
+
+
+def _placed(*places: str) -> Callable[[], MalleNetRT]:
+    return lambda: Placed(_CONFIG, places)
+
+
+def _with(
+    kind: Callable[[RTConfig], MalleNetRT], *, hidden: int = _CONFIG.hidden
+) -> Callable[[], MalleNetRT]:
+    return lambda: kind(replace(_CONFIG, hidden=hidden))
+
+
+_OUTPUT, _KERNELS = "What the output is made of", "Which kernels it has"
+_MEMORY, _TRUNK = "What it remembers", "Where MalleConv sits in the trunk"
+
+VARIANTS = {
+    BASE: Variant("", "as it ships", _with(MalleNetRT)),
+    "painted": Variant(_OUTPUT, "the direct term alone, no kernels", _with(Painted)),
+    "kernels-only": Variant(_OUTPUT, "kernels alone, no direct term", _with(_silent("direct", 4))),
+    "luma-k3": Variant(_KERNELS, "K = 3 for the luma instead of 5", _with(SmallKernels)),
+    "coarse": Variant(_KERNELS, "a grid at 1/4 instead of 1/2", _with(CoarseKernels)),
+    "one-kernel": Variant(_KERNELS, "the luma's kernels for chroma too", _with(OneKernel)),
+    "own-u-v": Variant(_KERNELS, "U and V with kernels of their own", _with(OwnUV)),
+    "now-only": Variant(_MEMORY, "no kernels over the previous output", _with(NowOnly)),
+    "state-0": Variant(_MEMORY, "no hidden state", _with(_silent("hidden", 1), hidden=1)),
+    "state-4": Variant(_MEMORY, "a hidden state of 4 channels instead of 8", _with(MalleNetRT, hidden=4)),
+    "state-16": Variant(_MEMORY, "a hidden state of 16 channels", _with(MalleNetRT, hidden=16)),
+    "no-malle": Variant(_TRUNK, "none", _placed()),
+    "malle-quarter": Variant(_TRUNK, "at 1/4 instead of 1/2", _placed("across_quarter")),
+    "malle-merged": Variant(_TRUNK, "at 1/2, after the way up has joined", _placed("merged")),
+    "malle-both": Variant(_TRUNK, "at 1/2 and at 1/4", _placed("across_half", "across_quarter")),
+    "malle-state": Variant(_TRUNK, "at 1/2, and one over the hidden state", _placed("across_half", "state")),
+}
