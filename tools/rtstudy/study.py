@@ -108,7 +108,7 @@ def runtime_name() -> str:
 
 def milliseconds(net: MalleNetRT) -> float:
     """The fastest of a few frames of 640x360 in OpenVINO, tensor to tensor: what else runs here adds least to it."""
-    portable = PortableRT(net.eval())
+    portable = PortableRT(net).eval()
     call = openvino_call(
         portable, example(net, HEIGHT, WIDTH), torch.get_num_threads(), outputs=RTState._fields
     )
