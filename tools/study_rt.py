@@ -108,12 +108,11 @@ def train(book: Book, chosen: dict[str, Variant], options: argparse.Namespace) -
 
 def measure_times(book: Book, chosen: dict[str, Variant]) -> None:
     """Milliseconds of each variant on this machine; they do not depend on what it has learned."""
-    times = book.times.setdefault(runtime_name(), {})
+    torch.manual_seed(0)
+    book.times[runtime_name()] = milliseconds({name: variant.make() for name, variant in chosen.items()})
     for name, variant in chosen.items():
-        torch.manual_seed(0)
-        times[name] = round(milliseconds(variant.make()), 2)
         describe(book, name, variant)
-        book.write()
+    book.write()
 
 
 def describe(book: Book, name: str, variant: Variant) -> None:

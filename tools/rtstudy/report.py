@@ -92,7 +92,10 @@ def _above(name: str, found: dict[str, Scores], planes: str) -> str:
 
 
 def _notes(book: Book) -> str:
-    return "\n".join(f"[{i + 1}] {name}, the fastest of 15 frames." for i, name in enumerate(book.times))
+    return "\n".join(
+        f"[{i + 1}] {name}, the networks in turn, the fastest of 40 frames."
+        for i, name in enumerate(book.times)
+    )
 
 
 def _commands(book: Book) -> str:
