@@ -29,7 +29,7 @@ from stills.timing import milliseconds, runtime_name
 from studies.book import Book
 from training import add_computing_options, computing
 
-from malle_rt.errors import MalleError
+from malle_rt.errors import ConfigError, MalleError
 
 
 def main() -> int:
@@ -37,22 +37,19 @@ def main() -> int:
     options = parse()
     if options.threads:
         torch.set_num_threads(options.threads)
-    if options.out.exists() and not options.resume:
-        print(f"study_malleconv.py: {options.out} exists: pass --resume, or another --out", file=sys.stderr)
-        return 2
-    book = Book.read(options.out) if options.resume else Book(options.out)
     every = cells()
     chosen = {name: every[name] for name in options.only or every}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.benchmark = True  # every crop has the same size
     try:
+        book = Book.open(options.out, resume=options.resume)
         book.check({name: asdict(config) for name, config in chosen.items()})
         if options.stills:
             with fastest_slice(device, compiled=options.compiled_slice) as slice_name:
                 train(book, chosen, options, device, slice_name)
     except MalleError as exc:
         print(f"study_malleconv.py: {exc}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(exc, ConfigError) else 1
     if options.time:
         measure_times(book, chosen, device)
     if options.report:

@@ -24,7 +24,7 @@ from train import validation_clip
 from training import add_computing_options, computing
 from trainset import TrainSet
 
-from malle_rt.errors import MalleError
+from malle_rt.errors import ConfigError, MalleError
 
 
 def main() -> int:
@@ -32,12 +32,9 @@ def main() -> int:
     options = parse()
     if options.threads:
         torch.set_num_threads(options.threads)
-    if options.out.exists() and not options.resume:
-        print(f"study_rt.py: {options.out} exists: pass --resume, or another --out", file=sys.stderr)
-        return 2
-    book = Book.read(options.out) if options.resume else Book(options.out)
     chosen = {name: VARIANTS[name] for name in options.only or VARIANTS}
     try:
+        book = Book.open(options.out, resume=options.resume)
         book.check({name: {"what": variant.what} for name, variant in chosen.items()})
         if options.clips:
             train(book, chosen, options)
@@ -45,7 +42,7 @@ def main() -> int:
             measure_times(book, chosen)
     except MalleError as exc:
         print(f"study_rt.py: {exc}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(exc, ConfigError) else 1
     if options.report:
         write_report(book, options.report)
     return 0

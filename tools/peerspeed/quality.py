@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from studies.markdown import table
+
 from malle_rt.errors import ConfigError
-from peerspeed.markdown import table, title
 from peerspeed.published import PUBLISHED
+from peerspeed.words import title
 
 __all__ = ["command", "published", "read_quality", "reproduced"]
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from studies.markdown import table
+
 from peerspeed.book import Row, Table
-from peerspeed.markdown import number, table, title
 from peerspeed.published import CLAIM
 from peerspeed.quality import command, published, read_quality, reproduced
+from peerspeed.words import number, title
 
 __all__ = ["write_report"]
 

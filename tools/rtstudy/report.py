@@ -6,8 +6,8 @@ import math
 import statistics
 from pathlib import Path
 
-from peerspeed.markdown import table
 from studies.book import Book
+from studies.markdown import table
 
 from rtstudy.study import SIGMAS, Plan
 from rtstudy.variants import BASE, VARIANTS

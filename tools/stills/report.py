@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 from studies.book import Book
+from studies.markdown import table
 
 from stills.cells import ABLATED, SIZES, ablation
 from stills.results import Result, cost_at, gain, results
@@ -103,25 +104,14 @@ def _ablated(title: str, names: list[str], found: dict[str, Result]) -> str:
 def _table(names: list[str], found: dict[str, Result]) -> str:
     rows = [found[name] for name in names if name in found]
     runtimes = list(dict.fromkeys(runtime for row in rows for runtime in row.times))
-    heads = [
-        "network",
-        "kMAC/px",
-        *(f"ms [{index + 1}]" for index in range(len(runtimes))),
-        "PSNR, dB",
-        "seeds",
-    ]
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    for row in rows:
-        times = [f"{row.times[each]:.2f}" if each in row.times else "-" for each in runtimes]
-        cells = [
-            row.cell,
-            f"{row.kmac:.1f}",
-            *times,
-            f"{row.mean:.2f}{_spread(row.spread)}",
-            str(len(row.psnr)),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    heads = ["network", "kMAC/px", *(f"ms [{i + 1}]" for i in range(len(runtimes))), "PSNR, dB", "seeds"]
+    return table(heads, [_cells(row, runtimes) for row in rows])
+
+
+def _cells(row: Result, runtimes: list[str]) -> list[str]:
+    times = [f"{row.times[each]:.2f}" if each in row.times else "-" for each in runtimes]
+    psnr = f"{row.mean:.2f}{_spread(row.spread)}"
+    return [row.cell, f"{row.kmac:.1f}", *times, psnr, str(len(row.psnr))]
 
 
 def _spread(deviation: float) -> str:

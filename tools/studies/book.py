@@ -34,6 +34,19 @@ class Book:
     material: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
+    def open(cls, path: Path, *, resume: bool) -> Book:
+        """A new study's book, or one to go on with.
+
+        Raises:
+            ConfigError: there is a file already, and it is not to be resumed; or there is none to resume.
+        """
+        if resume and not path.exists():
+            raise ConfigError(f"{path}: there is no study to go on with; leave --resume out")
+        if path.exists() and not resume:
+            raise ConfigError(f"{path} exists: pass --resume, or another --out")
+        return cls.read(path) if resume else cls(path)
+
+    @classmethod
     def read(cls, path: Path) -> Book:
         """A file of ``write``."""
         return cls(path, **json.loads(path.read_text()))

@@ -120,6 +120,7 @@ def test_the_program_trains_times_reports_and_goes_on_where_it_stopped(tmp_path,
         monkeypatch.setattr("sys.argv", [str(word) for word in (*words, *more)])
         return main()
 
+    assert run("--resume") == 2, "there is nothing to go on with"
     assert run("--seeds", "1") == 0
     first = json.loads(out.read_text())["runs"]
     assert [(each["cell"], each["seed"]) for each in first] == [(BASE, 0), ("now-only", 0)]
@@ -131,7 +132,7 @@ def test_the_program_trains_times_reports_and_goes_on_where_it_stopped(tmp_path,
     assert "no kernels over the previous output" in (tmp_path / "r.md").read_text()
     book.cells["now-only"]["what"] = "something else"
     book.write()
-    assert run("--resume") == 1, "a name that stands for another network now is refused"
+    assert run("--resume") == 2, "a name that stands for another network now is refused"
 
 
 def test_variants_are_timed_in_openvino():

@@ -1,8 +1,8 @@
-"""Pieces of a Markdown document."""
+"""How networks and figures are written."""
 
 from __future__ import annotations
 
-__all__ = ["TITLES", "number", "table", "title"]
+__all__ = ["TITLES", "number", "title"]
 
 TITLES = {
     "swinir": "SwinIR (colour denoising, medium size)",
@@ -21,9 +21,3 @@ def title(network: str) -> str:
 def number(value: float) -> str:
     """Three digits that count, or all before the point."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def table(heads: list[str], rows: list[list[str]]) -> str:
-    """Rows under their headings."""
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
