@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from aiohttp import WSMsgType, web
 
 from malle_rt.live.views import View
-from malle_rt.live.web.actions import Letter, Request, read_request
+from malle_rt.live.web.actions import Actions, Letter, Request, read_request
 from malle_rt.live.web.picture import PARTS_OF, Part, Picture
 from malle_rt.live.web.rate import Bucket
-
-if TYPE_CHECKING:
-    from malle_rt.live.web.audience import Audience
 
 __all__ = ["Viewer"]
 
@@ -26,6 +23,23 @@ _REQUESTS_AT_ONCE = 80
 _LATENCIES = 128
 
 
+class Host(Protocol):
+    """Whom a viewer turns to."""
+
+    @property
+    def actions(self) -> Actions:
+        """Does what the page asks for."""
+
+    async def picture_for(self, viewer: Viewer) -> Picture:
+        """Wait for a picture that the viewer lacks."""
+
+    def displayed(self, picture: Picture) -> None:
+        """The page has drawn this picture."""
+
+    def ask(self) -> None:
+        """What the viewer needs has changed."""
+
+
 class Viewer:
     """Sends pictures as fast as the page draws them, and not faster. Lives on the server's event loop.
 
@@ -34,11 +48,11 @@ class Viewer:
         shown: the last picture that it has drawn; None before the first.
     """
 
-    def __init__(self, socket: web.WebSocketResponse, audience: Audience) -> None:
+    def __init__(self, socket: web.WebSocketResponse, host: Host) -> None:
         self.view: View = "split"
         self.shown: Picture | None = None
         self._socket = socket
-        self._audience = audience
+        self._host = host
         self._requests = Bucket(_REQUESTS_PER_SECOND, _REQUESTS_AT_ONCE)
         self._sent_number = 0
         self._sent_parts: frozenset[Part] = frozenset()
@@ -87,7 +101,7 @@ class Viewer:
 
     async def _send_pictures(self) -> None:
         while True:
-            picture = await self._audience.picture_for(self)
+            picture = await self._host.picture_for(self)
             self._sent_number = picture.number
             self._sent_parts = self.needs
             self._flying = picture
@@ -133,15 +147,15 @@ class Viewer:
         self._flying, self.shown = None, picture
         self._latencies.append(round((time.monotonic() - picture.shot.captured) * 1000, 1))
         self._landed.set()
-        self._audience.displayed(picture)
+        self._host.displayed(picture)
         return True
 
     def _answer(self, request: Request) -> None:
         if request.name == "view":
             self.view = request.value
-            self._audience.ask()
+            self._host.ask()
         elif request.name != "drawn":
             number, shot = (self.shown.number, self.shown.shot) if self.shown else (0, None)
-            letter = self._audience.actions.perform(request, number, shot)
+            letter = self._host.actions.perform(request, number, shot)
             if letter is not None:
                 self.post(letter)
