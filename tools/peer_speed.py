@@ -1,11 +1,11 @@
 """How fast denoisers are: ours beside other people's, each network in turn in every round of one run.
 
     python tools/peer_speed.py --runtime openvino --size 480x320 --out speed.json
-    python tools/peer_speed.py --out speed.json --quality quality.json --report docs/speed_against_peers.md
+    python tools/peer_speed.py --out speed.json --quality ffdnet.json mallenet-s.json --report speed_against_peers.md
 
 The first measures, the second writes up every table that the file holds, beside what evaluate.py --images found for
-FFDNet and DnCNN. Time does not depend on what a network has learned, so weights are random; SwinIR, DRUNet and
-FastDVDnet, whose weights are not at hand, are timed like all others. Only ratios within one run mean anything on a
+FFDNet, DnCNN and MalleNet. Time does not depend on what a network has learned, so weights are random; SwinIR, DRUNet
+and FastDVDnet, whose weights are not at hand, are timed like all others. Only ratios within one run mean anything on a
 machine that has other work to do.
 """
 
@@ -62,7 +62,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="turns of each network (3)")
     parser.add_argument("--threads", type=int, default=usable_cpus(), help="of the CPU (all)")
     parser.add_argument("--report", type=Path, help="Markdown file to write from all that OUT holds")
-    parser.add_argument("--quality", type=Path, help="for the report: --json of evaluate.py --images")
+    parser.add_argument(
+        "--quality", type=Path, nargs="+", default=[], help="for the report: --json of evaluate.py --images"
+    )
     options = parser.parse_args()
     if not (options.runtime or options.report):
         parser.error("nothing to do: give --runtime to measure, --report to write up")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from malle_rt.errors import ConfigError
 from peerspeed.published import PUBLISHED
 from peerspeed.words import title
 
-__all__ = ["command", "published", "read_quality", "reproduced"]
+__all__ = ["PLOTTED", "Score", "command", "ours", "published", "read_quality", "reproduced", "scores"]
 
 SIGMAS = (15, 25, 35, 50)
+PLOTTED = (15, 25, 50)  # all of these are published for every network
 TOLERANCE = 0.05  # dB that a reproduced figure may be off
 _FIELDS = {"model", "sigma", "psnr", "ssim", "pictures"}
 
@@ -34,6 +36,35 @@ def read_quality(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+@dataclass(frozen=True)
+class Score:
+    """Mean PSNR of one network on CBSD68.
+
+    Attributes:
+        network: its name.
+        sigma: of the noise, 8-bit scale.
+        psnr: in dB.
+        measured: here; else as published.
+    """
+
+    network: str
+    sigma: float
+    psnr: float
+    measured: bool
+
+
+def scores(rows: list[dict[str, Any]]) -> list[Score]:
+    """What was measured, and what was published of networks that were not."""
+    measured = [Score(row["model"], row["sigma"], row["psnr"], measured=True) for row in rows]
+    known = {score.network for score in measured}
+    return measured + [
+        Score(name, sigma, psnr, measured=False)
+        for name, each in PUBLISHED.items()
+        if name not in known
+        for sigma, psnr in each.psnr.items()
+    ]
+
+
 def published() -> str:
     """The section of other people's figures."""
     heads = ["network", *(f"sigma {sigma}" for sigma in SIGMAS), "from the paper"]
@@ -51,8 +82,11 @@ def published() -> str:
 def reproduced(rows: list[dict[str, Any]]) -> str:
     """The section of figures measured here beside the published ones."""
     cells, worst = [], 0.0
-    for row in rows:
-        wanted = PUBLISHED[row["model"]].psnr.get(row["sigma"]) if row["model"] in PUBLISHED else None
+    peers = [row for row in rows if row["model"] in PUBLISHED]
+    if not peers:
+        return ""
+    for row in peers:
+        wanted = PUBLISHED[row["model"]].psnr.get(row["sigma"])
         off = row["psnr"] - wanted if wanted else None
         worst = max(worst, abs(off or 0.0))
         shown = ("" if wanted is None else f"{wanted:.2f}", "" if off is None else f"{off:+.3f}")
@@ -62,11 +96,28 @@ def reproduced(rows: list[dict[str, Any]]) -> str:
     heads = ["network", "sigma", "published, dB", "measured, dB", "difference", "SSIM, measured"]
     return f"""## The yardsticks, reproduced
 
-Their authors' weights in our own definition of the networks, on {rows[0]["pictures"]} pictures of CBSD68. White
+Their authors' weights in our own definition of the networks, on {peers[0]["pictures"]} pictures of CBSD68. White
 noise in RGB from a fixed seed, neither clipped nor rounded; results rounded to 8 bits. The largest difference from a
 published figure is {worst:.3f} dB, {verdict} the {TOLERANCE} dB that a yardstick may be off.
 
 {table(heads, cells)}"""
+
+
+def ours(rows: list[dict[str, Any]], picture: str) -> str:
+    """The section of MalleNet's own figures, and the picture of all networks."""
+    mine = {row["model"]: row for row in rows if row["model"] not in PUBLISHED}
+    if not mine:
+        return ""
+    sigmas = sorted({row["sigma"] for row in rows if row["model"] in mine})
+    psnr = {(row["model"], row["sigma"]): f"{row['psnr']:.2f}" for row in rows}
+    cells = [[title(name), *(psnr.get((name, sigma), "") for sigma in sigmas)] for name in mine]
+    return f"""## Quality against cost
+
+![PSNR on CBSD68 against time and arithmetic]({picture})
+
+MalleNet as far as it is trained, CBSD68, colour, PSNR in dB, measured like the yardsticks below:
+
+{table(["network", *(f"sigma {sigma:g}" for sigma in sigmas)], cells)}"""
 
 
 def command(rows: list[dict[str, Any]]) -> str:
@@ -74,5 +125,5 @@ def command(rows: list[dict[str, Any]]) -> str:
     models, sigmas = (list(dict.fromkeys(row[name] for row in rows)) for name in ("model", "sigma"))
     return (
         f"python tools/evaluate.py --model {' '.join(models)} --images CBSD68 --peers DIR "
-        f"--sigma {' '.join(f'{sigma:g}' for sigma in sigmas)} --json quality.json"
+        f"--sigma {' '.join(f'{sigma:g}' for sigma in sigmas)} --json {models[0]}.json"
     )

@@ -7,8 +7,9 @@ from pathlib import Path
 from studies.markdown import table
 
 from peerspeed.book import Row, Table
+from peerspeed.plot import plot
 from peerspeed.published import CLAIM
-from peerspeed.quality import command, published, read_quality, reproduced
+from peerspeed.quality import command, ours, published, read_quality, reproduced, scores
 from peerspeed.words import number, title
 
 __all__ = ["write_report"]
@@ -33,23 +34,35 @@ it time. FastDVDnet runs its four blocks for every frame, as published; keeping 
 frame would leave two."""
 
 
-def write_report(tables: list[Table], quality: Path | None, path: Path) -> None:
-    """Write the Markdown file.
+def write_report(tables: list[Table], quality: list[Path], path: Path) -> None:
+    """Write the Markdown file, and with figures of ours in ``quality`` a picture under the same name with .png.
 
     Args:
         tables: measured ones.
-        quality: JSON of ``evaluate.py --images``, for the section on reproduced figures; None leaves it out.
+        quality: JSON of runs of ``evaluate.py --images``, ours and the yardsticks'.
         path: of the document.
 
     Raises:
-        ConfigError: the file of ``quality`` is missing or another one.
+        ConfigError: a file of ``quality`` is missing or another one.
     """
-    rows = read_quality(quality) if quality else []
-    parts = [HEAD, *(_times(each) for each in tables), _claim(tables), published()]
-    parts += [reproduced(rows)] if rows else []
-    lines = [_command(each) for each in tables] + ([command(rows)] if rows else [])
+    runs = [read_quality(each) for each in quality]
+    rows = [row for run in runs for row in run]
+    picture = path.with_suffix(".png")
+    about_ours = ours(rows, picture.name)
+    if about_ours:
+        plot(tables[0], scores(rows), picture)
+    parts = [
+        HEAD,
+        *(_times(each) for each in tables),
+        _claim(tables),
+        about_ours,
+        published(),
+        reproduced(rows),
+    ]
+    lines = [*(_command(each) for each in tables), *(command(run) for run in runs)]
     report = "python tools/peer_speed.py --out speed.json --report FILE.md"
-    lines.append(f"{report} --quality quality.json" if rows else report)
+    files = " ".join(f"{run[0]['model']}.json" for run in runs)
+    lines.append(f"{report} --quality {files}" if files else report)
     parts.append("## Again\n\n```\n" + "\n".join(lines) + "\n```")
     path.write_text("\n\n".join(part for part in parts if part) + "\n")
 
@@ -104,7 +117,7 @@ def _claim(tables: list[Table]) -> str:
 {measured}
 
 That is the half of the claim that is about speed: it does not say that these sizes are as good. Which PSNR they reach
-is a matter of training, and nothing is claimed of it here; `tools/evaluate.py` measures it, for weights that exist."""
+is a matter of training; `tools/evaluate.py` measures it, for weights that exist."""
 
 
 def _command(measured: Table) -> str:

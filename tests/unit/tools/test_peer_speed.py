@@ -7,6 +7,7 @@ import torch
 from peer_speed import main
 from peerspeed.book import Row, Table, add_table, read_tables
 from peerspeed.networks import NAMES, network
+from peerspeed.quality import scores
 from peerspeed.report import write_report
 from peerspeed.rounds import interleaved, times_as_fast
 from peerspeed.runtimes import ready
@@ -110,7 +111,7 @@ def test_the_document_says_what_was_measured_and_what_was_published(tmp_path):
         ]
     }
     (tmp_path / "quality.json").write_text(json.dumps(quality))
-    write_report([made()], tmp_path / "quality.json", tmp_path / "speed.md")
+    write_report([made()], [tmp_path / "quality.json"], tmp_path / "speed.md")
     text = (tmp_path / "speed.md").read_text()
     assert "a machine; threads: 2; rounds: 3; cores that others kept busy: 1.50." in text
     assert "| 43,210 (43,210 to 64,815) | 1 |" in text
@@ -124,10 +125,28 @@ def test_the_document_says_what_was_measured_and_what_was_published(tmp_path):
     assert "it does not say that these sizes are as good" in text
 
 
+def test_quality_of_ours_is_drawn_beside_what_others_published(tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: extra 'report'")
+    rows = [
+        {"model": "mallenet-s", "sigma": sigma, "psnr": psnr, "ssim": 0.9, "pictures": 68}
+        for sigma, psnr in ((15.0, 33.0), (25.0, 30.4), (50.0, 27.1))
+    ]
+    (tmp_path / "ours.json").write_text(json.dumps({"rows": rows}))
+    write_report([made()], [tmp_path / "ours.json"], tmp_path / "speed.md")
+    text = (tmp_path / "speed.md").read_text()
+    assert "| `mallenet-s` | 33.00 | 30.40 | 27.10 |" in text and "](speed.png)" in text
+    assert "The yardsticks, reproduced" not in text, "none was measured"
+    assert cv2.imread(str(tmp_path / "speed.png")).std() > 5
+    assert [(each.network, each.measured) for each in scores(rows) if each.sigma == 25] == [
+        ("mallenet-s", True), ("dncnn", False), ("ffdnet", False), ("drunet", False), ("swinir", False)
+    ]  # fmt: skip
+
+
 def test_a_yardstick_that_is_off_is_called_so(tmp_path):
     rows = [{"model": "dncnn", "sigma": 25.0, "psnr": 31.1, "ssim": 0.88, "pictures": 68}]
     (tmp_path / "quality.json").write_text(json.dumps({"rows": rows}))
-    write_report([made()], tmp_path / "quality.json", tmp_path / "speed.md")
+    write_report([made()], [tmp_path / "quality.json"], tmp_path / "speed.md")
     assert "0.140 dB, **not within** the 0.05 dB" in (tmp_path / "speed.md").read_text()
 
 
