@@ -47,13 +47,13 @@ def main() -> int:
         if options.stills:
             with fastest_slice(device, compiled=options.compiled_slice) as slice_name:
                 train(book, chosen, options, device, slice_name)
+        if options.time:
+            measure_times(book, chosen, device)
+        if options.report:
+            write_report(book, options.report)
     except MalleError as exc:
         print(f"study_malleconv.py: {exc}", file=sys.stderr)
         return 2 if isinstance(exc, ConfigError) else 1
-    if options.time:
-        measure_times(book, chosen, device)
-    if options.report:
-        write_report(book, options.report)
     return 0
 
 

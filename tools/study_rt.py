@@ -4,8 +4,9 @@
     python tools/study_rt.py --out study.json --resume --time --report docs/rt_study.md
 
 Every variant takes the same number of steps by the recipe of tools/train.py, and with the same seed draws the same
-sequences and the same noise. The figures are written after every run: a cut loses the run it came in. ``--time``
-measures milliseconds on this machine, which need not be the one that trained.
+sequences and the same noise (x264 does not always repeat itself to the last bit). The figures are written after every
+run: a cut loses the run it came in. ``--time`` measures milliseconds on this machine, which need not be the one that
+trained.
 """
 
 from __future__ import annotations
@@ -35,16 +36,16 @@ def main() -> int:
     chosen = {name: VARIANTS[name] for name in options.only or VARIANTS}
     try:
         book = Book.open(options.out, resume=options.resume)
-        book.check({name: {"what": variant.what} for name, variant in chosen.items()})
+        book.check({name: about(variant) for name, variant in chosen.items()})
         if options.clips:
             train(book, chosen, options)
         if options.time:
             measure_times(book, chosen)
+        if options.report:
+            write_report(book, options.report)
     except MalleError as exc:
         print(f"study_rt.py: {exc}", file=sys.stderr)
         return 2 if isinstance(exc, ConfigError) else 1
-    if options.report:
-        write_report(book, options.report)
     return 0
 
 
@@ -62,7 +63,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="the study's file, JSON")
     parser.add_argument("--resume", action="store_true", help="go on with OUT, by its own plan")
     parser.add_argument("--steps", type=int, help="of every run")
-    parser.add_argument("--seeds", type=int, default=2, help="runs of each variant")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each variant")
     parser.add_argument("--only", nargs="+", choices=sorted(VARIANTS), metavar="NAME", help="variants")
     parser.add_argument("--batch", type=int, default=Plan.batch, help="sequences of a step")
     parser.add_argument("--frames", type=int, default=Plan.frames, help="frames of a sequence")
@@ -77,8 +78,6 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     if options.clips and not (options.stills and options.validate):
         parser.error("--clips needs --stills, and --validate, clips to measure on")
-    if options.clips and not (options.resume or options.steps):
-        parser.error("a new study needs --steps")
     return options
 
 
@@ -87,9 +86,14 @@ def train(book: Book, chosen: dict[str, Variant], options: argparse.Namespace) -
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     data = TrainSet.load(options.clips, options.stills, options.cache, device, seed=0)
     checks = [validation_clip(path, device) for path in options.validate]
+    material = {"clips": len(data.clips), "stills": len(data.stills), "tested": len(checks)}
     if not book.plan:
+        if not options.steps:
+            raise ConfigError("a new study needs --steps")
         book.plan = {name: getattr(options, name) for name in Plan.__dataclass_fields__}
-        book.material = {"clips": len(data.clips), "stills": len(data.stills), "tested": len(checks)}
+        book.material = material
+    if book.material != material:
+        raise ConfigError(f"{book.path} is about other clips or photographs: {book.material}, not {material}")
     plan = Plan(**book.plan)
     with fastest_slice(device, compiled=options.compiled_slice) as slice_name:
         computes = computing(device, slice_name, float32=plan.float32)
@@ -106,7 +110,8 @@ def train(book: Book, chosen: dict[str, Variant], options: argparse.Namespace) -
 def measure_times(book: Book, chosen: dict[str, Variant]) -> None:
     """Milliseconds of each variant on this machine; they do not depend on what it has learned."""
     torch.manual_seed(0)
-    book.times[runtime_name()] = milliseconds({name: variant.make() for name, variant in chosen.items()})
+    times = book.times.setdefault(runtime_name(), {})
+    times |= milliseconds({name: variant.make() for name, variant in chosen.items()})
     for name, variant in chosen.items():
         describe(book, name, variant)
     book.write()
@@ -114,7 +119,13 @@ def measure_times(book: Book, chosen: dict[str, Variant]) -> None:
 
 def describe(book: Book, name: str, variant: Variant) -> None:
     """Note what a variant is and its arithmetic."""
-    book.describe(name, {"what": variant.what}, kmac(variant.make().eval()))
+    book.describe(name, about(variant), kmac(variant.make().eval()))
+
+
+def about(variant: Variant) -> dict[str, object]:
+    """What must not change while a study is being made."""
+    size = sum(parameter.numel() for parameter in variant.make().parameters())
+    return {"what": variant.what, "parameters": size}
 
 
 if __name__ == "__main__":

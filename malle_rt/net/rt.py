@@ -20,7 +20,16 @@ from torch import Tensor, nn
 from malle_rt.net.malleconv import MalleConv, identity_kernels
 from malle_rt.ops.reference import malle_slice
 
-__all__ = ["PRESETS", "KernelPair", "MalleNetRT", "RTConfig", "RTState", "macs_per_pixel"]
+__all__ = [
+    "PRESETS",
+    "KernelPair",
+    "MalleNetRT",
+    "RTConfig",
+    "RTState",
+    "balanced",
+    "head",
+    "macs_per_pixel",
+]
 
 LUMA_KERNEL = 5
 CHROMA_KERNEL = 3
@@ -96,13 +105,13 @@ def _keep_variance(net: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def _head(tail: int, start: Tensor) -> nn.Conv2d:
-    """A 1x1 layer that starts out at ``start`` everywhere, (channels,)."""
-    head = nn.Conv2d(tail, len(start), 1)
+def head(tail: int, start: Tensor) -> nn.Conv2d:
+    """A 1x1 layer from ``tail`` channels that starts out near ``start``, (channels,), everywhere."""
+    layer = nn.Conv2d(tail, len(start), 1)
     with torch.no_grad():
-        head.weight.mul_(0.1)
-    head.bias = nn.Parameter(start)
-    return head
+        layer.weight.mul_(0.1)
+    layer.bias = nn.Parameter(start)
+    return layer
 
 
 class KernelPair(nn.Module):
@@ -120,8 +129,8 @@ class KernelPair(nn.Module):
     def __init__(self, tail: int, kernel_size: int) -> None:
         super().__init__()
         start = identity_kernels(1, kernel_size)
-        self.now = _head(tail, start)
-        self.before = _head(tail, torch.zeros_like(start))
+        self.now = head(tail, start)
+        self.before = head(tail, torch.zeros_like(start))
         self._folded = False
 
     def forward(self, tail: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,12 +151,12 @@ class KernelPair(nn.Module):
     def _layers(self) -> list[tuple[Tensor, Tensor]]:
         """Balanced weight and bias of both layers."""
         layers = (self.now, self.before)
-        weights = _balanced([layer.weight for layer in layers], total=0.0)
-        biases = _balanced([cast(Tensor, layer.bias) for layer in layers], total=1.0)
+        weights = balanced([layer.weight for layer in layers], total=0.0)
+        biases = balanced([cast(Tensor, layer.bias) for layer in layers], total=1.0)
         return list(zip(weights, biases, strict=True))
 
 
-def _balanced(rows: list[Tensor], *, total: float) -> list[Tensor]:
+def balanced(rows: list[Tensor], *, total: float) -> list[Tensor]:
     """Shift the taps, all rows but each tensor's last, evenly so that they add up to ``total``."""
     taps = torch.cat([each[:-1] for each in rows])
     shift = taps.mean(0, keepdim=True) - total / len(taps)
@@ -186,8 +195,8 @@ class MalleNetRT(nn.Module):
         # One small layer per output rather than one layer and a split: runtimes copy on a channel split.
         self.luma = KernelPair(config.tail, LUMA_KERNEL)
         self.chroma = KernelPair(config.tail, CHROMA_KERNEL)
-        self.direct = _head(config.tail, torch.zeros(4))
-        self.hidden = _head(config.tail, torch.zeros(config.hidden))
+        self.direct = head(config.tail, torch.zeros(4))
+        self.hidden = head(config.tail, torch.zeros(config.hidden))
 
     def folded(self) -> MalleNetRT:
         """A copy that computes the same with fewer operations, for inference only; see ``KernelPair.fold``."""

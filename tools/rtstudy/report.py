@@ -9,7 +9,8 @@ from pathlib import Path
 from studies.book import Book
 from studies.markdown import table
 
-from rtstudy.study import SIGMAS, Plan
+from malle_rt.errors import ConfigError
+from rtstudy.study import CALLS, ROUNDS, SIGMAS, Plan
 from rtstudy.variants import BASE, VARIANTS
 
 __all__ = ["difference", "write_report"]
@@ -22,11 +23,11 @@ def write_report(book: Book, path: Path) -> None:
     """Write the Markdown file.
 
     Raises:
-        ValueError: when the study holds no run of rt-s yet.
+        ConfigError: the study holds no run of rt-s yet.
     """
     found = {name: _scores(book, name) for name in VARIANTS}
     if not found[BASE]:
-        raise ValueError(f"{book.path} holds no finished run of {BASE}: train it first")
+        raise ConfigError(f"{book.path} holds no finished run of {BASE}: train it first")
     questions = dict.fromkeys(variant.question for variant in VARIANTS.values() if variant.question)
     parts = ["# What each part of rt-s is worth", _method(book, found[BASE])]
     parts += [_question(book, question, found) for question in questions]
@@ -47,7 +48,12 @@ def difference(variant: Scores, base: Scores, planes: str) -> tuple[float, float
 
 
 def _scores(book: Book, name: str) -> Scores:
+    """Of the runs that came to something."""
     return {run["seed"]: run["psnr"] for run in book.runs if run["cell"] == name and run["psnr"]}
+
+
+def _runs(book: Book, name: str) -> int:
+    return sum(run["cell"] == name for run in book.runs)
 
 
 def _method(book: Book, base: Scores) -> str:
@@ -62,28 +68,36 @@ def _method(book: Book, base: Scores) -> str:
 were not trained on, after 8 frames, as the training's log has it.
 
 **Every run took {plan.steps} steps, {min(minutes):.1f} to {max(minutes):.1f} minutes on {devices}.
-Seeds: {len(base)}. Runs that diverged: {diverged}.** With the same seed all variants draw the same sequences and
-the same noise. Trainings as short as this order networks; they do not rank them for good. The last two columns: how
-many dB above `{BASE}`, mean over the three noise levels and the seeds, ± standard deviation over seeds."""
+Runs that diverged: {diverged}.** With the same seed all variants draw the same sequences and the same noise.
+Trainings as short as this order networks; they do not rank them for good, and the recipe was found for `{BASE}`.
+*luma*, *chroma*: how many dB of PSNR above `{BASE}`, mean over the noise levels and the seeds that both have, ± its
+standard deviation over seeds{_hint(base)}."""
+
+
+def _hint(base: Scores) -> str:
+    return ", of which there are few: take it for a hint" if 1 < len(base) < 3 else ""
 
 
 def _question(book: Book, question: str, found: dict[str, Scores]) -> str:
-    names = [name for name, variant in VARIANTS.items() if variant.question == question and found[name]]
+    names = [name for name, each in VARIANTS.items() if each.question == question and _runs(book, name)]
     if not names:
         return ""
     heads = ["network", "", "kMAC/px", *(f"ms [{i + 1}]" for i in range(len(book.times)))]
-    heads += [*(f"sigma {sigma}" for sigma in SIGMAS), "luma", "chroma"]
+    heads += [*(f"sigma {sigma}" for sigma in SIGMAS), "luma", "chroma", "seeds"]
     rows = [_row(book, name, found) for name in (BASE, *names)]
     return f"## {question}\n\n{table(heads, rows)}"
 
 
 def _row(book: Book, name: str, found: dict[str, Scores]) -> list[str]:
     scores = found[name].values()
-    means = [statistics.fmean(psnr[str(sigma)]["y"] for psnr in scores) for sigma in SIGMAS]
     times = [f"{times[name]:.1f}" if name in times else "-" for times in book.times.values()]
+    begin = [name, VARIANTS[name].what, f"{book.cells[name]['kmac_per_pixel']:.1f}", *times]
+    seeds = str(len(scores)) if len(scores) == _runs(book, name) else f"{len(scores)} of {_runs(book, name)}"
+    if not scores:
+        return [*begin, *(["diverged"] * len(SIGMAS)), "", "", seeds]
+    means = [statistics.fmean(psnr[str(sigma)]["y"] for psnr in scores) for sigma in SIGMAS]
     above = ["", ""] if name == BASE else [_above(name, found, planes) for planes in ("y", "uv")]
-    cost = f"{book.cells[name]['kmac_per_pixel']:.1f}"
-    return [name, VARIANTS[name].what, cost, *times, *(f"{mean:.2f}" for mean in means), *above]
+    return [*begin, *(f"{mean:.2f}" for mean in means), *above, seeds]
 
 
 def _above(name: str, found: dict[str, Scores], planes: str) -> str:
@@ -92,17 +106,21 @@ def _above(name: str, found: dict[str, Scores], planes: str) -> str:
 
 
 def _notes(book: Book) -> str:
-    return "\n".join(
-        f"[{i + 1}] {name}, the networks in turn, the fastest of 40 frames."
+    notes = (
+        f"[{i + 1}] {name}, the networks in turn, the fastest of {ROUNDS * CALLS} frames."
         for i, name in enumerate(book.times)
     )
+    return "\n".join(notes)
 
 
 def _commands(book: Book) -> str:
-    plan = Plan(**book.plan)
+    seeds = len({run["seed"] for run in book.runs})
+    options = " ".join(f"--{name} {value}" for name, value in book.plan.items() if name != "float32")
+    options += " --float32" if book.plan.get("float32") else ""
     return f"""## Again
 
 ```
-python tools/study_rt.py --clips DIR --stills DIR --validate CLIP... --out {book.path.name} --steps {plan.steps}
+python tools/study_rt.py --clips DIR --stills DIR --validate CLIP... --out {book.path.name} --seeds {seeds} \\
+  {options}
 python tools/study_rt.py --out {book.path.name} --resume --time --report docs/rt_study.md
 ```"""

@@ -20,7 +20,17 @@ from yardstick.machine import cpu_name
 
 from malle_rt.net.rt import MalleNetRT, RTState
 
-__all__ = ["SIGMAS", "Plan", "kmac", "milliseconds", "runtime_name", "train_variant"]
+__all__ = [
+    "CALLS",
+    "ROUNDS",
+    "SIGMAS",
+    "Plan",
+    "kmac",
+    "measure",
+    "milliseconds",
+    "runtime_name",
+    "train_variant",
+]
 
 SIGMAS = (10, 25, 50)
 HEIGHT, WIDTH = 360, 640

@@ -21,10 +21,12 @@ from malle_rt.net.rt import (
     MalleNetRT,
     RTConfig,
     RTState,
+    balanced,
+    head,
 )
 from malle_rt.ops.reference import malle_slice
 
-__all__ = ["BASE", "VARIANTS", "Placed", "Variant"]
+__all__ = ["BASE", "VARIANTS", "OneBalanced", "Placed", "Variant"]
 
 BASE = "rt-s"
 _CONFIG = PRESETS[BASE]
@@ -43,19 +45,32 @@ class Silent(nn.Module):
 
 
 class Painted(MalleNetRT):
-    """No kernels: the direct term is the whole picture."""
+    """No kernels: the direct term, which chroma gets too, is the whole picture.
+
+    It starts as mid grey: at the ends of the range the gradient stops.
+    """
+
+    start = 0.5
 
     def __init__(self, config: RTConfig) -> None:
         super().__init__(config)
         del self.luma, self.chroma
-        # Mid grey, not black: at the end of the range the gradient stops.
-        self.direct.bias = nn.Parameter(torch.full((4,), 0.5))
-        self.paint_uv = nn.Conv2d(config.tail, 2, 1)
-        nn.init.constant_(cast(Tensor, self.paint_uv.bias), 0.5)
+        self.direct = head(config.tail, torch.full((4,), self.start))
+        self.direct_uv = head(config.tail, torch.full((2,), self.start))
 
     def sliced(self, tail: Tensor, y: Tensor, uv: Tensor, state: RTState) -> tuple[Tensor, Tensor]:
-        """Nothing is; chroma is painted at its own size."""
-        return torch.zeros_like(y), self.paint_uv(tail)
+        """Nothing is."""
+        return torch.zeros_like(y), self.direct_uv(tail)
+
+
+class Residual(Painted):
+    """No kernels: the direct term is what is added to the noisy picture."""
+
+    start = 0.0
+
+    def sliced(self, tail: Tensor, y: Tensor, uv: Tensor, state: RTState) -> tuple[Tensor, Tensor]:
+        """The picture as it came."""
+        return y, uv + self.direct_uv(tail)
 
 
 class SmallKernels(MalleNetRT):
@@ -108,21 +123,17 @@ class OwnUV(MalleNetRT):
         return _both(y, state.y, self.luma(tail), LUMA_KERNEL), torch.cat(planes, 1)
 
 
-class Balanced(nn.Module):
+class OneBalanced(nn.Module):
     """A kernel whose taps sum to one, as those of a ``KernelPair`` do together."""
 
     def __init__(self, tail: int, kernel_size: int) -> None:
         super().__init__()
-        self.layer = nn.Conv2d(tail, kernel_size**2 + 1, 1)
-        with torch.no_grad():
-            self.layer.weight.mul_(0.1)
-        self.layer.bias = nn.Parameter(identity_kernels(1, kernel_size))
+        self.layer = head(tail, identity_kernels(1, kernel_size))
 
     def forward(self, tail: Tensor) -> Tensor:
         """Args: tail (N, tail, h, w). Returns a grid for ``malle_slice``."""
-        weight, bias = self.layer.weight, cast(Tensor, self.layer.bias)
-        weight = torch.cat((weight[:-1] - weight[:-1].mean(0, keepdim=True), weight[-1:]))
-        bias = torch.cat((bias[:-1] - bias[:-1].mean() + 1 / (len(bias) - 1), bias[-1:]))
+        (weight,) = balanced([self.layer.weight], total=0.0)
+        (bias,) = balanced([cast(Tensor, self.layer.bias)], total=1.0)
         return F.conv2d(tail, weight, bias)
 
 
@@ -132,8 +143,8 @@ class NowOnly(MalleNetRT):
     def __init__(self, config: RTConfig) -> None:
         super().__init__(config)
         del self.luma, self.chroma
-        self.luma_now = Balanced(config.tail, LUMA_KERNEL)
-        self.chroma_now = Balanced(config.tail, CHROMA_KERNEL)
+        self.luma_now = OneBalanced(config.tail, LUMA_KERNEL)
+        self.chroma_now = OneBalanced(config.tail, CHROMA_KERNEL)
 
     def sliced(self, tail: Tensor, y: Tensor, uv: Tensor, state: RTState) -> tuple[Tensor, Tensor]:
         """This frame's kernels alone."""
@@ -147,18 +158,18 @@ class Placed(MalleNetRT):
     Args:
         config: as ever.
         places: some of "across_half" (where rt-s has its only one), "across_quarter" (the same, one
-            level down), "merged" (at 1/2, after the way up has joined), "state" (over the hidden state, which then
-            joins a second time).
+            level down), "merged" (at 1/2, after the way up has joined), "state" (over the hidden state, where it joins
+            again).
+        again: whether the hidden state joins a second time, at the end of the trunk.
     """
 
-    def __init__(self, config: RTConfig, places: tuple[str, ...]) -> None:
+    def __init__(self, config: RTConfig, places: tuple[str, ...], *, again: bool = False) -> None:
         super().__init__(config)
         del self.malle
         half, quarter, eighth = config.widths
         channels = {"across_half": half, "across_quarter": quarter, "merged": half, "state": config.hidden}
         self.malles = nn.ModuleDict({each: MalleConv(channels[each], eighth) for each in places})
-        if "state" in places:
-            self.fuse = nn.Conv2d(config.hidden, half, 1)
+        self.again = nn.Conv2d(config.hidden, half, 1) if again else None
 
     def trunk(self, y: Tensor, uv: Tensor, sigma: Tensor, state: RTState) -> Tensor:
         """That of rt-s but for the places."""
@@ -169,8 +180,8 @@ class Placed(MalleNetRT):
         eighth = self.eighth(self.to_eighth(quarter))
         quarter = self.merge_quarter(self._at("across_quarter", quarter, eighth) + self.from_eighth(eighth))
         half = self._at("across_half", stem, eighth) + self.from_quarter(quarter)
-        if "state" in self.malles:
-            half = half + self.fuse(self._at("state", state.hidden, eighth))
+        if self.again is not None:
+            half = half + self.again(self._at("state", state.hidden, eighth))
         tail: Tensor = self.tail(self.merge_half(self._at("merged", half, eighth)))
         return tail
 
@@ -209,8 +220,8 @@ class Variant:
     make: Callable[[], MalleNetRT]
 
 
-def _placed(*places: str) -> Callable[[], MalleNetRT]:
-    return lambda: Placed(_CONFIG, places)
+def _placed(*places: str, again: bool = False) -> Callable[[], MalleNetRT]:
+    return lambda: Placed(_CONFIG, places, again=again)
 
 
 def _with(
@@ -224,19 +235,24 @@ _MEMORY, _TRUNK = "What it remembers", "Where MalleConv sits in the trunk"
 
 VARIANTS = {
     BASE: Variant("", "as it ships", _with(MalleNetRT)),
-    "painted": Variant(_OUTPUT, "the direct term alone, no kernels", _with(Painted)),
+    "painted": Variant(_OUTPUT, "the direct term alone is the picture", _with(Painted)),
+    "residual": Variant(_OUTPUT, "the direct term alone, added to the noisy picture", _with(Residual)),
     "kernels-only": Variant(_OUTPUT, "kernels alone, no direct term", _with(_silent("direct", 4))),
     "luma-k3": Variant(_KERNELS, "K = 3 for the luma instead of 5", _with(SmallKernels)),
     "coarse": Variant(_KERNELS, "a grid at 1/4 instead of 1/2", _with(CoarseKernels)),
-    "one-kernel": Variant(_KERNELS, "the luma's kernels for chroma too", _with(OneKernel)),
+    "one-kernel": Variant(_KERNELS, "the luma's, K = 5, for chroma too", _with(OneKernel)),
     "own-u-v": Variant(_KERNELS, "U and V with kernels of their own", _with(OwnUV)),
     "now-only": Variant(_MEMORY, "no kernels over the previous output", _with(NowOnly)),
     "state-0": Variant(_MEMORY, "no hidden state", _with(_silent("hidden", 1), hidden=1)),
-    "state-4": Variant(_MEMORY, "a hidden state of 4 channels instead of 8", _with(MalleNetRT, hidden=4)),
-    "state-16": Variant(_MEMORY, "a hidden state of 16 channels", _with(MalleNetRT, hidden=16)),
+    "state-16": Variant(_MEMORY, "a hidden state of 16 channels instead of 8", _with(MalleNetRT, hidden=16)),
+    "again": Variant(
+        _MEMORY, "the state joins again where the trunk ends", _placed("across_half", again=True)
+    ),
+    "malle-state": Variant(
+        _MEMORY, "the same, through a MalleConv", _placed("across_half", "state", again=True)
+    ),
     "no-malle": Variant(_TRUNK, "none", _placed()),
     "malle-quarter": Variant(_TRUNK, "at 1/4 instead of 1/2", _placed("across_quarter")),
     "malle-merged": Variant(_TRUNK, "at 1/2, after the way up has joined", _placed("merged")),
     "malle-both": Variant(_TRUNK, "at 1/2 and at 1/4", _placed("across_half", "across_quarter")),
-    "malle-state": Variant(_TRUNK, "at 1/2, and one over the hidden state", _placed("across_half", "state")),
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from studies.book import Book
 from studies.markdown import table
 
+from malle_rt.errors import ConfigError
 from stills.cells import ABLATED, SIZES, ablation
 from stills.results import Result, cost_at, gain, results
 from stills.study import Plan
@@ -22,11 +23,11 @@ def write_report(book: Book, path: Path) -> None:
     """Write the Markdown file, and the plot under the same name with .png.
 
     Raises:
-        ValueError: when the study holds no run yet.
+        ConfigError: the study holds no run yet.
     """
     found = results(book)
     if not found:
-        raise ValueError(f"{book.path} holds no finished run: train first")
+        raise ConfigError(f"{book.path} holds no finished run: train first")
     picture = path.with_suffix(".png")
     plot(found, list(book.times), picture)
     parts = [TITLE, _method(book, found), f"![PSNR against cost]({picture.name})"]

@@ -38,8 +38,11 @@ class Book:
         """A new study's book, or one to go on with.
 
         Raises:
-            ConfigError: there is a file already, and it is not to be resumed; or there is none to resume.
+            ConfigError: there is a file already, and it is not to be resumed; or there is none to resume, or no
+                folder for it.
         """
+        if not path.parent.is_dir():  # found out before the work, not after
+            raise ConfigError(f"no folder {path.parent} to write {path.name} to; make it first")
         if resume and not path.exists():
             raise ConfigError(f"{path}: there is no study to go on with; leave --resume out")
         if path.exists() and not resume:

@@ -107,7 +107,7 @@ def test_the_report_says_what_the_figures_say(tmp_path):
 
 
 def test_a_report_of_nothing_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="no finished run"):
+    with pytest.raises(ConfigError, match="no finished run"):
         write_report(Book(tmp_path / "s.json"), tmp_path / "study.md")
 
 

@@ -8,11 +8,13 @@ import torch
 from media import write_clip
 from PIL import Image
 from rtstudy.report import difference, write_report
-from rtstudy.study import kmac, milliseconds
-from rtstudy.variants import BASE, VARIANTS, Placed
+from rtstudy.study import kmac, measure, milliseconds
+from rtstudy.variants import BASE, VARIANTS, OneBalanced, Placed
 from studies.book import Book
 from study_rt import main
+from train import validate
 
+from malle_rt.errors import ConfigError
 from malle_rt.net.rt import PRESETS, MalleNetRT, RTState, macs_per_pixel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -73,6 +75,21 @@ def test_arithmetic_is_counted_as_the_presets_count_theirs():
     assert kmac(VARIANTS["painted"].make()) < kmac(net) < kmac(VARIANTS["state-16"].make())
 
 
+def test_a_kernel_by_itself_is_balanced_like_a_pair():
+    torch.manual_seed(0)
+    kernel = OneBalanced(6, 3)
+    torch.nn.init.normal_(kernel.layer.weight)
+    torch.nn.init.normal_(kernel.layer.bias)
+    taps = kernel(torch.randn(2, 6, 4, 5))[:, :-1]
+    torch.testing.assert_close(taps.sum(1), torch.ones(2, 4, 5), rtol=0, atol=1e-5)
+
+
+def test_it_measures_what_the_log_of_a_training_says():
+    net = VARIANTS[BASE].make().eval()
+    clips = [torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))]
+    assert measure(net, clips, 25)["y"] == pytest.approx(validate(net, clips, 25)[-1], abs=6e-4)
+
+
 def psnr(y, uv=30.0):
     return {sigma: {"y": y, "uv": uv} for sigma in ("10", "25", "50")}
 
@@ -91,16 +108,21 @@ def test_the_report_has_a_table_for_each_question_that_was_asked(tmp_path):
         for name, values in made.items()
         for seed, value in enumerate(values)
     ]
-    cells = {name: {"what": "", "kmac_per_pixel": 5.0} for name in made}
-    times = {"a machine": {name: 12.34 for name in made}}
+    runs.append({"cell": "residual", "seed": 0, "device": "CPU", "psnr": None, "minutes": 1.0})
+    cells = {name: {"what": "", "kmac_per_pixel": 5.0} for name in (*made, "residual")}
+    times = {"a machine": {name: 12.34 for name in cells}}
+    plan = {"steps": 9, "batch": 4, "float32": False}
     material = {"clips": 2, "stills": 3, "tested": 1}
-    write_report(Book(tmp_path / "s.json", {"steps": 9}, runs, cells, times, material), tmp_path / "r.md")
+    write_report(Book(tmp_path / "s.json", plan, runs, cells, times, material), tmp_path / "r.md")
     text = (tmp_path / "r.md").read_text()
-    row = "5.0 | 12.3 | 28.20 | 28.20 | 28.20 | -1.90 ± 0.14 | +0.00 ± 0.00 |"
-    assert f"| painted | the direct term alone, no kernels | {row}" in text
-    assert "| 29.90 | 29.90 | 29.90 | -0.10 | +0.00 |" in text
+    row = "5.0 | 12.3 | 28.20 | 28.20 | 28.20 | -1.90 ± 0.14 | +0.00 ± 0.00 | 2 |"
+    assert f"| painted | the direct term alone is the picture | {row}" in text
+    assert "| 29.90 | 29.90 | 29.90 | -0.10 | +0.00 | 1 |" in text
+    assert "| residual | the direct term alone, added to the noisy picture | 5.0 | 12.3 | diverged |" in text
+    assert "Runs that diverged: 1.**" in text and "take it for a hint" in text
+    assert "--seeds 2 \\\n  --steps 9 --batch 4" in text
     assert "What the output is made of" in text and "What it remembers" not in text
-    with pytest.raises(ValueError, match="no finished run of rt-s"):
+    with pytest.raises(ConfigError, match="no finished run of rt-s"):
         write_report(Book(tmp_path / "s.json"), tmp_path / "none.md")
 
 
