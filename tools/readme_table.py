@@ -1,22 +1,26 @@
-"""Write README's performance table from a benchmark's JSON, so that no figure in it is typed by hand.
+"""Write README's tables of figures from measurements, so that no figure in them is typed by hand.
 
-    malle-rt bench --backend openvino --peers --json docs/bench.json
-    python tools/readme_table.py docs/bench.json            writes it between the markers of README.md
-    python tools/readme_table.py docs/bench.json --check    exit code 1 if it is not what is there
+    malle-rt bench --backend all --size 360p,720p --peers --json docs/bench.json
+    python tools/compare.py --clips CLIP... --json docs/measured.json
+    python tools/readme_table.py docs/bench.json docs/measured.json            writes them between README.md's markers
+    python tools/readme_table.py docs/bench.json docs/measured.json --check    exit code 1 if they are not what is there
 
-The markers are ``<!-- bench -->`` and ``<!-- /bench -->``, each on a line of its own.
+The markers are ``<!-- bench -->`` and ``<!-- /bench -->``, ``<!-- compare -->`` and ``<!-- /compare -->``, each on a
+line of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
+
+from yardstick.summary import summary
 
 from malle_rt.bench.result import Result, Row, Spread, load_result
 
 ROOT = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 HEADINGS = ("", "size", "PSNR gain", "network", "in flight", "file to file", "latency p50 / p95", "memory")
 
 
@@ -25,30 +29,38 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("json", type=Path, help="written by malle-rt bench --json")
+    parser.add_argument("json", type=Path, nargs="+", help="of malle-rt bench, or of tools/compare.py")
     parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="file with the markers")
     parser.add_argument("--check", action="store_true", help="change nothing")
     options = parser.parse_args()
-    before = options.readme.read_text()
-    after = replaced(before, table(load_result(options.json)))
-    if options.check:
-        if after != before:
-            print(f"{options.readme}: not the table of {options.json}; run tools/readme_table.py")
-        return int(after != before)
-    options.readme.write_text(after)
-    return 0
+    text = before = options.readme.read_text()
+    for path in options.json:
+        text = replaced(text, *block(path))
+    if not options.check:
+        options.readme.write_text(text)
+    elif text != before:
+        names = " ".join(map(str, options.json))
+        print(f"{options.readme}: not the tables of {names}; run tools/readme_table.py")
+    return int(options.check and text != before)
 
 
-def replaced(text: str, inside: str) -> str:
-    """The text with what stands between the markers replaced.
+def block(path: Path) -> tuple[str, str]:
+    """Name of the markers, and what belongs between them."""
+    content = json.loads(path.read_text())
+    return ("compare", summary(content)) if "scores" in content else ("bench", table(load_result(path)))
+
+
+def replaced(text: str, name: str, inside: str) -> str:
+    """The text with what stands between the markers of that name replaced.
 
     Raises:
         SystemExit: the markers are not there.
     """
-    head, begin, rest = text.partition(f"{BEGIN}\n")
-    _, end, tail = rest.partition(END)
+    start, stop = f"<!-- {name} -->", f"<!-- /{name} -->"
+    head, begin, rest = text.partition(f"{start}\n")
+    _, end, tail = rest.partition(stop)
     if not begin or not end:
-        sys.exit(f"no lines {BEGIN} and {END} in the file")
+        sys.exit(f"no lines {start} and {stop} in the file")
     return f"{head}{begin}{inside}\n{end}{tail}"
 
 
