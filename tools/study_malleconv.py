@@ -130,10 +130,10 @@ def planned(chosen: dict[str, BackboneConfig], data: Photographs, options: argpa
 def measure_times(book: Book, chosen: dict[str, BackboneConfig], device: torch.device) -> None:
     """Milliseconds of each network on this machine; they do not depend on what it has learned."""
     times = book.times.setdefault(runtime_name(device), {})
+    times |= milliseconds({name: Backbone(config).eval() for name, config in chosen.items()}, device)
     for name, config in chosen.items():
-        times[name] = round(milliseconds(Backbone(config).eval(), device), 3)
         describe(book, name, config)
-        book.write()
+    book.write()
 
 
 def describe(book: Book, name: str, config: BackboneConfig) -> None:

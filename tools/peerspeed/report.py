@@ -18,7 +18,7 @@ HEAD = """# Speed beside other people's networks
 
 Written by `tools/peer_speed.py` from its measurements. Every network is timed by its architecture, written from its
 paper, with random weights: time does not depend on what a network has learned. **The tables of times say nothing about
-quality**; what others published stands further down, with its source.
+quality**; what was measured of it and what others published stands further down.
 
 How it was timed: one picture at a time, all networks in turn in every round, after a round that warms up. A turn is as
 many calls as fit into half a second, at least one, and counts with their median. *ms* is the median over the rounds, in

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from studies.book import Book
 from studies.markdown import table
+from studies.timing import CALLS
 
 from malle_rt.errors import ConfigError
-from rtstudy.study import CALLS, ROUNDS, SIGMAS, Plan
+from rtstudy.study import SIGMAS, Plan
 from rtstudy.variants import BASE, VARIANTS
 
 __all__ = ["difference", "write_report"]
@@ -107,7 +108,7 @@ def _above(name: str, found: dict[str, Scores], planes: str) -> str:
 
 def _notes(book: Book) -> str:
     notes = (
-        f"[{i + 1}] {name}, the networks in turn, the fastest of {ROUNDS * CALLS} frames."
+        f"[{i + 1}] {name}, the networks in turn, the fastest of {CALLS} frames."
         for i, name in enumerate(book.times)
     )
     return "\n".join(notes)

@@ -13,6 +13,7 @@ import torch
 from export import PortableRT, example
 from stills.cost import kmac_per_pixel
 from studies.openvino_call import openvino_call
+from studies.timing import fastest
 from torch import Tensor
 from train import Run, denoise
 from trainset import TrainSet
@@ -21,8 +22,6 @@ from yardstick.machine import cpu_name
 from malle_rt.net.rt import MalleNetRT, RTState
 
 __all__ = [
-    "CALLS",
-    "ROUNDS",
     "SIGMAS",
     "Plan",
     "kmac",
@@ -34,7 +33,6 @@ __all__ = [
 
 SIGMAS = (10, 25, 50)
 HEIGHT, WIDTH = 360, 640
-ROUNDS, CALLS = 8, 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,10 +115,7 @@ def runtime_name() -> str:
 
 
 def milliseconds(nets: dict[str, MalleNetRT]) -> dict[str, float]:
-    """Time of a frame of 640x360 in OpenVINO, tensor to tensor, by name: the fastest of all rounds.
-
-    The networks take turns, so that what else runs here meets all of them alike.
-    """
+    """Time of a frame of 640x360 in OpenVINO, tensor to tensor, by name."""
     threads = torch.get_num_threads()
     calls = {
         name: openvino_call(
@@ -128,14 +123,4 @@ def milliseconds(nets: dict[str, MalleNetRT]) -> dict[str, float]:
         )
         for name, net in nets.items()
     }
-    times: dict[str, list[float]] = {name: [] for name in nets}
-    for _ in range(ROUNDS):
-        for name, call in calls.items():
-            times[name] += [_timed(call) for _ in range(CALLS)]
-    return {name: round(min(each) * 1e3, 2) for name, each in times.items()}
-
-
-def _timed(call: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    call()
-    return time.perf_counter() - begun
+    return fastest(calls)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import torch
 from studies.openvino_call import openvino_call
+from studies.timing import fastest
 from torch import nn
 from yardstick.machine import cpu_name
 
 __all__ = ["milliseconds", "runtime_name"]
 
 HEIGHT, WIDTH = 320, 480  # about a picture of CBSD68, in multiples of every stride
-CALLS, WARM_UP = 15, 3
 
 
 def runtime_name(device: torch.device) -> str:
@@ -24,24 +23,23 @@ def runtime_name(device: torch.device) -> str:
     return f"{cpu_name()}, OpenVINO, f32, {torch.get_num_threads()} threads, {size}"
 
 
-def milliseconds(net: nn.Module, device: torch.device) -> float:
-    """The fastest of a few calls, tensor to tensor, of one picture of 480x320: what else runs here adds least to it.
+def milliseconds(nets: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
+    """Time of a picture of 480x320, tensor to tensor, by name.
 
     Args:
-        net: (N, 3, H, W) to the same, in eval mode, on the CPU; it is moved to the device.
+        nets: (N, 3, H, W) to the same, in eval mode, on the CPU; they are moved to the device.
         device: the CPU means OpenVINO with our compiled slice.
     """
     picture = torch.rand(1, 3, HEIGHT, WIDTH)
-    if device.type == "cuda":
-        call = _on_gpu(net, picture, device)
-    else:
-        call = openvino_call(net, [picture], torch.get_num_threads())
-    times = []
-    for _ in range(WARM_UP + CALLS):
-        begun = time.perf_counter()
-        call()
-        times.append((time.perf_counter() - begun) * 1e3)
-    return min(times[WARM_UP:])
+    threads = torch.get_num_threads()
+    return fastest(
+        {
+            name: _on_gpu(net, picture, device)
+            if device.type == "cuda"
+            else openvino_call(net, [picture], threads)
+            for name, net in nets.items()
+        }
+    )
 
 
 def _on_gpu(net: nn.Module, picture: torch.Tensor, device: torch.device) -> Callable[[], object]:
