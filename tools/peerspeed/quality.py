@@ -115,7 +115,8 @@ def ours(rows: list[dict[str, Any]], picture: str) -> str:
 
 ![PSNR on CBSD68 against time and arithmetic]({picture})
 
-The line joins those that no other one beats at both. MalleNet as far as it is trained, CBSD68, colour, PSNR in dB, measured like the yardsticks below:
+The line joins those that no other one beats at both. MalleNet as far as it is trained, CBSD68, colour, PSNR in dB,
+measured like the yardsticks below:
 
 {table(["network", *(f"sigma {sigma:g}" for sigma in sigmas)], cells)}"""
 
