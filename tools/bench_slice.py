@@ -57,8 +57,9 @@ class Case:
 
 
 CASES = (
+    Case(1, 360, 640, kernel_size=5, stride=4, groups=1),
+    Case(2, 180, 320, kernel_size=3, stride=2, groups=1),
     Case(1, 360, 640, kernel_size=5, stride=2, groups=1),
-    Case(3, 360, 640, kernel_size=5, stride=2, groups=1),
     Case(2, 180, 320, kernel_size=3, stride=1, groups=1),
     Case(16, 176, 320, kernel_size=3, stride=8, groups=16),
     Case(16, 176, 320, kernel_size=3, stride=8, groups=4),

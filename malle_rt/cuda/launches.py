@@ -31,7 +31,8 @@ Layout = Literal["planar", "semi-planar"]
 
 _THREADS = 256
 _PACK = 16  # bytes of one pack, and what its address must be a multiple of
-_PATCHES = {(5, 2): 2, (3, 1): 1, (3, 4): 2}  # (kernel size, stride): rows of a thread's patch
+# (kernel size, stride): rows of a thread's patch
+_PATCHES = {(5, 4): 2, (3, 2): 2, (5, 2): 2, (3, 1): 1, (3, 4): 2}
 _STEP = 8
 _MOST_BLOCKS = 65535  # along y and z, on every GPU
 _ITEM = {"f16": 2, "f32": 4}

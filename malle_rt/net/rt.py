@@ -1,8 +1,8 @@
 """MalleNet-RT: the recurrent video denoiser on the decoder's own 4:2:0 planes.
 
 The trunk is a thin U-Net that starts at half resolution, where the unshuffled luma meets the chroma planes. It
-does not paint the picture: it predicts, for every 2 x 2 block, a kernel over the noisy frame and one over the
-previous output, which ``malle_slice`` applies at full resolution, and adds a small direct term. Fine texture
+does not paint the picture: it predicts, for every block of 2 x 2 or 4 x 4 pixels, a kernel over the noisy frame and one over the
+previous output, which ``malle_slice`` applies at full resolution; larger presets add a small direct term. Fine texture
 never has to pass through the trunk, and averaging over time costs one more slice.
 """
 
@@ -52,16 +52,20 @@ class RTConfig:
         depths: 3x3 layers at each of the three resolutions on the way down; the first one at 1/2 is the stem.
         tail: channels of the last layer, from which the output kernels are read.
         hidden: channels of the recurrent state, at 1/2.
+        grid: stride of the output kernels' grid to the luma, 2 or 4.
+        direct: whether the trunk also paints, a term that is added to the sliced luma.
     """
 
     widths: tuple[int, int, int]
     depths: tuple[int, int, int] = (1, 2, 2)
     tail: int = 32
     hidden: int = 8
+    grid: int = 2
+    direct: bool = True
 
 
 PRESETS = {
-    "rt-s": RTConfig(widths=(16, 32, 64)),
+    "rt-s": RTConfig(widths=(16, 32, 64), grid=4, direct=False),
     "rt-m": RTConfig(widths=(32, 64, 128), depths=(2, 4, 3), tail=64, hidden=16),
     # As deep as rt-m, so that it can start from its weights; wide where a weight is used most often.
     "rt-l": RTConfig(widths=(80, 96, 128), depths=(2, 4, 3), tail=80, hidden=32),
@@ -195,7 +199,7 @@ class MalleNetRT(nn.Module):
         # One small layer per output rather than one layer and a split: runtimes copy on a channel split.
         self.luma = KernelPair(config.tail, LUMA_KERNEL)
         self.chroma = KernelPair(config.tail, CHROMA_KERNEL)
-        self.direct = head(config.tail, torch.zeros(4))
+        self.direct = head(config.tail, torch.zeros(4)) if config.direct else None
         self.hidden = head(config.tail, torch.zeros(config.hidden))
 
     def folded(self) -> MalleNetRT:
@@ -224,7 +228,8 @@ class MalleNetRT(nn.Module):
         """
         tail = self.trunk(y, uv, sigma, state)
         clean_y, clean_uv = self.sliced(tail, y, uv, state)
-        clean_y = clean_y + F.pixel_shuffle(self.direct(tail), 2)
+        if self.direct is not None:
+            clean_y = clean_y + F.pixel_shuffle(self.direct(tail), 2)
         return clean_y.clamp(0, 1), clean_uv.clamp(0, 1), torch.tanh(self.hidden(tail))
 
     def trunk(self, y: Tensor, uv: Tensor, sigma: Tensor, state: RTState) -> Tensor:
@@ -241,6 +246,8 @@ class MalleNetRT(nn.Module):
 
     def sliced(self, tail: Tensor, y: Tensor, uv: Tensor, state: RTState) -> tuple[Tensor, Tensor]:
         """What the kernels make of this frame and of the previous output: luma and chroma, as in ``forward``."""
+        if self.config.grid > 2:
+            tail = F.avg_pool2d(tail, self.config.grid // 2)
         luma, luma_before = self.luma(tail)
         chroma, chroma_before = self.chroma(tail)
         clean_y = malle_slice(y, luma, LUMA_KERNEL) + malle_slice(state.y, luma_before, LUMA_KERNEL)
@@ -254,8 +261,8 @@ def macs_per_pixel(net: MalleNetRT) -> float:
     scale = {
         "stem": 4,
         "tail": 4,
-        "luma": 4,
-        "chroma": 4,
+        "luma": net.config.grid**2,
+        "chroma": net.config.grid**2,
         "direct": 4,
         "hidden": 4,
         "merge_half": 4,

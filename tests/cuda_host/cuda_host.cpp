@@ -43,7 +43,8 @@ struct Kernel {
 #define KERNELS(before, after) KERNEL(before##f16##after), KERNEL(before##f32##after)
 const Kernel kKernels[] = {
     KERNELS(malle_slice_, _k1),    KERNELS(malle_slice_, _k3),    KERNELS(malle_slice_, _k5),
-    KERNELS(malle_slice_, _k5_s2), KERNELS(malle_slice_, _k3_s1), KERNELS(malle_slice_, _k3_s4),
+    KERNELS(malle_slice_, _k5_s4), KERNELS(malle_slice_, _k3_s2), KERNELS(malle_slice_, _k5_s2),
+    KERNELS(malle_slice_, _k3_s1), KERNELS(malle_slice_, _k3_s4),
     KERNELS(malle_pack_u8_, ),     KERNELS(malle_pack_u16_, ),    KERNELS(malle_unpack_u8_, ),
     KERNELS(malle_unpack_u16_, ),
 };

@@ -13,6 +13,8 @@ pytestmark = pytest.mark.gpu
 DTYPES = {"f16": torch.float16, "f32": torch.float32}
 # (channels, groups, height, width, kernel size, stride): the slices of the networks, from 48 pixels to 4K.
 LARGE = [
+    (1, 1, 720, 1280, 5, 4),
+    (2, 1, 360, 640, 3, 2),
     (1, 1, 720, 1280, 5, 2),
     (2, 1, 360, 640, 3, 1),
     (16, 16, 360, 640, 3, 4),
@@ -68,7 +70,8 @@ def test_small_slices(kernels, case, storage, kernel_size, offset):
 @pytest.mark.parametrize("height", [24, 40])
 @pytest.mark.parametrize("width", [8, 16, 40, 72, 264])
 @pytest.mark.parametrize(
-    ("channels", "groups", "kernel_size", "stride"), [(1, 1, 5, 2), (2, 1, 3, 1), (16, 16, 3, 4)]
+    ("channels", "groups", "kernel_size", "stride"),
+    [(1, 1, 5, 4), (2, 1, 3, 2), (1, 1, 5, 2), (2, 1, 3, 1), (16, 16, 3, 4)],
 )
 def test_small_slices_of_the_networks(kernels, storage, height, width, channels, groups, kernel_size, stride):
     case = (channels, groups, height // stride, width // stride, stride)

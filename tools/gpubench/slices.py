@@ -28,10 +28,12 @@ class Case:
 
 
 def cases(width: int, height: int, channels: int) -> list[Case]:
-    """The three kinds of slices in the network; ``channels`` of the one inside the trunk."""
+    """The slices of the networks: of rt-s, of the larger ones, and inside the trunk, of so many ``channels``."""
     rows, columns = height // 2, width // 2
     inside = (1, channels, 10 * channels)
     return [
+        Case("luma K=5 stride 4", SliceDims.of((1, 1, height, width), (1, 26, rows // 2, columns // 2), 5)),
+        Case("chroma K=3 stride 2", SliceDims.of((1, 2, rows, columns), (1, 10, rows // 2, columns // 2), 3)),
         Case("luma K=5 stride 2", SliceDims.of((1, 1, height, width), (1, 26, rows, columns), 5)),
         Case("chroma K=3 stride 1", SliceDims.of((1, 2, rows, columns), (1, 10, rows, columns), 3)),
         Case(

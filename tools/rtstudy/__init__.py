@@ -1,1 +1,1 @@
-"""Variants of rt-s, one property changed at a time; tools/study_rt.py trains and times them and writes them up."""
+"""What the parts of MalleNet-RT are worth: variants of a small one, trained, timed and compared."""

@@ -1,4 +1,4 @@
-"""The study as a document: a table for each question, rt-s on top of every one."""
+"""The study as a document: a table for each question, the base on top of every one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write_report(book: Book, path: Path) -> None:
     """Write the Markdown file.
 
     Raises:
-        ConfigError: the study holds no run of rt-s yet.
+        ConfigError: the study holds no run of the base yet.
     """
     found = {name: _scores(book, name) for name in VARIANTS}
     if not found[BASE]:
@@ -62,11 +62,11 @@ def _method(book: Book, base: Scores) -> str:
     minutes = [run["minutes"] for run in book.runs]
     devices = "; ".join(sorted({run["device"] for run in book.runs}))
     diverged = sum(run["psnr"] is None for run in book.runs)
-    return f"""Every network is `{BASE}` with one property changed, trained from nothing by the recipe of
-`tools/train.py`: {material["clips"]} clips and {material["stills"]} photographs, all kinds of noise, encoders included,
-{plan.batch} sequences of {plan.frames} frames of {plan.size}x{plan.size} a step, back-propagated through
-{plan.chunk} frames, a cosine from a rate of {plan.rate:g}. PSNR of the luma in dB on {material["tested"]} clips that
-were not trained on, after 8 frames, as the training's log has it.
+    return f"""Every network is `{BASE}`, which is what `rt-s` was until this study, with one property changed, trained
+from nothing by the recipe of `tools/train.py`: {material["clips"]} clips and {material["stills"]} photographs, all
+kinds of noise, encoders included, {plan.batch} sequences of {plan.frames} frames of {plan.size}x{plan.size} a step,
+back-propagated through {plan.chunk} frames, a cosine from a rate of {plan.rate:g}. PSNR of the luma in dB on
+{material["tested"]} clips that were not trained on, after 8 frames, as the training's log has it.
 
 **Every run took {plan.steps} steps, {min(minutes):.1f} to {max(minutes):.1f} minutes on {devices}.
 Runs that diverged: {diverged}.** With the same seed all variants draw the same sequences and the same noise.

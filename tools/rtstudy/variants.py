@@ -1,4 +1,4 @@
-"""The variants: rt-s with one property changed."""
+"""The variants: one network with one property changed."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from malle_rt.ops.reference import malle_slice
 
 __all__ = ["BASE", "VARIANTS", "OneBalanced", "Placed", "Variant"]
 
-BASE = "rt-s"
-_CONFIG = PRESETS[BASE]
+BASE = "base"
+_CONFIG = RTConfig(widths=(16, 32, 64))  # what rt-s was when the study was made
 
 
 class Silent(nn.Module):
@@ -84,14 +84,6 @@ class SmallKernels(MalleNetRT):
         """As ever, with smaller kernels."""
         luma, chroma = self.luma(tail), self.chroma(tail)
         return _both(y, state.y, luma, 3), _both(uv, state.uv, chroma, CHROMA_KERNEL)
-
-
-class CoarseKernels(MalleNetRT):
-    """Kernels on a grid of a quarter of the luma's resolution; the trunk is the same."""
-
-    def sliced(self, tail: Tensor, y: Tensor, uv: Tensor, state: RTState) -> tuple[Tensor, Tensor]:
-        """As ever, from half as many rows and columns."""
-        return super().sliced(F.avg_pool2d(tail, 2), y, uv, state)
 
 
 class OneKernel(MalleNetRT):
@@ -194,15 +186,11 @@ def _both(plane: Tensor, before: Tensor, kernels: tuple[Tensor, Tensor], size: i
     return malle_slice(plane, kernels[0], size) + malle_slice(before, kernels[1], size)
 
 
-def _silent(name: str, channels: int) -> Callable[[RTConfig], MalleNetRT]:
-    """Networks in which one output layer says nothing."""
-
-    def make(config: RTConfig) -> MalleNetRT:
-        net = MalleNetRT(config)
-        setattr(net, name, Silent(channels))
-        return net
-
-    return make
+def _forgetful(config: RTConfig) -> MalleNetRT:
+    """A network whose hidden state is one channel of zeros."""
+    net = MalleNetRT(replace(config, hidden=1))
+    net.hidden = cast(nn.Conv2d, Silent(1))
+    return net
 
 
 @dataclass(frozen=True)
@@ -224,27 +212,31 @@ def _placed(*places: str, again: bool = False) -> Callable[[], MalleNetRT]:
     return lambda: Placed(_CONFIG, places, again=again)
 
 
-def _with(
-    kind: Callable[[RTConfig], MalleNetRT], *, hidden: int = _CONFIG.hidden
+def _with(kind: Callable[[RTConfig], MalleNetRT]) -> Callable[[], MalleNetRT]:
+    return lambda: kind(_CONFIG)
+
+
+def _sized(
+    *, hidden: int = _CONFIG.hidden, grid: int = _CONFIG.grid, direct: bool = _CONFIG.direct
 ) -> Callable[[], MalleNetRT]:
-    return lambda: kind(replace(_CONFIG, hidden=hidden))
+    return lambda: MalleNetRT(replace(_CONFIG, hidden=hidden, grid=grid, direct=direct))
 
 
 _OUTPUT, _KERNELS = "What the output is made of", "Which kernels it has"
 _MEMORY, _TRUNK = "What it remembers", "Where MalleConv sits in the trunk"
 
 VARIANTS = {
-    BASE: Variant("", "as it ships", _with(MalleNetRT)),
+    BASE: Variant("", "", _with(MalleNetRT)),
     "painted": Variant(_OUTPUT, "the direct term alone is the picture", _with(Painted)),
     "residual": Variant(_OUTPUT, "the direct term alone, added to the noisy picture", _with(Residual)),
-    "kernels-only": Variant(_OUTPUT, "kernels alone, no direct term", _with(_silent("direct", 4))),
+    "kernels-only": Variant(_OUTPUT, "kernels alone, no direct term", _sized(direct=False)),
     "luma-k3": Variant(_KERNELS, "K = 3 for the luma instead of 5", _with(SmallKernels)),
-    "coarse": Variant(_KERNELS, "a grid at 1/4 instead of 1/2", _with(CoarseKernels)),
+    "coarse": Variant(_KERNELS, "a grid at 1/4 instead of 1/2", _sized(grid=4)),
     "one-kernel": Variant(_KERNELS, "the luma's, K = 5, for chroma too", _with(OneKernel)),
     "own-u-v": Variant(_KERNELS, "U and V with kernels of their own", _with(OwnUV)),
     "now-only": Variant(_MEMORY, "no kernels over the previous output", _with(NowOnly)),
-    "state-0": Variant(_MEMORY, "no hidden state", _with(_silent("hidden", 1), hidden=1)),
-    "state-16": Variant(_MEMORY, "a hidden state of 16 channels instead of 8", _with(MalleNetRT, hidden=16)),
+    "state-0": Variant(_MEMORY, "no hidden state", _with(_forgetful)),
+    "state-16": Variant(_MEMORY, "a hidden state of 16 channels instead of 8", _sized(hidden=16)),
     "again": Variant(
         _MEMORY, "the state joins again where the trunk ends", _placed("across_half", again=True)
     ),
@@ -255,4 +247,5 @@ VARIANTS = {
     "malle-quarter": Variant(_TRUNK, "at 1/4 instead of 1/2", _placed("across_quarter")),
     "malle-merged": Variant(_TRUNK, "at 1/2, after the way up has joined", _placed("merged")),
     "malle-both": Variant(_TRUNK, "at 1/2 and at 1/4", _placed("across_half", "across_quarter")),
+    "rt-s": Variant("Together", "a grid at 1/4 and no direct term", lambda: MalleNetRT(PRESETS["rt-s"])),
 }

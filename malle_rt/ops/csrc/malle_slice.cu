@@ -283,9 +283,14 @@ MALLE_SLICE(f32, float, 5)
         int columns) {                                                                                        \
         malle::slice_patches<T, K, S, TOGETHER>(x, grid, y, sharing, rows, columns);                          \
     }
-MALLE_SLICE_PATCHES(f16, __half, 5, 2, 1)  // luma
-MALLE_SLICE_PATCHES(f16, __half, 3, 1, 2)  // U and V, which share their kernels
-MALLE_SLICE_PATCHES(f16, __half, 3, 4, 1)  // inside the trunk
+// Luma, U and V, which share their kernels, on a grid at 1/4 of the luma, and at 1/2; then inside the trunk.
+MALLE_SLICE_PATCHES(f16, __half, 5, 4, 1)
+MALLE_SLICE_PATCHES(f16, __half, 3, 2, 1)
+MALLE_SLICE_PATCHES(f16, __half, 5, 2, 1)
+MALLE_SLICE_PATCHES(f16, __half, 3, 1, 2)
+MALLE_SLICE_PATCHES(f16, __half, 3, 4, 1)
+MALLE_SLICE_PATCHES(f32, float, 5, 4, 1)
+MALLE_SLICE_PATCHES(f32, float, 3, 2, 1)
 MALLE_SLICE_PATCHES(f32, float, 5, 2, 1)
 MALLE_SLICE_PATCHES(f32, float, 3, 1, 2)
 MALLE_SLICE_PATCHES(f32, float, 3, 4, 1)

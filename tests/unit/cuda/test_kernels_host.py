@@ -20,6 +20,12 @@ DTYPES = {"f16": np.float16, "f32": np.float32}
 # (channels, groups, grid rows, grid columns, stride), kernel size: what MalleNet-RT asks for, in small. Widths on
 # both sides of a block's, one patch alone, channels that do not fill the last round.
 FAST = [
+    ((1, 1, 9, 40, 4), 5),
+    ((1, 1, 10, 76, 4), 5),
+    ((2, 2, 1, 2, 4), 5),
+    ((2, 1, 10, 24, 2), 3),
+    ((3, 1, 5, 8, 2), 3),
+    ((2, 2, 3, 136, 2), 3),
     ((1, 1, 9, 40, 2), 5),
     ((1, 1, 20, 152, 2), 5),
     ((2, 2, 1, 4, 2), 5),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -47,6 +49,21 @@ def test_every_learned_value_is_in_the_state_dict():
     }  # fmt: skip
 
 
+def test_kernels_on_a_coarser_grid_and_without_a_direct_term():
+    torch.manual_seed(0)
+    net = MalleNetRT(RTConfig(widths=(8, 8, 8), tail=8, hidden=3, grid=4, direct=False))
+    assert not [name for name in net.state_dict() if name.startswith("direct")]
+    for head in (net.luma.now, net.luma.before, net.chroma.now, net.chroma.before):
+        torch.nn.init.zeros_(head.weight)
+    shapes = []
+    net.luma.register_forward_hook(lambda _module, _inputs, grids: shapes.extend(g.shape for g in grids))
+    y, uv = planes()
+    clean_y, clean_uv, _ = net(y, uv, torch.zeros(2, 1, 1, 1), net.first_state(y, uv))
+    torch.testing.assert_close(clean_y, y)
+    torch.testing.assert_close(clean_uv, uv)
+    assert shapes == [(2, 26, 8, 12), (2, 26, 8, 12)]
+
+
 @pytest.mark.parametrize(("name", "low", "high"), [("rt-s", 5, 10), ("rt-m", 25, 40), ("rt-l", 80, 130)])
 def test_presets_cost_what_they_promise(name, low, high):
     assert low <= macs_per_pixel(MalleNetRT(PRESETS[name])) / 1000 <= high
@@ -75,8 +92,9 @@ def test_a_fresh_trunk_keeps_its_signal_alive():
     assert spreads[0] > 0.1
 
 
-def test_macs_agree_with_a_count_by_hooks():
-    net = MalleNetRT(TINY)
+@pytest.mark.parametrize("changes", [{}, {"grid": 4}, {"direct": False}])
+def test_macs_agree_with_a_count_by_hooks(changes):
+    net = MalleNetRT(replace(TINY, **changes))
     y, uv = planes(1)
     with FlopCounterMode(display=False) as counter:
         net(y, uv, torch.zeros(1, 1, 1, 1), net.first_state(y, uv))

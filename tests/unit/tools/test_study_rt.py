@@ -15,7 +15,7 @@ from study_rt import main
 from train import validate
 
 from malle_rt.errors import ConfigError
-from malle_rt.net.rt import PRESETS, MalleNetRT, RTState, macs_per_pixel
+from malle_rt.net.rt import MalleNetRT, RTState, macs_per_pixel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -54,8 +54,8 @@ def test_every_variant_is_another_network_than_the_base(name):
 
 def test_malleconv_placed_where_it_ships_is_the_shipped_network():
     torch.manual_seed(0)
-    base = MalleNetRT(PRESETS[BASE])
-    placed = Placed(PRESETS[BASE], ("across_half",))
+    base = MalleNetRT(VARIANTS[BASE].make().config)
+    placed = Placed(VARIANTS[BASE].make().config, ("across_half",))
     state = {
         name.replace("malle.", "malles.across_half."): value for name, value in base.state_dict().items()
     }
@@ -122,7 +122,7 @@ def test_the_report_has_a_table_for_each_question_that_was_asked(tmp_path):
     assert "Runs that diverged: 1.**" in text and "take it for a hint" in text
     assert "--seeds 2 \\\n  --steps 9 --batch 4" in text
     assert "What the output is made of" in text and "What it remembers" not in text
-    with pytest.raises(ConfigError, match="no finished run of rt-s"):
+    with pytest.raises(ConfigError, match="no finished run of base"):
         write_report(Book(tmp_path / "s.json"), tmp_path / "none.md")
 
 
