@@ -1,9 +1,9 @@
 """MalleNet-RT: the recurrent video denoiser on the decoder's own 4:2:0 planes.
 
 The trunk is a thin U-Net that starts at half resolution, where the unshuffled luma meets the chroma planes. It
-does not paint the picture: it predicts, for every block of 2 x 2 or 4 x 4 pixels, a kernel over the noisy frame and one over the
-previous output, which ``malle_slice`` applies at full resolution; larger presets add a small direct term. Fine texture
-never has to pass through the trunk, and averaging over time costs one more slice.
+does not paint the picture: it predicts, for every block of 2 x 2 or 4 x 4 pixels, a kernel over the noisy frame and
+one over the previous output, which ``malle_slice`` applies at full resolution; larger presets add a small direct
+term. Fine texture never has to pass through the trunk, and averaging over time costs one more slice.
 """
 
 from __future__ import annotations
