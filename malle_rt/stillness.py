@@ -8,8 +8,8 @@ Structure that moves changes more the farther it has come (until hardly anything
 and where the whole picture trembles, more changes where there is more of it; noise does not care.
 
 What comes out is the white noise that would be as strong in those details. It is about what real noise is best
-denoised with: for fifteen camera pictures, whose finest details keep a tenth of it, the best strength was 1.1 to 1.8
-times this, median 1.4, and 0.3 dB better (``tools/real_noise.py``).
+denoised with: for fifteen camera pictures, whose finest details keep a tenth of it, the best strength was 1.1 to 2.1
+times this, median 1.4, and 0.4 dB better (``tools/real_noise.py``); for drawn scenes it was less than this.
 """
 
 from __future__ import annotations
