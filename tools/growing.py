@@ -2,8 +2,8 @@
 
 Chen, Goodfellow, Shlens, "Net2Net: Accelerating Learning via Knowledge Transfer", ICLR 2016, in its simplest form: the
 small network's channels are the first ones of the large network's layers and hear nothing of the new ones, which are
-drawn at random and join in as training opens their weights. A layer that only the large network has passes the old
-channels through.
+drawn at random and join in as training opens their weights. Of the layers that only the large network has, those of
+the trunk pass the old channels through, and what reads an output of its own from the trunk begins with zeros.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def grow(large: nn.Module, small: nn.Module) -> None:
     """Put the small network into the large one.
 
     Both are of one class, of convolutions alone. Equally deep, the large one then computes exactly what the small one
-    does; a layer more, behind a leaky rectifier, costs a little of that.
+    does; a layer more, behind a leaky rectifier, costs a little of that, and so does a finer grid of kernels.
 
     Args:
         large: freshly made; changed in place.
@@ -39,8 +39,10 @@ def grow(large: nn.Module, small: nn.Module) -> None:
         if name in known:
             _take_over(name, layer, known[name])
             outputs = known[name].out_channels
-        else:
+        elif layer.in_channels == layer.out_channels:
             _pass_through(layer, outputs)
+        else:
+            nn.init.zeros_(layer.weight)
 
 
 def _convolutions(net: nn.Module) -> dict[str, Convolution]:

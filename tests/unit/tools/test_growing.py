@@ -15,7 +15,8 @@ def net(config, seed):
     torch.manual_seed(seed)
     made = MalleNetRT(config).eval()
     with torch.no_grad():
-        for head in (made.luma.now, made.luma.before, made.chroma.now, made.direct, made.hidden):
+        heads = [made.luma.now, made.luma.before, made.chroma.now, made.hidden]
+        for head in [*heads, made.direct] if made.direct else heads:
             head.weight.normal_(std=0.05)
     return made
 
@@ -37,6 +38,12 @@ def test_a_wider_network_begins_as_the_small_one():
     before = (run(large) - run(small)).abs().max()
     grow(large, small)
     assert (run(large) - run(small)).abs().max() < 1e-5 < before
+
+
+def test_an_output_that_the_small_one_lacks_begins_silent():
+    small, large = net(replace(SMALL, direct=False), 0), net(WIDE, 1)
+    grow(large, small)
+    assert (run(large) - run(small)).abs().max() < 1e-5
 
 
 def test_the_new_channels_can_learn():

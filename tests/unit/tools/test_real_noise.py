@@ -35,7 +35,7 @@ def test_pairs_are_measured_and_drawn(tmp_path, monkeypatch, capsys):
     (row,) = json.loads((tmp_path / "r.json").read_text())["rows"]
     assert row["white"] < 0.5 * row["auto"], "one picture alone cannot tell it"
     assert row["auto_dB"] > row["white_dB"] + 1 > row["noisy_dB"]
-    assert row["auto_dB"] > row["best_dB"] - 1
+    assert row["auto_dB"] > row["best_dB"] - 1.5
     assert cv2.imread(str(out / "a.png")) is not None
     assert "mean" in capsys.readouterr().out
 
