@@ -234,15 +234,19 @@ class MalleNetRT(nn.Module):
 
     def trunk(self, y: Tensor, uv: Tensor, sigma: Tensor, state: RTState) -> Tensor:
         """Arguments of ``forward`` to what all outputs are read from, (N, tail, H/2, W/2)."""
-        noise = (SIGMA_GAIN * sigma).expand(-1, 1, *uv.shape[2:])
-        pictures = torch.cat((F.pixel_unshuffle(y, 2), uv, F.pixel_unshuffle(state.y, 2), state.uv), 1)
-        stem = self.stem(torch.cat((PICTURE_GAIN * (pictures - 0.5), noise, state.hidden), 1))
+        stem = self.stem(self.joined(y, uv, sigma, state))
         quarter = self.quarter(self.to_quarter(stem))
         eighth = self.eighth(self.to_eighth(quarter))
         quarter = self.merge_quarter(quarter + self.from_eighth(eighth))
         half = self.merge_half(self.malle(stem, eighth) + self.from_quarter(quarter))
         tail: Tensor = self.tail(half)
         return tail
+
+    def joined(self, y: Tensor, uv: Tensor, sigma: Tensor, state: RTState) -> Tensor:
+        """Arguments of ``forward`` as the first layer's input: (N, 13 + hidden, H/2, W/2), of about unit spread."""
+        noise = (SIGMA_GAIN * sigma).expand(-1, 1, *uv.shape[2:])
+        pictures = torch.cat((F.pixel_unshuffle(y, 2), uv, F.pixel_unshuffle(state.y, 2), state.uv), 1)
+        return torch.cat((PICTURE_GAIN * (pictures - 0.5), noise, state.hidden), 1)
 
     def sliced(self, tail: Tensor, y: Tensor, uv: Tensor, state: RTState) -> tuple[Tensor, Tensor]:
         """What the kernels make of this frame and of the previous output: luma and chroma, as in ``forward``."""

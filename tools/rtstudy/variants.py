@@ -14,9 +14,7 @@ from malle_rt.net.malleconv import MalleConv, identity_kernels
 from malle_rt.net.rt import (
     CHROMA_KERNEL,
     LUMA_KERNEL,
-    PICTURE_GAIN,
     PRESETS,
-    SIGMA_GAIN,
     KernelPair,
     MalleNetRT,
     RTConfig,
@@ -165,9 +163,7 @@ class Placed(MalleNetRT):
 
     def trunk(self, y: Tensor, uv: Tensor, sigma: Tensor, state: RTState) -> Tensor:
         """That of rt-s but for the places."""
-        noise = (SIGMA_GAIN * sigma).expand(-1, 1, *uv.shape[2:])
-        pictures = torch.cat((F.pixel_unshuffle(y, 2), uv, F.pixel_unshuffle(state.y, 2), state.uv), 1)
-        stem = self.stem(torch.cat((PICTURE_GAIN * (pictures - 0.5), noise, state.hidden), 1))
+        stem = self.stem(self.joined(y, uv, sigma, state))
         quarter = self.quarter(self.to_quarter(stem))
         eighth = self.eighth(self.to_eighth(quarter))
         quarter = self.merge_quarter(self._at("across_quarter", quarter, eighth) + self.from_eighth(eighth))
