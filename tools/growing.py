@@ -3,13 +3,16 @@
 Chen, Goodfellow, Shlens, "Net2Net: Accelerating Learning via Knowledge Transfer", ICLR 2016, in its simplest form: the
 small network's channels are the first ones of the large network's layers and hear nothing of the new ones, which are
 drawn at random and join in as training opens their weights. Of the layers that only the large network has, those of
-the trunk pass the old channels through, and what reads an output of its own from the trunk begins with zeros.
+the trunk pass the old channels through, what reads an output of its own from the trunk begins with zeros, and so does
+what a residual block adds.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+
+from malle_rt.net.mallenet import InvertedBottleneck
 
 __all__ = ["grow"]
 
@@ -21,7 +24,8 @@ def grow(large: nn.Module, small: nn.Module) -> None:
     """Put the small network into the large one.
 
     Both are of one class, of convolutions alone. Equally deep, the large one then computes exactly what the small one
-    does; a layer more, behind a leaky rectifier, costs a little of that, and so does a finer grid of kernels.
+    does, and so it does with more residual blocks; a layer more, behind a leaky rectifier, costs a little of that, and
+    so does a finer grid of kernels.
 
     Args:
         large: freshly made; changed in place.
@@ -35,10 +39,13 @@ def grow(large: nn.Module, small: nn.Module) -> None:
     if not known.keys() <= wider.keys():
         raise ValueError(f"the small network has layers of its own: {sorted(known.keys() - wider.keys())}")
     outputs = 0  # of the last layer that both have
+    added = _added_blocks(large, small)
     for name, layer in wider.items():
         if name in known:
             _take_over(name, layer, known[name])
             outputs = known[name].out_channels
+        elif name in added:
+            continue
         elif layer.in_channels == layer.out_channels:
             _pass_through(layer, outputs)
         else:
@@ -47,6 +54,20 @@ def grow(large: nn.Module, small: nn.Module) -> None:
 
 def _convolutions(net: nn.Module) -> dict[str, Convolution]:
     return {name: each for name, each in net.named_modules() if isinstance(each, Convolution)}
+
+
+def _added_blocks(large: nn.Module, small: nn.Module) -> set[str]:
+    """Layers of the residual blocks that only the large network has; the last of each now gives zeros."""
+    known = dict(small.named_modules())
+    names: set[str] = set()
+    for name, block in large.named_modules():
+        if isinstance(block, InvertedBottleneck) and name not in known:
+            layers = _convolutions(block)
+            names |= {f"{name}.{each}" for each in layers}
+            *_, last = layers.values()
+            for value in last.parameters():
+                nn.init.zeros_(value)
+    return names
 
 
 def _take_over(name: str, layer: Convolution, old: Convolution) -> None:

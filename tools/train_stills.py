@@ -2,6 +2,7 @@
 
     python tools/train_stills.py --preset mallenet-s --stills DIR --out runs/mallenet-s --budget 120
     python tools/train_stills.py ... --resume
+    python tools/train_stills.py --preset mallenet-m --grow-from engines/mallenet-s.safetensors ...
     python tools/evaluate.py --model runs/mallenet-s/best.safetensors --images CBSD68 --sigma 15 25 50
 
 The network is blind: sigma 0 to 55, never told. The loss is the PSNR itself, the figure that counts: the logarithm
@@ -32,6 +33,7 @@ from training import add_computing_options, append_row, computing
 
 from malle_rt.errors import MalleError
 from malle_rt.net.mallenet import STILLS_PRESETS
+from malle_rt.net.weights import load_stills_net
 
 
 def main() -> int:
@@ -77,7 +79,8 @@ def start(options: argparse.Namespace, device: torch.device) -> Run:
     )
     checks = load_stills(options.validate, options.limit) if options.validate else {}
     data = Photographs.load(options.stills, device, options.seed)
-    return Run(STILLS_PRESETS[options.preset], recipe, data, options.out, checks)
+    small = load_stills_net(options.grow_from) if options.grow_from else None
+    return Run(STILLS_PRESETS[options.preset], recipe, data, options.out, checks, small)
 
 
 def parse() -> argparse.Namespace:
@@ -91,7 +94,9 @@ def parse() -> argparse.Namespace:
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--budget", type=float, help="minutes of training in all, resumed runs included")
     length.add_argument("--steps", type=int, help="instead: steps in all")
-    parser.add_argument("--resume", action="store_true", help="go on from OUT/last.pt")
+    begin = parser.add_mutually_exclusive_group()
+    begin.add_argument("--resume", action="store_true", help="go on from OUT/last.pt")
+    begin.add_argument("--grow-from", type=Path, help="weights of this or a smaller preset to start from")
     parser.add_argument("--validate", type=Path, help="folder of photographs to measure on")
     parser.add_argument("--limit", type=int, default=12, help="how many of them")
     parser.add_argument("--batch", type=int, default=Recipe.batch, help="crops of a step")

@@ -18,6 +18,7 @@ __all__ = ["STILLS_PRESETS", "MalleNet", "MalleNetConfig"]
 
 LEVELS = 4
 GRID_STRIDE = 4  # of a level's kernel grid to the level itself
+WIDEST_NEIGHBOURED = 4  # side of the pixel blocks that still look at their neighbours; a larger one sees enough
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +40,8 @@ class MalleNetConfig:
 
 STILLS_PRESETS = {
     "mallenet-s": MalleNetConfig(widths=(32, 48, 64, 96), blocks=2),
-    "mallenet-m": MalleNetConfig(widths=(64, 64, 128, 256), blocks=4),
-    "mallenet-l": MalleNetConfig(widths=(96, 96, 192, 256), blocks=8),
+    "mallenet-m": MalleNetConfig(widths=(64, 64, 96, 128), blocks=4),
+    "mallenet-l": MalleNetConfig(widths=(96, 96, 128, 128), blocks=8),
 }
 
 
@@ -71,14 +72,16 @@ class Level(nn.Module):
         super().__init__()
         width = config.widths[level]
         self.factor = 2 ** (level + 1)
-        self.enter = nn.Conv2d(3 * self.factor**2, width, 3, padding=1)
+        side = 3 if self.factor <= WIDEST_NEIGHBOURED else 1
+        self.enter = nn.Conv2d(3 * self.factor**2, width, side, padding=side // 2)
         self.join = (
             nn.ConvTranspose2d(config.widths[level + 1], width, 2, stride=2) if level + 1 < LEVELS else None
         )
         half = config.blocks // 2
         self.before = nn.Sequential(*(InvertedBottleneck(width, config.expand) for _ in range(half)))
         self.context = nn.Sequential(
-            nn.Conv2d(width, width, GRID_STRIDE, stride=GRID_STRIDE),
+            nn.AvgPool2d(GRID_STRIDE),
+            nn.Conv2d(width, width, 1),
             nn.ReLU(),
             InvertedBottleneck(width, config.expand),
         )

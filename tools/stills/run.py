@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from evaluation.stills import Still
+from growing import grow
 from torch import Tensor
 from training import append_row, autocast, follow, psnr_loss, rate_at, save_whole
 
@@ -68,6 +69,10 @@ class Run:
         data: on the device to train on.
         folder: of the run: last.pt, best.safetensors and log.jsonl come to lie here.
         checks: clean photographs to measure on; without any, the newest weights count as the best.
+        small: a trained network to grow the new one from.
+
+    Raises:
+        ValueError: the small network does not fit into the new one.
     """
 
     def __init__(
@@ -77,11 +82,15 @@ class Run:
         data: Photographs,
         folder: Path,
         checks: dict[str, Still],
+        small: MalleNet | None = None,
     ) -> None:
         self.recipe, self.data, self.folder, self.checks = recipe, data, folder, checks
         self.device = data.noise.device
         torch.manual_seed(recipe.seed)
-        self.net = MalleNet(config).to(self.device)
+        self.net = MalleNet(config)
+        if small:
+            grow(self.net, small)
+        self.net.to(self.device)
         if recipe.channels_last:
             self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
         self.average = copy.deepcopy(self.net).requires_grad_(False).eval()
