@@ -4,6 +4,7 @@ import pytest
 import torch
 from growing import grow
 
+from malle_rt.net.mallenet import MalleNet, MalleNetConfig
 from malle_rt.net.rt import MalleNetRT, RTConfig
 
 SMALL = RTConfig(widths=(4, 8, 12), depths=(2, 2, 1), tail=8, hidden=2)
@@ -60,6 +61,21 @@ def test_a_deeper_network_begins_close_to_the_small_one():
     before = (run(large) - run(small)).square().mean()
     grow(large, small)
     assert (run(large) - run(small)).square().mean() < 0.1 * before
+
+
+@pytest.mark.parametrize("blocks", [2, 4])
+def test_a_stills_network_begins_as_the_small_one_however_many_blocks_it_has_more(blocks):
+    torch.manual_seed(0)
+    small = MalleNet(MalleNetConfig(widths=(4, 6, 8, 10), blocks=2)).eval()
+    large = MalleNet(MalleNetConfig(widths=(6, 8, 8, 12), blocks=blocks)).eval()
+    picture = torch.rand(1, 3, 64, 128)
+    before = (large(picture) - small(picture)).abs().max()
+    grow(large, small)
+    after = large(picture) - small(picture)
+    assert after.abs().max() < 1e-5 < before
+    large(picture).square().mean().backward()
+    last = large.levels[0].before[-1].body[-1]
+    assert last.weight.grad.abs().max() > 0, "the new blocks must be able to learn"
 
 
 def test_what_does_not_fit_is_refused():
