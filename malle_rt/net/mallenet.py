@@ -41,7 +41,7 @@ class MalleNetConfig:
 STILLS_PRESETS = {
     "mallenet-s": MalleNetConfig(widths=(32, 48, 48, 48), blocks=2),
     "mallenet-m": MalleNetConfig(widths=(64, 64, 48, 48), blocks=4),
-    "mallenet-l": MalleNetConfig(widths=(96, 96, 128, 128), blocks=8),
+    "mallenet-l": MalleNetConfig(widths=(96, 64, 48, 48), blocks=6),
 }
 
 
