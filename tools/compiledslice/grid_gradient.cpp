@@ -17,7 +17,7 @@ struct StretchLayout {
     std::size_t sums;       // per tap and for the bias two rows: as they are, and weighted
     std::size_t cells;      // per tap and for the bias two rows of cells: of the grid row above, and of the one below
     std::size_t halves;     // of one row of sums: what goes to the cells on the left, and on the right
-    std::size_t fractions;  // Phases::fraction of each i
+    std::size_t fractions;  // of each pixel of a stretch
     std::size_t total;
 
     explicit StretchLayout(const SliceDims& dims) noexcept {

@@ -8,12 +8,13 @@
 namespace malle {
 namespace {
 
-// The first stretch of a row, and of a column, begins outside: how many pixels before the first one.
-std::size_t cut(const SliceDims& dims) noexcept { return dims.stride - Phases{dims.stride}.lead(); }
+// A stretch is the `stride` pixels between the centres of two neighbouring cells. The first one of a row, and of a
+// column, begins outside: how many pixels before the first one.
+std::size_t cut(const SliceDims& dims) noexcept { return dims.stride - dims.stride / 2; }
 
+// How far along a stretch each of its pixels is.
 void write_fractions(const SliceDims& dims, float* fractions) noexcept {
-    const Phases phases{dims.stride};
-    for (std::size_t i = 0; i < dims.stride; ++i) fractions[i] = phases.fraction(i);
+    for (std::size_t i = 0; i < dims.stride; ++i) fractions[i] = Position(i + dims.stride / 2, dims.stride).fraction;
 }
 
 }  // namespace

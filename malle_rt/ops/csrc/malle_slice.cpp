@@ -30,142 +30,53 @@ typedef float Floats __attribute__((vector_size(16)));
 typedef int Indices __attribute__((vector_size(16)));
 constexpr std::size_t kFloats = 4;
 
-// Pixels whose sums stay in registers while all taps are added: two AVX-512 or four AVX2 registers.
-constexpr std::size_t kBlock = 32;
+// Pixels whose sums stay in registers while all taps are added: four AVX-512 or eight AVX2 registers.
+constexpr std::size_t kBlock = 64;
+constexpr std::size_t kReach = 2;  // of the largest kernel
 
 constexpr std::size_t round_up(std::size_t value, std::size_t unit) { return (value + unit - 1) / unit * unit; }
 
-// Where coordinates of the full size fall on the grid, with half-pixel centres. The stretch of `stride` pixels
-// from X * stride + lead() on is interpolated between cells X and X + 1, at the same fractions for every X.
-struct Phases {
-    std::size_t stride;
+// Where a coordinate of the full size falls on the grid, with half-pixel centres: `fraction` of the way from cell
+// `next` - 1 to cell `next`, clamped where there is none.
+struct Position {
+    std::size_t next;
+    float fraction;
 
-    std::size_t lead() const noexcept { return stride / 2; }
-    float fraction(std::size_t i) const noexcept {
-        return (static_cast<float>(i + lead()) + 0.5F) / static_cast<float>(stride) - 0.5F;
+    Position(std::size_t coordinate, std::size_t stride) noexcept {
+        const std::size_t half = stride / 2, shifted = coordinate + stride - half;  // counted from cell -1's centre
+        next = shifted / stride;
+        fraction = (static_cast<float>(shifted % stride + half) + 0.5F) / static_cast<float>(stride) - 0.5F;
     }
 };
 
 // Scratch memory of one slice_rows call, in floats from its start.
+//
+// A row of x lies there as its phases: all first pixels of the cells, all second ones, and so on, `stride` in all. Then
+// whatever belongs to neighbouring cells, pixels and kernels alike, are neighbours in memory, and interpolation along
+// the row is done in registers.
 struct Layout {
-    std::size_t kernel_pitch;  // from one tap's kernel row to the next
-    std::size_t zeros;         // a row of zeros as wide as x, standing in for rows outside of it
-    std::size_t cells;         // one grid row after vertical interpolation, one clamped cell on each side
-    std::size_t fractions;     // Phases::fraction of each i
-    std::size_t turned_pitch;  // from one tap to the next in a turned grid row
-    std::size_t turned;        // two grid rows, turned so that each tap's values lie together
+    std::size_t phase_pitch;    // from one phase of a row to the next, kReach zeros on each side
+    std::size_t row_pitch;      // from one row to the next
+    std::size_t channel_pitch;  // from one channel to the next; each has the rows that a kernel covers
+    std::size_t zeros;          // a row that stands in for those outside of x
+    std::size_t cells_pitch;    // from one tap to the next
+    std::size_t cells;          // the grid after vertical interpolation, one clamped cell on each side
+    std::size_t fractions;      // of each phase
+    std::size_t turned_pitch;   // from one tap to the next in a turned grid row
+    std::size_t turned;         // two grid rows, turned so that each tap's values lie together
     std::size_t total;
 
     explicit Layout(const SliceDims& dims) noexcept {
-        // Expansion writes one stretch more than the width; the last block may read up to a block past it.
-        kernel_pitch = round_up(dims.width() + dims.stride, kBlock) + kBlock;
-        zeros = kernel_pitch * dims.values();
-        cells = zeros + round_up(dims.width(), kBlock);
-        fractions = cells + round_up(dims.grid_width + 2, kBlock);
-        turned_pitch = round_up(dims.grid_width, kBlock);
-        turned = fractions + round_up(dims.stride, kBlock);
+        phase_pitch = round_up(dims.grid_width, kBlock) + 2 * kReach;
+        row_pitch = phase_pitch * dims.stride;
+        channel_pitch = row_pitch * dims.kernel_size;
+        zeros = channel_pitch * (dims.channels / dims.groups);
+        cells = zeros + row_pitch;
+        cells_pitch = round_up(dims.grid_width, kBlock) + 2;
+        fractions = cells + cells_pitch * dims.values();
+        turned_pitch = round_up(dims.grid_width, kFloats);
+        turned = fractions + dims.stride;
         total = turned + (dims.channels_last ? 2 * turned_pitch * dims.values() : 0);
-    }
-};
-
-// Interpolate one grid row between `upper` and `lower` into cells[1 .. width], edges clamped.
-MALLE_INLINE void blend_rows(const float* __restrict upper, const float* __restrict lower, float fraction,
-                             std::size_t width, float* __restrict cells) {
-    for (std::size_t i = 0; i < width; ++i) cells[i + 1] = upper[i] + (lower[i] - upper[i]) * fraction;
-    cells[0] = cells[1];
-    cells[width + 1] = cells[width];
-}
-
-// Expand cells to (width + 1) stretches. Stride is a constant where it pays, 0 to take it from `stride`.
-template <std::size_t Stride>
-MALLE_INLINE void expand_cells(const float* __restrict cells, const float* __restrict fractions, std::size_t width,
-                               std::size_t stride, float* __restrict out) {
-    const std::size_t step = Stride ? Stride : stride;
-    for (std::size_t cell = 0; cell <= width; ++cell) {
-        const float start = cells[cell], slope = cells[cell + 1] - start;
-        for (std::size_t i = 0; i < step; ++i) out[cell * step + i] = start + slope * fractions[i];
-    }
-}
-
-template <std::size_t K>
-struct Window {
-    const float* rows[K];  // rows[r][i + c] is what tap (r, c) multiplies at pixel i of the block
-};
-
-// Sum all taps and the bias of one block of pixels.
-template <std::size_t K>
-MALLE_INLINE void sum_block(const Window<K>& window, const float* __restrict kernels, std::size_t pitch,
-                            float* __restrict out) {
-    float sums[kBlock];
-    for (std::size_t i = 0; i < kBlock; ++i) sums[i] = kernels[K * K * pitch + i];
-#pragma GCC unroll 25
-    for (std::size_t tap = 0; tap < K * K; ++tap) {
-        const float* __restrict pixels = window.rows[tap / K] + tap % K;
-        const float* __restrict kernel = kernels + tap * pitch;
-        for (std::size_t i = 0; i < kBlock; ++i) sums[i] += kernel[i] * pixels[i];
-    }
-    for (std::size_t i = 0; i < kBlock; ++i) out[i] = sums[i];
-}
-
-// The same for a block that reaches over the left or right edge: through zero-padded copies.
-template <std::size_t K>
-MALLE_INLINE void sum_edge_block(const Window<K>& lines, std::size_t start, std::size_t width,
-                                 const float* __restrict kernels, std::size_t pitch, float* __restrict out) {
-    constexpr std::size_t reach = K / 2;
-    float padded[K][kBlock + 2 * reach] = {};
-    float sums[kBlock];
-    const std::size_t skipped = start < reach ? reach - start : 0;
-    const std::size_t from = start + skipped - reach;
-    const std::size_t count = std::min(width, start + kBlock + reach) - from;
-    Window<K> window;
-    for (std::size_t r = 0; r < K; ++r) {
-        std::memcpy(padded[r] + skipped, lines.rows[r] + from, count * sizeof(float));
-        window.rows[r] = padded[r];
-    }
-    sum_block<K>(window, kernels, pitch, sums);
-    std::memcpy(out, sums, std::min(kBlock, width - start) * sizeof(float));
-}
-
-template <std::size_t K>
-MALLE_INLINE void sum_row(const float* x, float* y, const SliceDims& dims, std::size_t row, const float* kernels,
-                          std::size_t pitch, const float* zeros) {
-    constexpr std::size_t reach = K / 2;
-    const std::size_t height = dims.height(), width = dims.width(), plane = height * width;
-    const std::size_t sharing = dims.channels / dims.groups;
-    // Blocks outside, channels inside: the block's kernels stay in the first-level cache for all of them.
-    for (std::size_t start = 0; start < width; start += kBlock) {
-        const bool inside = start >= reach && start + kBlock + reach <= width;
-        for (std::size_t channel = 0; channel < sharing; ++channel) {
-            Window<K> lines;
-            for (std::size_t r = 0; r < K; ++r) {
-                const std::size_t line = row + r;  // counted from `reach` rows above x
-                const bool outside = line < reach || line - reach >= height;
-                lines.rows[r] = outside ? zeros : x + channel * plane + (line - reach) * width;
-            }
-            float* out = y + channel * plane + row * width + start;
-            if (!inside) {
-                sum_edge_block<K>(lines, start, width, kernels + start, pitch, out);
-                continue;
-            }
-            for (std::size_t r = 0; r < K; ++r) lines.rows[r] += start - reach;
-            sum_block<K>(lines, kernels + start, pitch, out);
-        }
-    }
-}
-
-// Where one output row reads the grid: two grid rows and the fraction between them.
-struct GridRows {
-    std::size_t upper;
-    std::size_t lower;
-    float fraction;
-
-    GridRows(const SliceDims& dims, std::size_t row) noexcept {
-        const Phases phases{dims.stride};
-        const std::size_t shifted = row + dims.stride - phases.lead();  // never negative: one cell further
-        const std::size_t cell = shifted / dims.stride;
-        upper = cell == 0 ? 0 : cell - 1;
-        lower = std::min(cell, dims.grid_height - 1);
-        fraction = phases.fraction(shifted % dims.stride);
     }
 };
 
@@ -237,44 +148,161 @@ private:
     std::size_t held_[2] = {};  // row that lies in each place, counted from 1
 };
 
-// The kernels of one output row, a row of `kernel_pitch` floats for each tap and one for the bias.
-template <std::size_t Stride>
-MALLE_INLINE void expand_row(Grid& grid, const SliceDims& dims, std::size_t row, const Layout& layout,
+// Interpolate one grid row between `upper` and `lower` into cells[1 .. width], edges clamped.
+MALLE_INLINE void blend_rows(const float* __restrict upper, const float* __restrict lower, float fraction,
+                             std::size_t width, float* __restrict cells) {
+    for (std::size_t i = 0; i < width; ++i) cells[i + 1] = upper[i] + (lower[i] - upper[i]) * fraction;
+    cells[0] = cells[1];
+    cells[width + 1] = cells[width];
+}
+
+// The kernels of one row of cells, a line for each tap and one for the bias.
+MALLE_INLINE void blend_taps(Grid& grid, const SliceDims& dims, std::size_t row, const Layout& layout,
                              float* scratch) {
-    const std::size_t width = dims.grid_width;
-    const GridRows rows(dims, row);
-    const Grid::Row upper = grid.row(Stride == 1 ? row : rows.upper);
-    const Grid::Row lower = Stride == 1 ? upper : grid.row(rows.lower);
-    float* cells = scratch + layout.cells;
+    const Position position(row, dims.stride);
+    const Grid::Row upper = grid.row(position.next == 0 ? 0 : position.next - 1);
+    const Grid::Row lower = grid.row(std::min(position.next, dims.grid_height - 1));
     for (std::size_t tap = 0; tap < dims.values(); ++tap) {
-        const float* values = upper.values + tap * upper.pitch;
-        float* out = scratch + tap * layout.kernel_pitch;
-        if (Stride == 1) {
-            std::memcpy(out, values, width * sizeof(float));
-            continue;
-        }
-        blend_rows(values, lower.values + tap * lower.pitch, rows.fraction, width, cells);
-        expand_cells<Stride>(cells, scratch + layout.fractions, width, dims.stride, out);
+        blend_rows(upper.values + tap * upper.pitch, lower.values + tap * lower.pitch, position.fraction,
+                   dims.grid_width, scratch + layout.cells + tap * layout.cells_pitch);
     }
 }
+
+// A row of pixels to its phases. Stride is a constant where it pays, 0 to take it from `stride`.
+template <std::size_t Stride>
+MALLE_INLINE void split_row(const float* __restrict row, std::size_t width, std::size_t stride, std::size_t pitch,
+                            float* __restrict phases) {
+    const std::size_t step = Stride ? Stride : stride;
+    for (std::size_t cell = 0; cell < width; ++cell) {
+        for (std::size_t i = 0; i < step; ++i) phases[i * pitch + cell] = row[cell * step + i];
+    }
+}
+
+// Sums of some cells, a line for each of `Count` phases, to their places in a row of pixels.
+template <std::size_t Count>
+MALLE_INLINE void join_cells(const float (&sums)[Count][kBlock / Count], std::size_t cells, std::size_t stride,
+                             float* __restrict row) {
+    for (std::size_t cell = 0; cell < cells; ++cell) {
+        for (std::size_t i = 0; i < Count; ++i) row[cell * stride + i] = sums[i][cell];
+    }
+}
+
+// One row of one channel: what its sums are made of.
+struct Row {
+    const float* lines[2 * kReach + 1];  // the rows that the kernel covers, as phases
+    std::size_t phase_pitch;
+    const float* cells;
+    std::size_t cells_pitch;
+    const float* fractions;
+    std::size_t stride;
+    std::size_t width;  // in cells
+};
+
+// Sum all taps and the bias of kBlock pixels: `Count` phases from `first` on of the cells from `cell` on.
+template <std::size_t K, std::size_t Count>
+MALLE_INLINE void sum_block(const Row& row, std::size_t first, std::size_t cell, float (&sums)[Count][kBlock / Count]) {
+    constexpr std::size_t cells = kBlock / Count, reach = K / 2;
+    // The phases of a half lie between the same two cells: kernels are loaded once for them.
+    constexpr std::size_t halves = Count > 1 ? 2 : 1, half = Count / halves;
+    std::size_t places[Count + 2 * reach];  // of phase `first` - reach and those behind it, in each line
+    for (std::size_t i = 0; i < Count + 2 * reach; ++i) {
+        const std::size_t phase = first + i + kReach * row.stride - reach;
+        places[i] = phase % row.stride * row.phase_pitch + phase / row.stride + cell;
+    }
+    std::size_t starts[halves];
+    for (std::size_t h = 0; h < halves; ++h) starts[h] = cell + Position(first + h * half, row.stride).next;
+#pragma GCC unroll 26
+    for (std::size_t i = 0; i <= K * K; ++i) {
+        const std::size_t tap = i == 0 ? K * K : i - 1;  // the bias first, which meets no pixel
+#pragma GCC unroll 2
+        for (std::size_t h = 0; h < halves; ++h) {
+            const float* __restrict kernels = row.cells + tap * row.cells_pitch + starts[h];
+#pragma GCC unroll 4
+            for (std::size_t phase = h * half; phase < (h + 1) * half; ++phase) {
+                const float fraction = row.fractions[first + phase];
+                const float* __restrict pixels = row.lines[tap % (K * K) / K] + places[phase + tap % K];
+                for (std::size_t c = 0; c < cells; ++c) {
+                    const float value = kernels[c] + (kernels[c + 1] - kernels[c]) * fraction;
+                    if (i == 0) sums[phase][c] = value;
+                    else sums[phase][c] += value * pixels[c];
+                }
+            }
+        }
+    }
+}
+
+template <std::size_t K, std::size_t Count>
+MALLE_INLINE void sum_row(const Row& row, float* out) {
+    constexpr std::size_t cells = kBlock / Count;
+    for (std::size_t cell = 0; cell < row.width; cell += cells) {
+        for (std::size_t first = 0; first < row.stride; first += Count) {
+            float sums[Count][cells];
+            sum_block<K, Count>(row, first, cell, sums);
+            join_cells<Count>(sums, std::min(cells, row.width - cell), row.stride, out + cell * row.stride + first);
+        }
+    }
+}
+
+// Rows of the channels of one group as phases. Each takes the place of the one K rows above it.
+template <std::size_t K, std::size_t Stride>
+class Lines {
+public:
+    Lines(const float* x, const SliceDims& dims, std::size_t row, const Layout& layout, float* scratch) noexcept
+        : x_(x), dims_(dims), layout_(layout), scratch_(scratch), next_(row < K / 2 ? 0 : row - K / 2) {}
+
+    // Make the rows that the kernel covers at `row` ready: first at the constructor's, then at the next, and so on.
+    MALLE_INLINE void advance(std::size_t row) noexcept {
+        constexpr std::size_t reach = K / 2;
+        const std::size_t height = dims_.height(), width = dims_.width();
+        for (; next_ < std::min(height, row + reach + 1); ++next_) {
+            for (std::size_t channel = 0; channel < dims_.channels / dims_.groups; ++channel) {
+                split_row<Stride>(x_ + (channel * height + next_) * width, dims_.grid_width, dims_.stride,
+                                  layout_.phase_pitch, place(channel, next_) + kReach);
+            }
+        }
+    }
+
+    // Phases of the row `line` - reach; zeros outside of x.
+    MALLE_INLINE const float* line(std::size_t channel, std::size_t line) const noexcept {
+        constexpr std::size_t reach = K / 2;
+        const bool outside = line < reach || line - reach >= dims_.height();
+        return outside ? scratch_ + layout_.zeros : place(channel, line - reach);
+    }
+
+private:
+    MALLE_INLINE float* place(std::size_t channel, std::size_t row) const noexcept {
+        return scratch_ + channel * layout_.channel_pitch + row % K * layout_.row_pitch;
+    }
+
+    const float* x_;
+    const SliceDims& dims_;
+    const Layout& layout_;
+    float* scratch_;
+    std::size_t next_;  // row that is split next
+};
 
 template <std::size_t K, std::size_t Stride>
 MALLE_INLINE void slice_items(const float* x, const float* grid, float* y, const SliceDims& dims, std::size_t first,
                               std::size_t last, float* scratch) {
+    constexpr std::size_t count = Stride == 0 ? 1 : Stride < 4 ? Stride : 4;
     const Layout layout(dims);
-    const Phases phases{dims.stride};
-    for (std::size_t i = 0; i < dims.stride; ++i) scratch[layout.fractions + i] = phases.fraction(i);
-    std::memset(scratch + layout.zeros, 0, dims.width() * sizeof(float));
-    const std::size_t shared = dims.channels / dims.groups * dims.height() * dims.width();
-    const float* row_kernels = scratch + (Stride == 1 ? 0 : dims.stride - phases.lead());
+    const std::size_t height = dims.height(), plane = height * dims.width(), sharing = dims.channels / dims.groups;
+    std::memset(scratch, 0, layout.cells * sizeof(float));  // what lies beside the rows stays zero
+    for (std::size_t i = 0; i < dims.stride; ++i) scratch[layout.fractions + i] = Position(i, dims.stride).fraction;
+    Row ready{{}, layout.phase_pitch, scratch + layout.cells, layout.cells_pitch, scratch + layout.fractions,
+              Stride ? Stride : dims.stride, dims.grid_width};
     for (std::size_t item = first; item < last;) {
-        const std::size_t group = item / dims.height(), end = std::min(last, (group + 1) * dims.height());
+        const std::size_t group = item / height, end = std::min(last, (group + 1) * height);
         Grid kernels(grid, dims, group, layout, scratch);
+        Lines<K, Stride> lines(x + group * sharing * plane, dims, item % height, layout, scratch);
         for (; item < end; ++item) {
-            const std::size_t row = item % dims.height();
-            expand_row<Stride>(kernels, dims, row, layout, scratch);
-            sum_row<K>(x + group * shared, y + group * shared, dims, row, row_kernels, layout.kernel_pitch,
-                       scratch + layout.zeros);
+            const std::size_t row = item % height;
+            blend_taps(kernels, dims, row, layout, scratch);
+            lines.advance(row);
+            for (std::size_t channel = 0; channel < sharing; ++channel) {
+                for (std::size_t r = 0; r < K; ++r) ready.lines[r] = lines.line(channel, row + r);
+                sum_row<K, count>(ready, y + (group * sharing + channel) * plane + row * dims.width());
+            }
         }
     }
 }
