@@ -18,7 +18,9 @@ __all__ = ["STILLS_PRESETS", "MalleNet", "MalleNetConfig"]
 
 LEVELS = 4
 GRID_STRIDE = 4  # of a level's kernel grid to the level itself
-WIDEST_NEIGHBOURED = 4  # side of the pixel blocks that still look at their neighbours; a larger one sees enough
+WIDEST_NEIGHBOURED = (
+    4  # side of the pixel blocks that still look at their neighbours; a larger one sees enough
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 # (channels, groups, grid rows, grid columns, stride): G = 1, G < C, G = C, odd grids, one-cell grids, and widths
-# on both sides of the 32 pixels that the compiled kernel takes at once.
+# on both sides of what the compiled kernel takes at once: 64 cells at stride 1, 32 at 2, 16 at 4 and 8, else 64.
 CASES = [
     (1, 1, 3, 5, 1),
     (3, 1, 3, 5, 2),
@@ -16,10 +16,16 @@ CASES = [
     (6, 3, 1, 3, 16),
     (2, 1, 1, 1, 2),
     (2, 2, 5, 37, 1),
+    (2, 1, 6, 65, 1),
+    (2, 2, 3, 32, 2),
     (3, 1, 4, 33, 2),
+    (2, 2, 5, 16, 4),
+    (3, 3, 2, 17, 4),
     (2, 1, 7, 9, 8),
+    (2, 1, 1, 17, 8),
     (2, 1, 3, 7, 3),
     (2, 2, 2, 13, 5),
+    (1, 1, 2, 65, 3),
 ]
 KERNEL_SIZES = (1, 3, 5)
 
