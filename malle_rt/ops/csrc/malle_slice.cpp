@@ -187,8 +187,8 @@ MALLE_INLINE void join_cells(const float (&sums)[Count][kBlock / Count], std::si
     }
 }
 
-// One row of one channel: what its sums are made of.
-struct Row {
+// What the sums of one row of one channel are made of.
+struct Operands {
     const float* lines[2 * kReach + 1];  // the rows that the kernel covers, as phases
     std::size_t phase_pitch;
     const float* cells;
@@ -200,7 +200,8 @@ struct Row {
 
 // Sum all taps and the bias of kBlock pixels: `Count` phases from `first` on of the cells from `cell` on.
 template <std::size_t K, std::size_t Count>
-MALLE_INLINE void sum_block(const Row& row, std::size_t first, std::size_t cell, float (&sums)[Count][kBlock / Count]) {
+MALLE_INLINE void sum_block(const Operands& row, std::size_t first, std::size_t cell,
+                            float (&sums)[Count][kBlock / Count]) {
     constexpr std::size_t cells = kBlock / Count, reach = K / 2;
     // The phases of a half lie between the same two cells: kernels are loaded once for them.
     constexpr std::size_t halves = Count > 1 ? 2 : 1, half = Count / halves;
@@ -232,7 +233,7 @@ MALLE_INLINE void sum_block(const Row& row, std::size_t first, std::size_t cell,
 }
 
 template <std::size_t K, std::size_t Count>
-MALLE_INLINE void sum_row(const Row& row, float* out) {
+MALLE_INLINE void sum_row(const Operands& row, float* out) {
     constexpr std::size_t cells = kBlock / Count;
     for (std::size_t cell = 0; cell < row.width; cell += cells) {
         for (std::size_t first = 0; first < row.stride; first += Count) {
@@ -289,8 +290,8 @@ MALLE_INLINE void slice_items(const float* x, const float* grid, float* y, const
     const std::size_t height = dims.height(), plane = height * dims.width(), sharing = dims.channels / dims.groups;
     std::memset(scratch, 0, layout.cells * sizeof(float));  // what lies beside the rows stays zero
     for (std::size_t i = 0; i < dims.stride; ++i) scratch[layout.fractions + i] = Position(i, dims.stride).fraction;
-    Row ready{{}, layout.phase_pitch, scratch + layout.cells, layout.cells_pitch, scratch + layout.fractions,
-              Stride ? Stride : dims.stride, dims.grid_width};
+    Operands operands{{}, layout.phase_pitch, scratch + layout.cells, layout.cells_pitch, scratch + layout.fractions,
+                      Stride ? Stride : dims.stride, dims.grid_width};
     for (std::size_t item = first; item < last;) {
         const std::size_t group = item / height, end = std::min(last, (group + 1) * height);
         Grid kernels(grid, dims, group, layout, scratch);
@@ -300,8 +301,8 @@ MALLE_INLINE void slice_items(const float* x, const float* grid, float* y, const
             blend_taps(kernels, dims, row, layout, scratch);
             lines.advance(row);
             for (std::size_t channel = 0; channel < sharing; ++channel) {
-                for (std::size_t r = 0; r < K; ++r) ready.lines[r] = lines.line(channel, row + r);
-                sum_row<K, count>(ready, y + (group * sharing + channel) * plane + row * dims.width());
+                for (std::size_t r = 0; r < K; ++r) operands.lines[r] = lines.line(channel, row + r);
+                sum_row<K, count>(operands, y + (group * sharing + channel) * plane + row * dims.width());
             }
         }
     }
