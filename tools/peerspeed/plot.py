@@ -48,16 +48,18 @@ def plot(measured: Table, scores: list[Score], path: Path) -> None:
 
 
 def _panel(panel: Axes, cost: dict[str, float], scores: list[Score]) -> None:
-    shown = [score for score in scores if score.network in cost]
+    shown = sorted((score for score in scores if score.network in cost), key=lambda each: cost[each.network])
     points = [(cost[score.network], score.psnr) for score in shown]
     best = frontier(points)
     panel.plot(*zip(*best, strict=True), color=GREEN, linewidth=1.2, zorder=1)
-    for score, point in zip(shown, points, strict=True):
+    for number, (score, point) in enumerate(zip(shown, points, strict=True)):
         colour = GREEN if point in best else GREY
         inside = colour if score.measured else "white"
         panel.scatter(*point, s=36, facecolor=inside, edgecolor=colour, zorder=2)
         name = title(score.network).partition(" ")[0].strip("`")
-        panel.annotate(name, point, xytext=(6, -11), textcoords="offset points", fontsize=8)
+        # In turn on either side of the rising line, so that neighbours' names keep clear of each other.
+        place, align = ((-5, 5), "right") if number % 2 else ((6, -11), "left")
+        panel.annotate(name, point, xytext=place, ha=align, textcoords="offset points", fontsize=8)
     panel.set_xscale("log")
     panel.margins(0.25, 0.2)
     panel.tick_params(which="both", labelsize=7)
