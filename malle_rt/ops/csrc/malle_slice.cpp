@@ -30,7 +30,7 @@ typedef float Floats __attribute__((vector_size(16)));
 typedef int Indices __attribute__((vector_size(16)));
 constexpr std::size_t kFloats = 4;
 
-// Pixels whose sums stay in registers while all taps are added: four AVX-512 or eight AVX2 registers.
+// Pixels whose sums stay in registers while the taps of a line are added: four AVX-512 or eight AVX2 registers.
 constexpr std::size_t kBlock = 64;
 constexpr std::size_t kReach = 2;  // of the largest kernel
 
@@ -212,24 +212,32 @@ MALLE_INLINE void sum_block(const Operands& row, std::size_t first, std::size_t 
     }
     std::size_t starts[halves];
     for (std::size_t h = 0; h < halves; ++h) starts[h] = cell + Position(first + h * half, row.stride).next;
-#pragma GCC unroll 26
-    for (std::size_t i = 0; i <= K * K; ++i) {
-        const std::size_t tap = i == 0 ? K * K : i - 1;  // the bias first, which meets no pixel
+    // Taps of one line; without a line the bias, which meets no pixel. Sums stay in registers within a line. With all
+    // lines unrolled they would throughout, but compiling takes minutes.
+    const auto sum = [&](std::size_t first_tap, const float* line, std::size_t taps) __attribute__((always_inline)) {
+        float held[Count][cells];
+        if (line) std::memcpy(held, sums, sizeof held);
+#pragma GCC unroll 5
+        for (std::size_t i = 0; i < taps; ++i) {
 #pragma GCC unroll 2
-        for (std::size_t h = 0; h < halves; ++h) {
-            const float* __restrict kernels = row.cells + tap * row.cells_pitch + starts[h];
+            for (std::size_t h = 0; h < halves; ++h) {
+                const float* __restrict kernels = row.cells + (first_tap + i) * row.cells_pitch + starts[h];
 #pragma GCC unroll 4
-            for (std::size_t phase = h * half; phase < (h + 1) * half; ++phase) {
-                const float fraction = row.fractions[first + phase];
-                const float* __restrict pixels = row.lines[tap % (K * K) / K] + places[phase + tap % K];
-                for (std::size_t c = 0; c < cells; ++c) {
-                    const float value = kernels[c] + (kernels[c + 1] - kernels[c]) * fraction;
-                    if (i == 0) sums[phase][c] = value;
-                    else sums[phase][c] += value * pixels[c];
+                for (std::size_t phase = h * half; phase < (h + 1) * half; ++phase) {
+                    const float fraction = row.fractions[first + phase];
+                    for (std::size_t c = 0; c < cells; ++c) {
+                        const float value = kernels[c] + (kernels[c + 1] - kernels[c]) * fraction;
+                        if (line) held[phase][c] += value * line[places[phase + i] + c];
+                        else held[phase][c] = value;
+                    }
                 }
             }
         }
-    }
+        std::memcpy(sums, held, sizeof held);
+    };
+    sum(K * K, nullptr, 1);
+#pragma GCC unroll 1
+    for (std::size_t line = 0; line < K; ++line) sum(line * K, row.lines[line], K);
 }
 
 template <std::size_t K, std::size_t Count>
