@@ -84,7 +84,7 @@ def parse() -> argparse.Namespace:
 def train(book: Book, chosen: dict[str, Variant], options: argparse.Namespace) -> None:
     """Make every run that the book lacks: all variants of a seed before the next seed."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    data = TrainSet.load(options.clips, options.stills, options.cache, device, seed=0)
+    data = TrainSet.load(options.clips, [options.stills], options.cache, device, seed=0)
     checks = [validation_clip(path, device) for path in options.validate]
     material = {"clips": len(data.clips), "stills": len(data.stills), "tested": len(checks)}
     if not book.plan:

@@ -76,7 +76,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--preset", choices=sorted(PRESETS), default="rt-s")
     parser.add_argument("--clips", type=Path, required=True, help="folder of near-lossless video clips")
-    parser.add_argument("--stills", type=Path, required=True, help="folder of photographs")
+    parser.add_argument(
+        "--stills", type=Path, nargs="+", required=True, help="folders of photographs, of drawings"
+    )
     parser.add_argument("--validate", type=Path, nargs="*", default=[], help="clips to measure on")
     parser.add_argument(
         "--cache", type=Path, default=Path("runs/trainset.pt"), help="decoded data, made once"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,11 +36,11 @@ def load_clip(path: Path, limit: int | None = None) -> np.ndarray:
 
 
 def load_stills(folder: Path) -> list[np.ndarray]:
-    """Photographs of a folder as (H, W, 3) uint8 RGB."""
+    """Pictures of a folder as (H, W, 3) uint8 RGB."""
     return [read_picture(path) for path in picture_files(folder)]
 
 
-def _decode_all(clips: Path, stills: Path, names: list[str], cache: Path) -> None:
+def _decode_all(clips: Path, stills: Sequence[Path], names: list[str], cache: Path) -> None:
     """Write the cache, whole or not at all."""
     cache.parent.mkdir(parents=True, exist_ok=True)
     data = {
@@ -48,7 +49,11 @@ def _decode_all(clips: Path, stills: Path, names: list[str], cache: Path) -> Non
             torch.from_numpy(load_clip(path)).permute(0, 3, 1, 2).contiguous()
             for path in sorted(clips.iterdir())
         ],
-        "stills": [torch.from_numpy(s.copy()).permute(2, 0, 1).contiguous() for s in load_stills(stills)],
+        "stills": [
+            torch.from_numpy(still.copy()).permute(2, 0, 1).contiguous()
+            for folder in stills
+            for still in load_stills(folder)
+        ],
     }
     partial = cache.with_suffix(".partial")
     torch.save(data, partial)
@@ -72,14 +77,16 @@ class TrainSet:
     real: float = 0.5
 
     @classmethod
-    def load(cls, clips: Path, stills: Path, cache: Path, device: torch.device, seed: int) -> TrainSet:
+    def load(
+        cls, clips: Path, stills: Sequence[Path], cache: Path, device: torch.device, seed: int
+    ) -> TrainSet:
         """Decode once into ``cache`` (one .pt file), then keep everything on ``device``."""
-        names = [path.name for folder in (clips, stills) for path in sorted(folder.iterdir())]
+        names = [path.name for folder in (clips, *stills) for path in sorted(folder.iterdir())]
         if not cache.exists():
             _decode_all(clips, stills, names, cache)
         data = torch.load(cache, weights_only=True)
         if data["names"] != names:
-            raise SystemExit(f"{cache} was made from other files than {clips} and {stills}: delete it")
+            raise SystemExit(f"{cache} was made from other files than these folders hold: delete it")
         generator = torch.Generator(device).manual_seed(seed)
         return cls(
             [clip.to(device) for clip in data["clips"]],
