@@ -38,7 +38,7 @@ Colour = tuple[int, int, int]
 
 
 def draw(rng: np.random.Generator, side: int = SIDE) -> np.ndarray:
-    """One picture, (side, side, 3) uint8 RGB."""
+    """One picture, (side, side, 3) uint8 RGB; ``side`` in pixels."""
     canvas = _ground(rng, side * FINER)
     makers = [_shapes, _shapes, _lettering, _lines, _hatching, _checks]
     for number in rng.permutation(len(makers))[: rng.integers(2, 5)]:
@@ -47,7 +47,15 @@ def draw(rng: np.random.Generator, side: int = SIDE) -> np.ndarray:
 
 
 def filmed(picture: np.ndarray, speed: int, frames: int) -> list[np.ndarray]:
-    """Frames of a window that moves to the right by ``speed`` pixels a frame.
+    """What a window of WINDOW rows and columns shows as it moves to the right.
+
+    Args:
+        picture: (rows, columns, 3).
+        speed: pixels a frame, 0 or more.
+        frames: how many.
+
+    Returns:
+        Views of the picture, (*WINDOW, 3) each.
 
     Raises:
         ValueError: the window would leave the picture.
@@ -87,7 +95,7 @@ def _ground(rng: np.random.Generator, side: int) -> np.ndarray:
 
 
 def _shapes(rng: np.random.Generator, canvas: np.ndarray) -> None:
-    """Rectangles, ellipses and polygons, some of them outlined, as in animation."""
+    """Polygons and round shapes, some of them outlined, as in animation."""
     side = len(canvas)
     for _ in range(rng.integers(4, 20)):
         reach = rng.uniform(0.02, 0.3) * side

@@ -80,7 +80,15 @@ class TrainSet:
     def load(
         cls, clips: Path, stills: Sequence[Path], cache: Path, device: torch.device, seed: int
     ) -> TrainSet:
-        """Decode once into ``cache`` (one .pt file), then keep everything on ``device``."""
+        """Decode once into ``cache`` (one .pt file), then keep everything on ``device``.
+
+        Args:
+            clips: folder of them.
+            stills: folders of pictures, each picture as likely as any other.
+            cache: made if it is not there; refused if made from files of other names.
+            device: where the data is to live.
+            seed: of all that is drawn.
+        """
         names = [path.name for folder in (clips, *stills) for path in sorted(folder.iterdir())]
         if not cache.exists():
             _decode_all(clips, stills, names, cache)
