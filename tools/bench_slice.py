@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import openvino as ov
 import torch
 import torch.nn.functional as F
 from yardstick.machine import cpu_name
@@ -29,6 +28,7 @@ from malle_rt.ops.decomposed import conversion_extension
 from malle_rt.ops.native import load_extension
 from malle_rt.ops.onnx import DOMAIN, OP_TYPE, OPSET, slice_function
 from malle_rt.ops.reference import malle_slice
+from malle_rt.vino import ov
 
 TAIL = 16  # channels that a grid is made of
 

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 import torch
 from encoded import through_encoder
 from export import INPUTS, OUTPUTS, export
@@ -29,6 +28,7 @@ from malle_rt.models import PRECISIONS, engines_folder, model_file
 from malle_rt.net.noise import NoiseMix, Planes420, degrade, rgb_to_planes
 from malle_rt.net.weights import load_rt
 from malle_rt.ops.native import load_extension
+from malle_rt.vino import ov
 
 SIGMAS = (10, 25, 50)
 KEPT = 3  # frames of a sequence that are calibrated with, spread evenly: the first, which has no past, to the last

@@ -13,8 +13,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
-from openvino import opset13 as op
 
 from malle_rt.backends.base import (
     BackendInfo,
@@ -28,6 +26,8 @@ from malle_rt.backends.base import (
 from malle_rt.errors import BackendError, KernelError
 from malle_rt.models import checksum, float_graph, graph_file
 from malle_rt.ops.native import load_extension
+from malle_rt.vino import opset13 as op
+from malle_rt.vino import ov
 
 __all__ = ["OpenVinoBackend", "int8_pays"]
 

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import openvino as ov
-from openvino import opset13 as op
 
 from malle_rt.backends.base import usable_cpus
+from malle_rt.vino import opset13 as op
+from malle_rt.vino import ov
 
 __all__ = ["measure_limits"]
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import openvino as ov
-
 from malle_rt.backends.base import FrameShape
 from malle_rt.models import float_graph
 from malle_rt.ops.native import load_extension
+from malle_rt.vino import ov
 
 __all__ = ["Work", "count_work"]
 

@@ -40,7 +40,7 @@ def examine_cpu() -> Iterator[Finding]:
 
 def _openvino() -> Iterator[Finding]:
     try:
-        import openvino as ov
+        from malle_rt.vino import ov
 
         core = ov.Core()
         devices = ", ".join(core.available_devices) or "no devices"

@@ -7,10 +7,9 @@ here in its own operations; unrolled, which OpenVINO runs faster than a loop.
 from __future__ import annotations
 
 import numpy as np
-import openvino.opset13 as ops
-from openvino import Node, Output
-from openvino.frontend import NodeContext
-from openvino.frontend.onnx import ConversionExtension
+
+from malle_rt.vino import ConversionExtension, NodeContext, ov
+from malle_rt.vino import opset13 as ops
 
 __all__ = ["conversion_extension"]
 
@@ -20,21 +19,21 @@ def conversion_extension() -> ConversionExtension:
     return ConversionExtension("MalleSlice", "malle", _convert)
 
 
-def _convert(node: NodeContext) -> list[Output]:
+def _convert(node: NodeContext) -> list[ov.Output]:
     x, grid = node.get_input(0), node.get_input(1)
     kernel_size = int(node.get_attribute("kernel_size"))
     return list(_slice(x, grid, kernel_size).outputs())
 
 
-def _integers(*values: int) -> Node:
+def _integers(*values: int) -> ov.Node:
     return ops.constant(np.array(values, np.int64))
 
 
-def _scalar(value: int) -> Node:
+def _scalar(value: int) -> ov.Node:
     return ops.constant(np.int64(value))
 
 
-def _slice(x: Output, grid: Output, kernel_size: int) -> Node:
+def _slice(x: ov.Output, grid: ov.Output, kernel_size: int) -> ov.Node:
     """Shapes may be dynamic: groups, sizes and stride are computed in the graph."""
     taps, reach = kernel_size**2, kernel_size // 2
     x_shape, grid_shape = ops.shape_of(x, "i64"), ops.shape_of(grid, "i64")
@@ -59,5 +58,5 @@ def _slice(x: Output, grid: Output, kernel_size: int) -> Node:
     return ops.reshape(total, x_shape, False)
 
 
-def _dimensions(shape: Node, *axes: int) -> Node:
+def _dimensions(shape: ov.Node, *axes: int) -> ov.Node:
     return ops.gather(shape, _integers(*axes), _scalar(0))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import openvino
+    from malle_rt.vino import ov
 
 __all__ = ["extension_path", "load_extension"]
 
@@ -24,7 +24,7 @@ def extension_path() -> Path | None:
     return path if path.is_file() else None
 
 
-def load_extension(core: openvino.Core) -> bool:
+def load_extension(core: ov.Core) -> bool:
     """Teach ``core`` to read our ONNX node, fused if possible; call it before reading a model.
 
     Without the compiled extension the node becomes standard OpenVINO operations, same result, 10 to 30 times

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
-import openvino as ov
 
 from malle_rt.ops.onnx import DOMAIN, OP_TYPE, OPSET, slice_function
+from malle_rt.vino import ov
 
 
 def slice_graph(kernel_size, x_shape, grid_shape, *, element=onnx.TensorProto.FLOAT):

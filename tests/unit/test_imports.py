@@ -23,17 +23,19 @@ ALLOWED = {
     "estimate": {"frame", "stillness"},
     "chroma": {"frame", "opencv"},
     "opencv": {"errors"},
-    "ops": {"errors"},
+    "vino": set(),
+    "ops": {"errors", "vino"},
     "net": {"ops", "errors"},
     "cuda": {"errors"},
     "trt": {"child", "cuda", "models", "errors"},
-    "backends": {"net", "ops", "models", "cuda", "trt"} | BASE,
+    "backends": {"net", "ops", "models", "cuda", "trt", "vino"} | BASE,
     "media": {"opencv"} | BASE,
     "pipeline": BASE,
     "denoiser": {"backends", "chroma", "cuts", "estimate"} | BASE,
     "engine_job": {"backends", "cuda", "trt", "errors"},
     "api": {"backends", "denoiser", "media", "pipeline", "models"} | BASE,
-    "doctor": {"api", "child", "live", "backends", "cuda", "trt", "media", "models", "ops", "opencv"} | BASE,
+    "doctor": {"api", "child", "live", "backends", "cuda", "trt", "media", "models", "ops", "opencv", "vino"}
+    | BASE,
     "bench": {
         "child",
         "backends",
@@ -45,6 +47,7 @@ ALLOWED = {
         "ops",
         "opencv",
         "pipeline",
+        "vino",
         "",
     }
     | BASE,
@@ -100,6 +103,26 @@ def test_rooms_import_only_what_the_drawing_allows():
         elif name[0] in FORBIDDEN.get(room, set()) | {"tools", "tests"}:
             wrong.append(f"{path} imports {'.'.join(name)}")
     assert not wrong
+
+
+def test_only_one_file_imports_openvino():
+    """It must be imported without its telemetry, wherever the first import is."""
+    repository = Path(__file__).parents[2]
+    found = [
+        str(path.relative_to(repository))
+        for folder in ("malle_rt", "tools", "tests")
+        for path in (repository / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (
+            isinstance(node, ast.Import) and any(each.name.split(".")[0] == "openvino" for each in node.names)
+        )
+        or (
+            isinstance(node, ast.ImportFrom)
+            and not node.level
+            and (node.module or "").split(".")[0] == "openvino"
+        )
+    ]
+    assert set(found) == {"malle_rt/vino.py"}
 
 
 def test_the_public_names_are_sorted_and_there():

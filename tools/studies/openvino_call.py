@@ -28,9 +28,8 @@ def openvino_call(
     Raises:
         BackendUnavailable: OpenVINO would run the slice in slow standard operations.
     """
-    import openvino as ov  # a machine that only trains has none
-
     from malle_rt.ops.native import load_extension
+    from malle_rt.vino import ov  # a machine that only trains has none
 
     core = ov.Core()
     if not load_extension(core):

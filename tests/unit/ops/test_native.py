@@ -3,12 +3,12 @@ from __future__ import annotations
 import logging
 
 import numpy as np
-import openvino as ov
 import pytest
 from helpers.slice_graph import compile_f32, save, slice_graph
 from helpers.slicing import draw, slice_by_hand
 
 from malle_rt.ops import native
+from malle_rt.vino import ov
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import onnxruntime
-import openvino as ov
 import pytest
 import torch
 from helpers.slice_graph import compile_f32, save, slice_graph
@@ -13,6 +12,7 @@ from torch import nn
 from malle_rt.ops.decomposed import conversion_extension
 from malle_rt.ops.onnx import export_onnx
 from malle_rt.ops.reference import malle_slice
+from malle_rt.vino import ov
 
 # float32 sums of 26 products below 1, in any order, of kernels that are interpolated in any order.
 FLOAT32_SUMS = 100 * 2**-24

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnx
-import openvino as ov
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,6 +13,7 @@ from helpers.slicing import CASES, KERNEL_SIZES, draw, slice_by_hand
 
 from malle_rt.ops.native import extension_path, load_extension
 from malle_rt.ops.reference import malle_slice
+from malle_rt.vino import ov
 
 # float32 sums of 26 products below 1, in any order, of kernels that are interpolated in any order.
 FLOAT32_SUMS = 100 * 2**-24

@@ -1,6 +1,5 @@
 import numpy as np
 import onnx
-import openvino as ov
 import pytest
 import torch
 from export import INPUTS, OUTPUTS, allowed_difference, example, export, half, worst_difference, write_checked
@@ -8,6 +7,7 @@ from export import INPUTS, OUTPUTS, allowed_difference, example, export, half, w
 from malle_rt.errors import BackendError
 from malle_rt.net.rt import MalleNetRT, RTConfig
 from malle_rt.ops.native import load_extension
+from malle_rt.vino import ov
 
 TINY = RTConfig(widths=(8, 8, 8), tail=8, hidden=3)
 
