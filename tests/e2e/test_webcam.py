@@ -170,7 +170,9 @@ def test_an_interrupted_recording_is_playable_even_after_a_kill(tmp_path):
 
 def test_the_page_is_there_and_a_stranger_is_kept_out():
     pytest.importorskip("aiohttp", reason="aiohttp is not installed: extra 'web'")
-    with Webcam("--device", TESTSRC, "--web", f"0.0.0.0:{free_port()}", "--token", "open-sesame") as running:
+    with Webcam(
+        "--device", TESTSRC, "--web", f"0.0.0.0:{free_port()}", "--token", "open-sesame-open"
+    ) as running:
         lines = iter(running.process.stderr.readline, "")
         page = next(line.split()[1] for line in lines if line.startswith("page: "))
         url = page.replace("0.0.0.0", "127.0.0.1")

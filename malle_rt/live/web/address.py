@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from malle_rt.errors import ConfigError, SinkError
 
-__all__ = ["WebAddress", "is_loopback"]
+__all__ = ["WebAddress", "client_of", "is_loopback"]
 
 _HOST = "127.0.0.1"
 _PORT = 8077
@@ -21,7 +21,7 @@ _WANTED = "Write HOST:PORT, such as 0.0.0.0:8080, or a port alone, such as 8080"
 # A documentation address (RFC 5737): choosing a route to it shows our own address and sends nothing.
 _ELSEWHERE = ("192.0.2.1", 9)
 # Connections the system holds until they are accepted.
-_BACKLOG = 64
+_BACKLOG = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +103,19 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def client_of(address: str) -> str:
+    """Who comes from an address, as far as limits go: of IPv6 the first 64 bits, of which one owner has all."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((found, 64), strict=False))
 
 
 def _is_host(host: str) -> bool:

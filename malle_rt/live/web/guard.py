@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import re
 import secrets
 from collections.abc import Awaitable, Callable
@@ -12,11 +13,12 @@ from urllib.parse import SplitResult, urlsplit
 from aiohttp import web
 
 from malle_rt.errors import ConfigError
-from malle_rt.live.web.address import WebAddress, is_loopback
+from malle_rt.live.web.address import client_of
+from malle_rt.live.web.guesses import Guesses
 
 __all__ = ["Guard", "choose_token"]
 
-_TOKEN = re.compile(r"[A-Za-z0-9._~-]{8,128}")
+_TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,128}")
 _TOKEN_BYTES = 16
 _HEADERS = {
     # Nothing from elsewhere, nothing inline, no frame around us whose page could lead clicks to our buttons.
@@ -32,42 +34,41 @@ _HEADERS = {
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def choose_token(address: WebAddress, token: str | None) -> str | None:
-    """The token in force: the user's, or a new one where the address can be reached from elsewhere.
+def choose_token(token: str | None) -> str:
+    """The token in force: the user's, or a new one. On loopback too: this machine may have other users.
 
     Raises:
         ConfigError: a token that does not go into a URL, or is too short to be one.
     """
     if token is None:
-        return None if address.loopback else secrets.token_urlsafe(_TOKEN_BYTES)
+        return secrets.token_urlsafe(_TOKEN_BYTES)
     if not _TOKEN.fullmatch(token):
         raise ConfigError(
-            "web: the token must be 8 to 128 letters, digits or . _ ~ -. Leave it out to get one"
+            "web: the token must be 16 to 128 letters, digits or . _ ~ -. Leave it out to get one"
         )
     return token
 
 
 class Guard:
-    """Lets requests through, or answers them with 403.
+    """Lets requests through, or answers them with 403 or, where too many tokens were wrong, with 429."""
 
-    Without a token (on loopback), the Host header must be a name of this machine: a page from elsewhere that had its
-    own name resolved to 127.0.0.1 is not.
-    """
-
-    def __init__(self, address: WebAddress, port: int, token: str | None) -> None:
-        self._loopback = address.loopback
+    def __init__(self, port: int, token: str) -> None:
         self._token = token
+        self._guesses = Guesses()
         # Cookies are shared by all ports of a host: servers beside us must neither overwrite it nor learn the token.
         self._cookie = f"malle-rt-{port}"
-        self._pass = hmac.new((token or "").encode(), b"malle-rt cookie", hashlib.sha256).hexdigest()
+        self._pass = hmac.new(token.encode(), b"malle-rt cookie", hashlib.sha256).hexdigest()
 
     @web.middleware
     async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The middleware."""
-        by_query = self._knows_token(request)
-        reason = self._refusal(request, by_query)
-        if reason is not None:
-            return web.Response(status=403, text=f"{reason}\n")
+        by_query = False
+        if not _same(request.cookies.get(self._cookie, ""), self._pass):
+            refusal = self._refusal(request)
+            if refusal is not None:
+                refusal.force_close()
+                return refusal
+            by_query = True
         response = await handler(request)
         if by_query and not response.prepared:
             response.set_cookie(self._cookie, self._pass, httponly=True, samesite="Strict", path="/")
@@ -82,18 +83,21 @@ class Guard:
         origin = _split(request.headers.get("Origin", ""))
         return origin is not None and bool(origin.netloc) and origin.netloc.lower() == request.host.lower()
 
-    def _refusal(self, request: web.Request, by_query: bool) -> str | None:
-        if self._token is not None:
-            if by_query or _same(request.cookies.get(self._cookie, ""), self._pass):
-                return None
-            return "This page needs its token. Open the address that malle-rt printed."
-        host = _split(f"//{request.host}")
-        if self._loopback and host is not None and is_loopback(host.hostname or ""):
+    def _refusal(self, request: web.Request) -> web.Response | None:
+        """The answer to whoever has no token, a wrong one, or had too many wrong ones; None: it is right."""
+        client = client_of(request.remote or "")
+        given = request.query.get("token", "")
+        pause = math.ceil(self._guesses.pause(client)) if given else 0
+        if pause:  # not even looked at: else guessing on would find it all the same
+            text = f"Too many wrong tokens came from your address. Try again in {pause} s.\n"
+            return web.Response(status=429, text=text, headers={"Retry-After": str(pause)})
+        if _same(given, self._token):
+            self._guesses.right(client)
             return None
-        return "This page is for this machine only. Open it as localhost, or serve it at another address."
-
-    def _knows_token(self, request: web.Request) -> bool:
-        return self._token is not None and _same(request.query.get("token", ""), self._token)
+        if given:
+            self._guesses.wrong(client)
+        text = "This page needs its token. Open the address that malle-rt printed.\n"
+        return web.Response(status=403, text=text)
 
 
 def _split(url: str) -> SplitResult | None:

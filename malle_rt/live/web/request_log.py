@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 __all__ = ["request_log"]
 
@@ -15,7 +16,28 @@ def request_log() -> logging.Logger:
     logger = logging.getLogger(__name__)
     logger.setLevel(logging.WARNING)
     logger.addFilter(_without_request)  # added once, however often this is called
+    logger.addFilter(_bounded)
     return logger
+
+
+class _Bounded:
+    """Lets a few lines a minute through: whoever floods the page must not fill the disk with its log."""
+
+    def __init__(self, lines: int, seconds: float) -> None:
+        self._lines, self._seconds = lines, seconds
+        self._begin, self._count = -seconds, 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now = time.monotonic()
+        if now - self._begin >= self._seconds:
+            self._begin, self._count = now, 0
+        self._count += 1
+        if self._count == self._lines:
+            record.msg, record.args = f"{record.getMessage()}; further ones are not told for a while", ()
+        return self._count <= self._lines
+
+
+_bounded = _Bounded(10, 60.0)
 
 
 def _without_request(record: logging.LogRecord) -> bool:

@@ -27,6 +27,8 @@ _START_WITHIN = 10.0
 _CLOSE_WITHIN = 5.0
 # Seconds that requests under way get at the end.
 _LAST_REQUESTS = 0.1
+# Seconds until the next request of a connection must have come whole.
+_NEXT_REQUEST = 10.0
 
 
 class WebServer:
@@ -45,7 +47,7 @@ class WebServer:
         Args:
             desk: the session.
             address: where; None for the default, 127.0.0.1:8077.
-            token: what a viewer must know; None: nothing on loopback, and a new one at any other address.
+            token: what a viewer must know; None: a new one.
             counts_display: whether a picture drawn by a page counts as displayed. False beside a window.
 
         Raises:
@@ -58,7 +60,7 @@ class WebServer:
 
         self._desk = desk
         self._address = address or WebAddress()
-        self._token = choose_token(self._address, token)
+        self._token = choose_token(token)
         self._counts_display = counts_display
         self._port = 0
         self._thread: threading.Thread | None = None
@@ -67,9 +69,8 @@ class WebServer:
 
     @property
     def url(self) -> str:
-        """What to open in a browser, with the token where there is one; after ``start``."""
-        url = self._address.url(self._port)
-        return f"{url}?token={self._token}" if self._token else url
+        """What to open in a browser, with the token; after ``start``."""
+        return f"{self._address.url(self._port)}?token={self._token}"
 
     def start(self) -> None:
         """Serve from now on. Called once.
@@ -116,6 +117,7 @@ class WebServer:
         from aiohttp import web
 
         from malle_rt.live.web.audience import Audience
+        from malle_rt.live.web.door import Door
         from malle_rt.live.web.guard import Guard
         from malle_rt.live.web.request_log import request_log
         from malle_rt.live.web.site import make_site
@@ -124,16 +126,30 @@ class WebServer:
         with ThreadPoolExecutor(1, "malle-web-png") as executor:
             audience = Audience(self._desk, counts_display=self._counts_display)
             try:
-                site = make_site(audience, Guard(self._address, self._port, self._token), executor)
+
+                def protocol() -> asyncio.Protocol:
+                    if runner.server is None:
+                        raise RuntimeError("the server has ended")
+                    return runner.server()
+
+                door = Door(bound, protocol)
+                site = make_site(audience, Guard(self._port, self._token), door, executor)
                 # Requests are not logged: their addresses hold the token.
                 runner = web.AppRunner(
-                    site, access_log=None, logger=request_log(), shutdown_timeout=_LAST_REQUESTS
+                    site,
+                    access_log=None,
+                    logger=request_log(),
+                    shutdown_timeout=_LAST_REQUESTS,
+                    keepalive_timeout=_NEXT_REQUEST,
                 )
                 await runner.setup()
-                await web.SockSite(runner, bound).start()
+                accepting = asyncio.ensure_future(door.serve())
                 up.set_result(None)
-                await self._inform(audience)
-                await audience.dismiss()
+                try:
+                    await self._inform(audience)
+                    await audience.dismiss()
+                finally:
+                    accepting.cancel()
                 await runner.cleanup()
             finally:
                 audience.close()

@@ -10,6 +10,7 @@ from pathlib import PurePath
 from aiohttp import web
 
 from malle_rt.live.web.audience import Audience
+from malle_rt.live.web.door import Door
 from malle_rt.live.web.guard import Guard
 from malle_rt.live.web.picture import Part, part_of
 from malle_rt.media.png import encode_png
@@ -29,10 +30,10 @@ _HEARTBEAT = 40.0
 _GOODBYE = 0.2
 
 
-def make_site(audience: Audience, guard: Guard, executor: Executor) -> web.Application:
+def make_site(audience: Audience, guard: Guard, door: Door, executor: Executor) -> web.Application:
     """The application; ``executor`` makes the PNGs."""
     site = _Site(audience, guard, executor)
-    application = web.Application(middlewares=[guard.admit])
+    application = web.Application(middlewares=[guard.admit, door.note])
     application.on_response_prepare.append(guard.seal)
     application.router.add_get("/socket", site.socket)
     application.router.add_get(r"/snapshot/{number:\d{1,15}}/{part:raw|clean}.png", site.snapshot)

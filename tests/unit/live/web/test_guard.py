@@ -11,6 +11,8 @@ from helpers.web_client import Page
 
 from malle_rt.errors import ConfigError
 from malle_rt.live.web import WebAddress, WebServer
+from malle_rt.live.web.address import client_of
+from malle_rt.live.web.guesses import Guesses
 from malle_rt.live.web.request_log import request_log
 
 PATHS = ["/", "/main.js", "/style.css", "/icon.svg", "/socket", "/snapshot/1/raw.png", "/nothing.here"]
@@ -41,9 +43,9 @@ def token_of(server):
     return parse_qs(urlsplit(server.url).query)["token"][0]
 
 
-def test_loopback_serves_the_page_without_a_token(server):
-    assert "token" not in server.url
-    status, headers, body = get(server, "/")
+def test_loopback_wants_the_token_too(server):
+    assert get(server, "/")[0] == 403
+    status, headers, body = get(server, f"/?token={token_of(server)}")
     assert status == 200 and b"<title>malle-rt live</title>" in body
     assert headers["Content-Type"] == "text/html; charset=utf-8"
 
@@ -108,22 +110,79 @@ def test_errors_of_requests_are_named_by_their_kind(caplog):
     assert "verysecrettoken" not in caplog.text
 
 
+def test_guessing_must_wait_and_a_cookie_need_not(open_server):
+    token = token_of(open_server)
+    cookie = get(open_server, f"/?token={token}")[1]["Set-Cookie"].split(";")[0]
+    answers = [get(open_server, f"/?token=guess-number-{number:04}")[0] for number in range(20)]
+    assert answers[:5] == [403] * 5 and answers.count(403) <= 7 and 429 in answers
+    status, headers, body = get(open_server, f"/?token={token}")  # the right one is not looked at either
+    assert status == 429 and int(headers["Retry-After"]) >= 1 and b"Too many wrong tokens" in body
+    assert get(open_server, "/main.js", Cookie=cookie)[0] == 200
+
+
+def test_the_pause_doubles_to_a_minute_and_few_clients_are_remembered():
+    now = [0.0]
+    guesses = Guesses(lambda: now[0])
+    pauses = []
+    for _ in range(15):
+        guesses.wrong("a")
+        pauses.append(guesses.pause("a"))
+        now[0] += pauses[-1]
+    assert pauses[:8] == [0, 0, 0, 0, 1, 2, 4, 8] and pauses[-1] == 60
+    guesses.wrong("a")
+    assert guesses.pause("a") == 60 and guesses.pause("b") == 0
+    for number in range(2000):
+        guesses.wrong(str(number))
+    assert guesses.pause("a") == 0  # forgotten
+    assert len(guesses._wrong) <= 1024
+
+
+@pytest.mark.parametrize(
+    ("address", "client"),
+    [
+        ("10.0.0.7", "10.0.0.7"),
+        ("::ffff:10.0.0.7", "10.0.0.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+    ],
+)
+def test_a_client_is_an_address_or_the_half_of_it_that_one_owner_has(address, client):
+    assert client_of(address) == client
+
+
+def test_a_flood_of_broken_requests_is_logged_in_a_few_lines(caplog):
+    logger = request_log()
+    for _ in range(1000):
+        logger.error("Error handling request")
+    assert len(caplog.records) <= 10
+
+
 def test_a_token_of_the_users_holds_on_loopback_too(desk):
-    server = WebServer(desk, WebAddress(port=0), token="kitchen-camera")
+    server = WebServer(desk, WebAddress(port=0), token="kitchen-camera-7")
     server.start()
     try:
         assert get(server, "/")[0] == 403
-        assert get(server, "/?token=kitchen-camera")[0] == 200
+        assert get(server, "/?token=kitchen-camera-7")[0] == 200
     finally:
         server.close()
 
 
 @pytest.mark.parametrize(
     "token",
-    ["", "short", "with space in it", "semi;colon;token", "ends-with-a-line\n", "ü" * 20, "x" * 200],
+    [
+        "",
+        "short",
+        "fifteen-letters",
+        "with space in it",
+        "semi;colon;token",
+        "ends-with-a-line\n",
+        "ü" * 20,
+        "x" * 200,
+    ],
 )
 def test_a_token_that_cannot_be_one_is_refused(desk, token):
-    with pytest.raises(ConfigError, match="8 to 128 letters"):
+    with pytest.raises(ConfigError, match="16 to 128 letters"):
         WebServer(desk, EVERYWHERE, token=token)
 
 
@@ -133,12 +192,14 @@ def test_a_token_that_cannot_be_one_is_refused(desk, token):
 def test_another_name_that_was_resolved_to_this_machine_is_refused(server, host):
     for path in PATHS:
         status, _, body = get(server, path, Host=host.format(port=urlsplit(server.url).port))
-        assert status in (400, 403) and b"malle-rt live" not in body
+        assert (
+            status in (400, 403) and b"malle-rt live" not in body
+        )  # it has neither the cookie nor the token
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:9000", "[::1]:8077"])
 def test_a_tunnel_to_another_port_of_this_machine_is_served(server, host):
-    assert get(server, "/", Host=host)[0] == 200
+    assert get(server, f"/?token={token_of(server)}", Host=host)[0] == 200
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1:1", "null", "http://["])
@@ -154,7 +215,8 @@ def test_pages_of_others_may_not_open_the_socket(server, origin):
 
 def test_without_an_origin_the_socket_stays_shut(server):
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
-    assert get(server, "/socket", **upgrade, **{"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="})[0] == 403
+    place = f"/socket?token={token_of(server)}"
+    assert get(server, place, **upgrade, **{"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="})[0] == 403
 
 
 def test_a_known_page_of_another_origin_may_not_open_the_socket_either(open_server):
@@ -172,4 +234,4 @@ def test_a_known_page_of_another_origin_may_not_open_the_socket_either(open_serv
     "path", ["/../server.py", "/%2e%2e/server.py", "/..%2fserver.py", "/static/", "//etc/passwd"]
 )
 def test_only_the_page_s_own_files_are_served(server, path):
-    assert get(server, path)[0] == 404
+    assert get(server, f"{path}?token={token_of(server)}")[0] == 404

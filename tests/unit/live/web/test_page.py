@@ -234,7 +234,9 @@ def test_a_lost_connection_is_told_and_found_again(browser, server, desk, camera
         "return document.getElementById('alarm').innerText", until=lambda text: "Trying again" in text
     )
     assert browser.run("return document.getElementById('snapshot').disabled")
-    again = WebServer(desk, WebAddress(port=urlsplit(server.url).port))
+    again = WebServer(
+        desk, WebAddress(port=urlsplit(server.url).port), token=server.url.partition("?token=")[2]
+    )
     again.start()
     try:
         browser.wait(STATE, until=lambda state: state == "live")
@@ -246,7 +248,7 @@ def test_a_lost_connection_is_told_and_found_again(browser, server, desk, camera
 
 
 def test_the_token_lets_in_and_leaves_the_address_bar(browser, desk):
-    server = WebServer(desk, WebAddress(host="0.0.0.0", port=0), token="kitchen-camera")
+    server = WebServer(desk, WebAddress(host="0.0.0.0", port=0), token="kitchen-camera-7")
     server.start()
     desk.latest.put(shot_of(flat(60), flat(180)))
     bare = server.url.split("?")[0]
