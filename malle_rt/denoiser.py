@@ -13,6 +13,7 @@ from malle_rt.chroma import from_420, to_420
 from malle_rt.config import MAX_SIGMA, DenoiseConfig
 from malle_rt.cuts import CutDetector
 from malle_rt.estimate import SigmaEstimator
+from malle_rt.fields import split_fields, weave_fields
 from malle_rt.frame import Frame, PixelLayout, Plane, Surface, pixel_layout
 
 __all__ = ["FrameDenoiser", "PassThrough"]
@@ -36,6 +37,8 @@ class FrameDenoiser:
 
     The recurrent state belongs to one video: use one FrameDenoiser per video, or ``forget`` between two. At a cut it
     is forgotten; frames on a GPU are not looked at for cuts, there the network itself leaves the old shot behind.
+    Of an interlaced frame each field is denoised as a picture of its own, whose past is the fields of its parity;
+    frames on a GPU come to host memory for that.
 
     Attributes:
         sigma: what the last frame was denoised with, 8-bit scale.
@@ -62,10 +65,15 @@ class FrameDenoiser:
         self._shape: FrameShape | None = None
         self._session: Session | None = None
         self._state: object | None = None
+        # For the top and the bottom fields, once there is one; whether the last frame was interlaced.
+        self._parities: tuple[FrameDenoiser, FrameDenoiser] | None = None
+        self._interlaced = False
 
     @property
     def ahead(self) -> int:
         """See ``Denoiser``; known once the first frame has been started."""
+        if self._interlaced and self._parities is not None:
+            return self._parities[0].ahead
         return self._session.ahead if self._session is not None else 0
 
     @property
@@ -81,6 +89,12 @@ class FrameDenoiser:
             BackendError: when the backend cannot take this size, or fails; the result may raise it too.
         """
         layout = pixel_layout(frame.pix_fmt)
+        interlaced = frame.fields is not None and frame.height > 1
+        if interlaced != self._interlaced:
+            self.forget()  # what is older than the last change has nothing to do with this frame
+            self._interlaced = interlaced
+        if interlaced:
+            return self._start_fields(frame)
         config = self._config
         if not isinstance(frame.planes, Surface) and self._cuts.update(frame.planes[0], layout.bits):
             self._estimator.restart()
@@ -113,15 +127,33 @@ class FrameDenoiser:
         """
         if (strength, mix) != (self._config.strength, self._config.mix):
             self._config = replace(self._config, strength=strength, mix=mix)
+        for each in self._parities or ():
+            each.adjust(strength=strength, mix=mix)
 
     def forget(self) -> None:
         """Take the next frame for the first of a video: nothing of the ones before will show through."""
         self._state = None
+        for each in self._parities or ():
+            each.forget()
 
     def close(self) -> None:
         """Release the session and the backend. May be called twice."""
+        for each in self._parities or ():
+            each._end_session()
         self._end_session()
         self._backend.close()
+
+    def _start_fields(self, frame: Frame) -> Callable[[], Frame]:
+        if self._parities is None:
+            top, bottom = (FrameDenoiser(self._backend, self._config, watch=self._watch) for _ in range(2))
+            self._parities = top, bottom
+        started = [
+            parity.start(half) for parity, half in zip(self._parities, split_fields(frame), strict=True)
+        ]
+        self.sigma = sum(each.sigma for each in self._parities) / 2
+        found = [each.estimated for each in self._parities if each.estimated is not None]
+        self.estimated = sum(found) / len(found) if found else None
+        return lambda: weave_fields(frame, *(finish().planes for finish in started))
 
     def _start_surface(self, session: SurfaceSession, frame: Frame, surface: Surface) -> Callable[[], Frame]:
         result, self._state = session.start_surface(surface, self.sigma, self._state)

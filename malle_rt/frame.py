@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any, Protocol, overload
+from typing import Any, Literal, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -161,6 +161,8 @@ class Frame:
         duration: in units of ``time_base``; 0 when the source does not know.
         color: colour tags of this frame.
         origin: the decoder's own frame, for side data (HDR, captions); opaque outside ``media``.
+        fields: which of the two fields woven into the picture comes first in time: "top" (lines 0, 2, 4 ...) or
+            "bottom"; None where the picture is progressive. Each frame by itself: a video may change on the way.
     """
 
     planes: Sequence[Plane]
@@ -170,6 +172,7 @@ class Frame:
     duration: int = 0
     color: ColorTags = field(default_factory=ColorTags)
     origin: object | None = None
+    fields: Literal["top", "bottom"] | None = None
 
     @property
     def width(self) -> int:

@@ -10,6 +10,7 @@ import av
 import numpy as np
 
 from malle_rt.frame import Frame, Packet, pixel_layout
+from malle_rt.media.interlacing import FieldMarker
 from malle_rt.media.planes import new_video_frame
 from malle_rt.media.synthetic import SyntheticSource, read_index
 
@@ -59,8 +60,13 @@ def write_planes(
     options=None,
     setup=None,
     encode_as=None,
+    fields=None,
 ):
-    """Encode given planes; ``encode_as`` converts them to another pix_fmt first (rgb, nv12, gray ...)."""
+    """Encode given planes; ``encode_as`` converts them to another pix_fmt first (rgb, nv12, gray ...).
+
+    ``fields``: "top", "bottom" or None of each picture.
+    """
+    marker = FieldMarker()
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=fps, options=options or {})
         stream.height, stream.width = pictures[0][0].shape
@@ -73,6 +79,8 @@ def write_planes(
             picture = new_video_frame(planes, pix_fmt)
             if encode_as is not None:
                 picture = picture.reformat(format=encode_as)
+            if fields is not None and fields[index] is not None:
+                picture = marker.marked(picture, fields[index])
             picture.pts = index if pts is None else pts[index]
             picture.time_base = time_base or 1 / fps
             container.mux(stream.encode(picture))

@@ -22,6 +22,7 @@ from malle_rt.media.hardware import (
     require_on_gpu,
     surface_of,
 )
+from malle_rt.media.interlacing import FieldReader
 from malle_rt.media.opening import check_file, is_path, is_url, main_video, open_input, plain_location
 from malle_rt.media.pixel_formats import has_alpha, nearest_planar
 from malle_rt.media.reading import Reader
@@ -165,6 +166,7 @@ class FileSource:
         self._clock = FrameClock(_frame_ticks(video))
         self._counts_frames = container.format.name == "avi"
         self._color: ColorTags | None = None
+        self._field_reader = FieldReader()
         self._captions = False
         others = tuple(stream for stream in container.streams if stream is not video) if self._carry else ()
         self._carried = {stream.index for stream in others}
@@ -248,7 +250,8 @@ class FileSource:
             self._first = picture
             if has_alpha(picture.format.name):
                 log.warning("%s: transparency is dropped, frames have none", self._location)
-        surface = surface_of(picture)
+        # Fields are denoised in host memory.
+        surface = None if picture.interlaced_frame else surface_of(picture)
         picture = picture if surface is not None else in_memory(picture)
         return Frame(
             planes=planes_of(picture, captions=self._captions) if surface is None else surface,
@@ -259,6 +262,7 @@ class FileSource:
             color=self._color,
             # Of a surface there is nothing that the encoder could be handed on, and it would stay in use.
             origin=picture if surface is None else None,
+            fields=self._field_reader.order(picture) if surface is None else None,
         )
 
     def _timestamp(self, picture: av.VideoFrame) -> int | None:

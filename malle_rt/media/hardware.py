@@ -75,8 +75,10 @@ def require_on_gpu(picture: av.VideoFrame, context: av.VideoCodecContext, *, cap
         raise NotOnGpu(f"only 4:2:0 of 8 or 10 bits can stay on the GPU, this is {name}")
     if picture.width % 2 or picture.height % 2:
         raise NotOnGpu(f"{picture.width}x{picture.height} is not even, as NV12 must be")
+    if picture.interlaced_frame:
+        raise NotOnGpu("the video is interlaced, and fields are denoised from host memory")
     if needs_carrier(picture, captions):
-        raise NotOnGpu("the video has fields or captions, which only pictures in host memory can carry along")
+        raise NotOnGpu("the video has captions, which only pictures in host memory can carry along")
 
 
 def on_gpu(picture: av.VideoFrame) -> bool:

@@ -1,4 +1,4 @@
-"""What a decoded picture carries beside its pixels: how to turn it, HDR light levels, captions, fields."""
+"""What a decoded picture carries beside its pixels: how to turn it, HDR light levels, captions."""
 
 from __future__ import annotations
 
@@ -87,14 +87,14 @@ def has_captions(picture: av.VideoFrame) -> bool:
 
 
 def needs_carrier(picture: av.VideoFrame, captions: bool) -> bool:
-    """Whether the encoder must see the decoder's own frame: fields and captions cannot be set on a new one.
+    """Whether the encoder must see the decoder's own frame: captions cannot be set on a new one.
 
     Args:
-        picture: as decoded.
+        picture: as decoded; not looked at.
         captions: whether the video has them, as its first picture says. Not asked of each picture: PyAV ties a
             frame to its side data in a cycle, which keeps its megabytes until the next garbage collection.
     """
-    return captions or bool(picture.interlaced_frame)
+    return captions
 
 
 def _raw(picture: av.VideoFrame, kind: str) -> bytes:

@@ -11,6 +11,7 @@ from av.container import InputContainer
 
 from malle_rt.frame import ColorTags, VideoInfo
 from malle_rt.media.hardware import pixel_name
+from malle_rt.media.interlacing import FieldOrder, FieldReader
 from malle_rt.media.pixel_formats import nearest_planar
 from malle_rt.media.side_data import (
     HdrMetadata,
@@ -40,7 +41,7 @@ class Template:
         hdr: static HDR metadata, or None.
         dynamic_hdr: names of per-scene HDR metadata that no encoder here can write again.
         captions: whether pictures carry closed captions.
-        interlaced: whether pictures hold two fields.
+        fields: which field comes first where pictures hold two; None where they are progressive.
         origin: seconds on the output's clock where the input begins; 0 where timestamps were moved there.
         shift: seconds that were taken off every timestamp.
     """
@@ -54,9 +55,14 @@ class Template:
     hdr: HdrMetadata | None = None
     dynamic_hdr: tuple[str, ...] = ()
     captions: bool = False
-    interlaced: bool = False
+    fields: FieldOrder | None = None
     origin: Fraction = Fraction(0)
     shift: Fraction = Fraction(0)
+
+    @property
+    def interlaced(self) -> bool:
+        """Whether pictures hold two fields."""
+        return self.fields is not None
 
 
 def describe(
@@ -93,7 +99,7 @@ def describe(
         hdr=hdr_of(first),
         dynamic_hdr=dynamic_hdr_of(first),
         captions=has_captions(first),
-        interlaced=bool(first.interlaced_frame),
+        fields=FieldReader().order(first),
         origin=Fraction(0) if window.has_start else Fraction(container.start_time or 0, 1_000_000),
         shift=window.shift,
     )

@@ -9,14 +9,16 @@ from typing import Any, cast
 import av
 from av.container import OutputContainer
 
-from malle_rt.errors import ConfigError
-from malle_rt.frame import Frame, Surface
+from malle_rt.errors import ConfigError, SinkError
+from malle_rt.fields import by_field
+from malle_rt.frame import Frame, Surface, pixel_layout
 from malle_rt.media.carrying import is_mov
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.hardware import NotOnGpu, SurfaceEncoding
 from malle_rt.media.hdr import add_hdr, can_write_hdr
+from malle_rt.media.interlacing import FieldMarker, FieldOrder
 from malle_rt.media.picture_plan import PicturePlan
-from malle_rt.media.pixel_formats import is_full_range_name, plain_name
+from malle_rt.media.pixel_formats import is_full_range_name, nearest_planar, plain_name
 from malle_rt.media.planes import fill_planes, new_video_frame, pad_to_size, rescaled
 from malle_rt.media.side_data import needs_carrier
 from malle_rt.media.template import Template
@@ -31,8 +33,17 @@ _FULL_RANGE = 2
 _FRAME_DURATION, _INTERLACED = 1 << 8, 1 << 18 | 1 << 29
 # Parts of the names of encoders whose bitstream says what shape pixels have.
 _ASPECT_IN_BITSTREAM = ("264", "265", "hevc", "mpeg")
-# Encoders that code two fields when these flags are set.
-_FIELD_ENCODERS = frozenset({"libx264", "mpeg2video", "mpeg4", "ffv1", "prores_ks"})
+# Encoders that write into the bitstream, when these flags are set, that pictures hold two fields.
+_FIELD_ENCODERS = frozenset(
+    {"libx264", "mpeg2video", "mpeg4", "ffv1", "prores", "prores_aw", "prores_ks", "dnxhd", "h264_nvenc"}
+)
+# AVFieldOrder by what FFmpeg's own program writes: woven fields, and for MJPEG, which codes one after the other, those.
+_WOVEN: dict[FieldOrder, str] = {"top": "tb", "bottom": "bt"}
+_SEPARATE: dict[FieldOrder, str] = {"top": "tt", "bottom": "bb"}
+# Containers that say the field order of a track.
+_FIELD_CONTAINERS = frozenset({"matroska", "mov", "mp4", "mxf", "nut"})
+# Its frames are interlaced always, and of the bottom field first.
+_DV = "dvvideo"
 
 
 class VideoEncoder:
@@ -71,6 +82,10 @@ class VideoEncoder:
         self.no_surfaces: str | None = None
         self._surfaces = self._prove(surface, template) if surface is not None else None
         self._source_format = template.info.pix_fmt
+        self._fields = template.fields if plan.rotation % 180 == 0 else None
+        if self._fields is not None:
+            self._fields = _turned(self._fields, plan.size[1], plan.rotation)
+        self._marker = FieldMarker()
         # Not only in _describe: before 18.1, PyAV writes the rate it is told here into the header.
         more: dict[str, Any] = {"rate": template.info.frame_rate}
         if self._surfaces is not None:
@@ -128,22 +143,29 @@ class VideoEncoder:
                 stream.container.format.name,
                 plan.sample_aspect_ratio,
             )
-        if template.interlaced:
-            self._describe_fields()
+        if self._fields is not None:
+            self._describe_fields(self._fields)
 
     def _keeps_aspect_ratio(self) -> bool:
         # Matroska takes the shape of pixels from the stream, where PyAV cannot set it; MP4 from the encoder.
         in_bitstream = any(family in self._config.codec for family in _ASPECT_IN_BITSTREAM)
         return in_bitstream or is_mov(cast(OutputContainer, self.stream.container))
 
-    def _describe_fields(self) -> None:
-        if self._config.codec in _FIELD_ENCODERS:
+    def _describe_fields(self, fields: FieldOrder) -> None:
+        codec, container = self._config.codec, self.stream.container.format.name
+        if codec in _FIELD_ENCODERS:
             self.stream.codec_context.flags |= _INTERLACED
-        else:
+        elif codec == _DV and fields == "top":
             log.warning(
-                "encoder %s does not mark interlaced video: the output will show combs unless the player "
-                "is told to deinterlace (libx264 marks it)",
-                self._config.codec,
+                "dvvideo is always read as bottom field first, this video has the top field first: motion "
+                "will run back and forth. Use another codec, or deinterlace"
+            )
+        elif codec != _DV:
+            log.warning(
+                "encoder %s does not mark its pictures as interlaced%s: the output will show combs unless the player "
+                "is told to deinterlace (libx264 marks them; deinterlacing avoids it)",
+                codec,
+                f", only the {container} container will say so" if container in _FIELD_CONTAINERS else "",
             )
 
     def _open(self, template: Template) -> None:
@@ -157,6 +179,9 @@ class VideoEncoder:
             )
         for name in template.dynamic_hdr:
             log.warning("%s metadata is not kept; the output is the base picture", name)
+        if self._fields is not None:
+            orders = _SEPARATE if self._config.codec == "mjpeg" else _WOVEN
+            options = {"field_order": orders[self._fields]} | options
         context = self.stream.codec_context
         context.options = options
         try:
@@ -184,10 +209,42 @@ class VideoEncoder:
         unchanged = (frame.width, frame.height, frame.pix_fmt) == (*plan.size, self._source_format)
         if self._surfaces is not None and unchanged and isinstance(frame.planes, Surface):
             return self._surfaces.picture(frame.planes)
+        if self._surfaces is not None and frame.fields is not None:
+            raise SinkError(
+                "the video becomes interlaced on the way, which the GPU's encoder cannot be given any more. "
+                "Decode on the processor instead (--hwaccel none)"
+            )
         carrier = self._carrier(frame)
         if carrier is not None:
             return carrier
+        return self._marked(self._converted(frame), frame.fields)
+
+    def _marked(self, picture: av.VideoFrame, fields: FieldOrder | None) -> av.VideoFrame:
+        """The picture with its field order on it; warns of those that the encoder was not opened for."""
+        if fields is None:
+            return picture
+        if self._fields is None and "fields" not in self._warned:
+            self._warned.add("fields")
+            why = (
+                "turned by a quarter, its lines belong to no field any more"
+                if self._plan.rotation % 180
+                else "it began without fields"
+            )
+            log.warning(
+                "the video is interlaced, but the output cannot say so: %s. Deinterlace it instead", why
+            )
+        if self._fields is None:
+            return picture
+        return self._marker.marked(picture, _turned(fields, picture.height, self._plan.rotation))
+
+    def _converted(self, frame: Frame) -> av.VideoFrame:
+        """A new picture in the planned size and format."""
+        plan = self._plan
         frame = self._regular(frame)
+        target = nearest_planar(plan.pix_fmt)
+        if frame.fields is not None and _chroma_rows(target) != _chroma_rows(frame.pix_fmt):
+            # FFmpeg's scaler would mix the chroma of both fields.
+            frame = by_field(frame, lambda half: rescaled(half, (half.width, half.height), target))
         planes = turn_planes(frame.planes, plan.rotation) if plan.rotation else frame.planes
         height, width = planes[0].shape
         if (width, height) != plan.size:
@@ -198,7 +255,7 @@ class VideoEncoder:
         return picture
 
     def _carrier(self, frame: Frame) -> av.VideoFrame | None:
-        """The decoder's own frame filled with the new pixels, where it has fields or captions to carry along."""
+        """The decoder's own frame filled with the new pixels, where it has captions to carry along."""
         origin = frame.origin
         if not isinstance(origin, av.VideoFrame) or not needs_carrier(origin, self._captions):
             return None
@@ -226,4 +283,20 @@ class VideoEncoder:
                 frame.width,
                 frame.height,
             )
-        return rescaled(frame, plan.source_size, pix_fmt)
+        width, height = plan.source_size
+        if height % 2 or frame.fields is None:
+            return rescaled(frame, plan.source_size, pix_fmt)
+        return by_field(frame, lambda half: rescaled(half, (width, height // 2), pix_fmt))
+
+
+def _chroma_rows(pix_fmt: str) -> int:
+    """By how much chroma has fewer rows than luma, as a shift."""
+    chroma = pixel_layout(pix_fmt).chroma
+    return 0 if chroma is None else chroma[1]
+
+
+def _turned(fields: FieldOrder, height: int, rotation: int) -> FieldOrder:
+    """The field order of a picture that has been turned: upside down, an even number of lines swaps its fields."""
+    if rotation % 360 != 180 or height % 2:
+        return fields
+    return "bottom" if fields == "top" else "top"

@@ -6,6 +6,7 @@ import pytest
 from malle_rt.backends.openvino import OpenVinoBackend
 from malle_rt.config import DenoiseConfig
 from malle_rt.denoiser import FrameDenoiser, PassThrough
+from malle_rt.fields import split_fields, weave_fields
 from malle_rt.frame import pixel_layout
 from malle_rt.media.synthetic import SyntheticSource
 
@@ -93,3 +94,55 @@ def test_the_noise_of_a_new_shot_is_found_at_once(backend):
     dark = next(iter(SyntheticSource(1, (320, 192), noise_sigma=20)))
     denoiser.denoise(replace(dark, planes=(255 - dark.planes[0], *dark.planes[1:])))
     assert denoiser.sigma == pytest.approx(20, rel=0.2)
+
+
+def _fields_of(pictures):
+    """Interlaced frames, top field first, of a progressive video at twice the rate; truth in ``pictures``."""
+    pairs = zip(pictures[::2], pictures[1::2], strict=True)
+    return [
+        replace(
+            weave_fields(top, *(half(each) for each, half in ((top, _top), (bottom, _bottom)))), fields="top"
+        )
+        for top, bottom in pairs
+    ]
+
+
+def _top(frame):
+    return split_fields(frame)[0].planes
+
+
+def _bottom(frame):
+    return split_fields(frame)[1].planes
+
+
+def test_each_field_is_denoised_as_a_picture_with_its_own_past(backend):
+    frames = _fields_of(list(SyntheticSource(12, (128, 96), noise_sigma=15)))
+    config = DenoiseConfig(strength=15)
+    woven, tops, bottoms = (FrameDenoiser(backend, config) for _ in range(3))
+    for frame in frames:
+        got = woven.denoise(frame)
+        assert got.fields == "top"
+        for one, half, part in zip((tops, bottoms), split_fields(frame), split_fields(got), strict=True):
+            for ours, alone in zip(part.planes, one.denoise(half).planes, strict=True):
+                assert np.array_equal(ours, alone)
+
+
+def test_each_frame_goes_by_its_own_flag(backend):
+    pictures = list(SyntheticSource(8, (128, 96), noise_sigma=15))
+    mixed = [*pictures[:3], *_fields_of(pictures[3:7]), pictures[7]]
+    config = DenoiseConfig(strength=15)
+    denoiser, fresh = FrameDenoiser(backend, config), FrameDenoiser(backend, config)
+    got = [denoiser.denoise(frame) for frame in mixed]
+    assert [frame.fields for frame in got] == [None] * 3 + ["top"] * 2 + [None]
+    # Behind fields nothing is left of the progressive past.
+    assert np.array_equal(got[-1].planes[0], fresh.denoise(mixed[-1]).planes[0])
+
+
+def test_the_noise_of_interlaced_video_is_found_in_its_fields(backend):
+    denoiser = FrameDenoiser(backend, DenoiseConfig())
+    for frame in _fields_of(list(SyntheticSource(6, (320, 256), noise_sigma=12))):
+        denoiser.denoise(frame)
+    assert denoiser.sigma == pytest.approx(12, rel=0.25)
+    denoiser.adjust(strength=0, mix=1)
+    assert np.array_equal(denoiser.denoise(frame).planes[0], frame.planes[0])
+    assert denoiser.sigma == 0

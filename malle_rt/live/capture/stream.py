@@ -20,6 +20,7 @@ from malle_rt.live.capture.stream_input import StreamInput
 from malle_rt.live.capture.tracks import HeldTracks
 from malle_rt.live.shot import Shot
 from malle_rt.media.conversion import color_tags, planes_of
+from malle_rt.media.interlacing import FieldReader
 from malle_rt.media.pixel_formats import nearest_planar
 from malle_rt.media.template import Template, describe
 from malle_rt.media.timeline import FrameClock
@@ -67,6 +68,7 @@ class StreamCapture:
         self._opened = time.monotonic()
         self._begin = self._end = self._instant(opened.first)
         self._clock = FrameClock(_frame_ticks(opened.video))
+        self._field_reader = FieldReader()
         self._tracks = HeldTracks(opened.container, opened.video, self._address.shown)
         self.template = self._describe()
         self.description = f"{self._address.shown}, {_mode(self.template.info)}"
@@ -116,6 +118,7 @@ class StreamCapture:
             time_base=unit,
             duration=duration,
             color=color_tags(picture, self._input.video.codec_context),
+            fields=self._field_reader.order(picture),
             captured=captured,
         )
 
