@@ -134,7 +134,7 @@ def _first_packet(source: Any) -> bytes | None:
     if not is_path(source.container.name):
         return None
     try:
-        with av.open(source.container.name) as again:
+        with av.open(source.container.name, "r", metadata_errors="replace") as again:
             packets = again.demux(again.streams[source.index])
             return next((bytes(packet) for packet in packets if packet.size), None)
     except (av.error.FFmpegError, OSError):

@@ -1,13 +1,35 @@
-"""Where PyAV versions differ, asked in one place: we run on 17.1 and newer; Python 3.10 gets no newer one."""
+"""Where PyAV versions differ, and what PyAV cannot name, in one place: we run on 17.1 and newer.
+
+PyAV turns many of FFmpeg's numbers into members of enumerations, and FFmpeg learns new numbers first: the side data
+of a frame (an EXIF orientation, the layers of a 3D phone clip), what a stream is for, flags of formats and codecs,
+kinds of pictures, colours. One number without a name raises ValueError, for side data when the first of a
+frame is asked for, and with it all the others are lost. Importing this module gives such numbers members named
+"UNKNOWN_31", so nothing fails and the known ones beside them are kept.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import enum
+import importlib
+from typing import Any, cast
 
 import av
 from av.container import OutputContainer
 
-__all__ = ["add_copy", "can_keep_on_gpu"]
+__all__ = ["add_copy", "can_keep_on_gpu", "side_data_bytes"]
+
+# Modules of PyAV with enumerations whose values come from files.
+_WITH_ENUMERATIONS = (
+    "av.sidedata.sidedata",
+    "av.sidedata.encparams",
+    "av.stream",
+    "av.format",
+    "av.codec.codec",
+    "av.codec.context",
+    "av.video.frame",
+    "av.video.reformatter",
+    "av.container.core",
+)
 
 
 def add_copy(container: OutputContainer, source: Any) -> Any:
@@ -24,3 +46,40 @@ def can_keep_on_gpu() -> bool:
     PyAV 17 does a part of it, but its encoders bring each picture to host memory without a word.
     """
     return hasattr(av.VideoFrame, "sw_format")
+
+
+def side_data_bytes(picture: av.VideoFrame, kind: str) -> bytes:
+    """Bytes of one kind of side data, by FFmpeg's name of it; empty when there is none."""
+    try:
+        found: Any = picture.side_data.get(kind)
+    except KeyError:  # this PyAV does not know the kind
+        return b""
+    return b"" if found is None else bytes(found)
+
+
+def _unnamed(cls: type[enum.Enum], value: object) -> enum.Enum | None:
+    """The member for a number without a name; the same one each time, None for what is no number."""
+    if not isinstance(value, int):
+        return None
+    if issubclass(cls, enum.Flag):
+        try:
+            return enum.Flag._missing_.__func__(cls, value)  # type: ignore[attr-defined, no-any-return]
+        except ValueError:  # a bit that has no name
+            pass
+    member: Any = int.__new__(cls, value) if issubclass(cls, int) else object.__new__(cls)
+    member._name_, member._value_ = f"UNKNOWN_{value}", value
+    known: dict[int, enum.Enum] = cls._value2member_map_
+    return known.setdefault(value, member)
+
+
+def _accept_unknown() -> None:
+    """Give every enumeration of PyAV that files choose from the members above, before the first file is opened."""
+    for name in _WITH_ENUMERATIONS:
+        module = importlib.import_module(name)
+        for kind in vars(module).values():
+            # Flags of type int keep unknown bits by themselves.
+            if isinstance(kind, enum.EnumMeta) and len(kind) and not issubclass(kind, enum.IntFlag):
+                cast(Any, kind)._missing_ = classmethod(_unnamed)
+
+
+_accept_unknown()

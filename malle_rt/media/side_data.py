@@ -6,9 +6,10 @@ import math
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import av
+
+from malle_rt.media.compat import side_data_bytes
 
 __all__ = [
     "HdrMetadata",
@@ -43,7 +44,7 @@ class HdrMetadata:
 
 def display_matrix_of(picture: av.VideoFrame) -> tuple[int, ...] | None:
     """FFmpeg's 3 x 3 display matrix, row-major fixed point; None when the picture is shown as stored."""
-    raw = _raw(picture, "DISPLAYMATRIX")
+    raw = side_data_bytes(picture, "DISPLAYMATRIX")
     return struct.unpack("9i", raw) if len(raw) == 36 else None
 
 
@@ -59,7 +60,10 @@ def rotation_of(matrix: tuple[int, ...] | None) -> int:
 
 def hdr_of(picture: av.VideoFrame) -> HdrMetadata | None:
     """Static HDR metadata of a decoded picture, or None."""
-    mastering, light = _raw(picture, "MASTERING_DISPLAY_METADATA"), _raw(picture, "CONTENT_LIGHT_LEVEL")
+    mastering, light = (
+        side_data_bytes(picture, "MASTERING_DISPLAY_METADATA"),
+        side_data_bytes(picture, "CONTENT_LIGHT_LEVEL"),
+    )
     primaries = luminance = None
     if len(mastering) >= _MASTERING.size:
         values = _MASTERING.unpack(mastering[: _MASTERING.size])
@@ -78,12 +82,12 @@ def hdr_of(picture: av.VideoFrame) -> HdrMetadata | None:
 
 def dynamic_hdr_of(picture: av.VideoFrame) -> tuple[str, ...]:
     """Names of the HDR metadata that change from scene to scene."""
-    return tuple(name for kind, name in _DYNAMIC.items() if _raw(picture, kind))
+    return tuple(name for kind, name in _DYNAMIC.items() if side_data_bytes(picture, kind))
 
 
 def has_captions(picture: av.VideoFrame) -> bool:
     """Whether the picture carries closed captions (ATSC A/53), which encoders read from the frame they are given."""
-    return bool(_raw(picture, "A53_CC"))
+    return bool(side_data_bytes(picture, "A53_CC"))
 
 
 def needs_carrier(picture: av.VideoFrame, captions: bool) -> bool:
@@ -95,12 +99,3 @@ def needs_carrier(picture: av.VideoFrame, captions: bool) -> bool:
             frame to its side data in a cycle, which keeps its megabytes until the next garbage collection.
     """
     return captions
-
-
-def _raw(picture: av.VideoFrame, kind: str) -> bytes:
-    """Bytes of one kind of side data; empty when there is none."""
-    try:
-        found: Any = picture.side_data.get(kind)
-    except KeyError:  # PyAV does not know this kind, or met one it does not know
-        return b""
-    return b"" if found is None else bytes(found)
