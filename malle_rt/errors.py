@@ -15,6 +15,8 @@ MalleError
 
 from __future__ import annotations
 
+from malle_rt.shown import without_secrets
+
 __all__ = [
     "BackendError",
     "BackendUnavailable",
@@ -31,7 +33,13 @@ __all__ = [
 
 
 class MalleError(Exception):
-    """Base of all errors that malle-rt raises on purpose; the text is one line for the user."""
+    """Base of all errors that malle-rt raises on purpose; the text is one line for the user.
+
+    It names no passwords: of addresses in it only scheme, host and port are told, whoever has put them there.
+    """
+
+    def __str__(self) -> str:
+        return without_secrets(super().__str__())
 
 
 class ConfigError(MalleError, ValueError):

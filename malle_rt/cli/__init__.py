@@ -13,6 +13,7 @@ from malle_rt import __version__
 from malle_rt.cli import bench, build, doctor, transcode, webcam
 from malle_rt.cli.telling import tell
 from malle_rt.errors import MalleError
+from malle_rt.shown import without_secrets
 
 __all__ = ["main"]
 
@@ -27,11 +28,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(argv)
     level = logging.DEBUG if options.verbose else logging.WARNING
-    logging.basicConfig(level=level, format="malle-rt: %(levelname)s: %(message)s")
+    logging.basicConfig(level=level)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_Formatter("malle-rt: %(levelname)s: %(message)s"))
     try:
         return int(options.run(options))
     except (MalleError, KeyboardInterrupt) as error:
         return tell(error, verbose=options.verbose)
+
+
+class _Formatter(logging.Formatter):
+    """Tracebacks quote FFmpeg, and FFmpeg quotes addresses whole."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_secrets(super().format(record))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from malle_rt.config import BACKENDS, PRECISIONS
 from malle_rt.errors import ConfigError
+from malle_rt.shown import shown_address
 
 if TYPE_CHECKING:
     from malle_rt.bench.result import Result
@@ -58,7 +59,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     what.add_argument("--peers", action="store_true", help="also FFmpeg's and OpenCV's denoisers")
     what.add_argument(
-        "--input", type=Path, metavar="FILE", help="transcode this file, at its size, instead of the own clip"
+        "--input",
+        type=_file,
+        metavar="FILE",
+        help="transcode this file, at its size, instead of the own clip",
     )
     how = parser.add_argument_group("how long")
     how.add_argument("--seconds", type=float, default=1.0, metavar="N", help="of one measurement (1)")
@@ -95,6 +99,12 @@ def run(options: argparse.Namespace) -> int:
         print("\n" + describe_changes(old, result))
     _write(result, options)
     return 0 if result.ok else 1
+
+
+def _file(text: str) -> Path:
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"want a file, got {shown_address(text)}. Download it first")
+    return Path(text)
 
 
 def _plan(options: argparse.Namespace) -> Plan:

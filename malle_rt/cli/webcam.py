@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from malle_rt.cli.options import add_denoising, add_encoding, denoise_config, encode_config, seconds
+from malle_rt.cli.secret import revealed
 from malle_rt.cli.signals import stopped_by_signals
 from malle_rt.cli.telling import tell
 from malle_rt.errors import MalleError, SourceError
@@ -59,7 +60,8 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         "--device",
         default="0",
         metavar="DEVICE",
-        help="camera (0, /dev/video0 or part of its name), URL, file, gst:PIPELINE or lavfi:GRAPH (default: 0)",
+        help="camera (0, /dev/video0 or part of its name), URL, file, gst:PIPELINE or lavfi:GRAPH; @FILE or env:NAME "
+        "for a URL with a password (default: 0)",
     )
     group.add_argument("--list", action="store_true", help="show the cameras and their modes, and end")
     group.add_argument("--size", type=_size, metavar="WxH", help="picture size to ask the camera for")
@@ -79,7 +81,7 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="URL",
-        help="send it there: rtsp, rtmp, srt, udp or tcp; may be repeated",
+        help="send it there: rtsp, rtmp, srt, udp or tcp; may be repeated; @FILE and env:NAME as for --token",
     )
     group.add_argument(
         "--virtual-camera",
@@ -96,7 +98,9 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         help="serve a page with the picture and the controls (127.0.0.1:8077)",
     )
     group.add_argument(
-        "--token", help="what viewers of the page must know (default: made up where one is needed)"
+        "--token",
+        help="what viewers of the page must know (default: made up); @FILE for the first line of a file, env:NAME "
+        "for an environment variable: every program of the machine can read a command line",
     )
     group.add_argument(
         "--folder", default=".", metavar="DIR", help="for snapshots and recordings begun by a key (here)"
@@ -170,7 +174,7 @@ def _config(options: argparse.Namespace) -> LiveConfig:
 
     return LiveConfig(
         capture=CaptureRequest(
-            device=options.device,
+            device=revealed(options.device),
             size=options.size,
             frame_rate=options.fps,
             fourcc=options.fourcc,
@@ -182,10 +186,10 @@ def _config(options: argparse.Namespace) -> LiveConfig:
         view=options.view,
         record=Path(options.record) if options.record is not None else None,
         overwrite=options.overwrite,
-        outputs=tuple(options.output),
+        outputs=tuple(map(revealed, options.output)),
         virtual_camera=options.virtual_camera,
         web=WebAddress.parse(options.web) if options.web is not None else None,
-        token=options.token,
+        token=revealed(options.token) if options.token is not None else None,
         folder=Path(options.folder),
         max_latency=options.max_latency / 1000 if options.max_latency is not None else None,
         duration=float(options.duration) if options.duration is not None else None,

@@ -31,6 +31,7 @@ from malle_rt.media.standard_input import StandardInput
 from malle_rt.media.template import Template, describe
 from malle_rt.media.timeline import FrameClock, PacketClock, has_joins
 from malle_rt.media.window import Window, instant_of
+from malle_rt.shown import shown_address
 
 __all__ = ["FileSource"]
 
@@ -79,6 +80,7 @@ class FileSource:
             SourceError: it cannot be opened, or holds no frame that can be decoded.
         """
         self._location = plain_location(location)
+        self._shown = shown_address(self._location)
         self._carry = carry_other_streams
         self._standard_input = StandardInput()
         self._items: Iterator[Frame | Packet] = iter(())
@@ -160,7 +162,7 @@ class FileSource:
         video = self._video = main_video(container, self._location)
         # On a GPU, threads gain nothing, and each one takes a surface of the decoder, which has 32.
         video.codec_context.thread_type = "SLICE" if is_url(self._location) or self._on_gpu else "AUTO"
-        self._reader = Reader(container, video, self._location)
+        self._reader = Reader(container, video, self._shown)
         self._window = Window(start, duration, _beginning(container, video))
         self._packet_clock = PacketClock(container.format)
         self._clock = FrameClock(_frame_ticks(video))
@@ -187,7 +189,7 @@ class FileSource:
         try:
             self._container.seek(int(target / unit), stream=self._video, backward=True)
         except (av.error.FFmpegError, OSError) as exc:
-            log.info("%s: cannot seek (%s); reading from the beginning", self._location, exc)
+            log.info("%s: cannot seek (%s); reading from the beginning", self._shown, exc)
 
     def _prime(self) -> tuple[list[Frame | Packet], av.VideoFrame]:
         """Items up to and including the first frame, and the decoder's picture of that frame."""
@@ -198,8 +200,8 @@ class FileSource:
                 first, self._first = self._first, None
                 return primed, first
         if self._window.has_start:
-            raise SourceError(f"{self._location}: no frame in the part asked for. Choose an earlier start")
-        raise SourceError(f"{self._location}: no frame could be decoded; the video track is damaged or empty")
+            raise SourceError(f"{self._shown}: no frame in the part asked for. Choose an earlier start")
+        raise SourceError(f"{self._shown}: no frame could be decoded; the video track is damaged or empty")
 
     def _read(self) -> Iterator[Frame | Packet]:
         """All wanted items. Packets before the first frame wait for it where a start was asked for."""
@@ -249,7 +251,7 @@ class FileSource:
             self._window.open_at(pts * unit)
             self._first = picture
             if has_alpha(picture.format.name):
-                log.warning("%s: transparency is dropped, frames have none", self._location)
+                log.warning("%s: transparency is dropped, frames have none", self._shown)
         # Fields are denoised in host memory.
         surface = None if picture.interlaced_frame else surface_of(picture)
         picture = picture if surface is not None else in_memory(picture)

@@ -12,6 +12,7 @@ from av.container import InputContainer
 
 from malle_rt.errors import SourceError
 from malle_rt.media.standard_input import StandardInput
+from malle_rt.shown import shown_address
 
 __all__ = [
     "check_file",
@@ -77,11 +78,14 @@ def main_video(container: InputContainer, location: str) -> av.VideoStream:
     tracks = [stream for stream in container.streams.video if not is_attached_picture(stream)]
     if not tracks:
         found = ", ".join(_describe(stream) for stream in container.streams) or "nothing"
-        raise SourceError(f"{location}: no video track, only {found}. Give a file that has a picture")
+        raise SourceError(
+            f"{shown_address(location)}: no video track, only {found}. Give a file that has a picture"
+        )
     usable = [stream for stream in tracks if stream.codec_context is not None]
     if not usable:
         raise SourceError(
-            f"{location}: this FFmpeg build has no decoder for its video track. Convert it with another program first"
+            f"{shown_address(location)}: this FFmpeg build has no decoder for its video track. "
+            "Convert it with another program first"
         )
     return max(usable, key=_rank)
 
@@ -123,9 +127,9 @@ def check_file(location: str) -> None:
 def _why_not(location: str, exc: Exception, url: bool) -> str:
     if isinstance(exc, av.error.InvalidDataError):
         return (
-            f"{location}: not a video that FFmpeg can read: damaged, cut off before its index, or no video at all. "
-            "Try playing it; if a player opens it, please report this"
+            f"{shown_address(location)}: not a video that FFmpeg can read: damaged, cut off before its index, "
+            "or no video at all. Try playing it; if a player opens it, please report this"
         )
     reason = getattr(exc, "strerror", None) or str(exc)
     hint = "Check the address, the network and that the server is up" if url else "Try playing it in a player"
-    return f"{location}: cannot be opened ({reason}). {hint}"
+    return f"{shown_address(location)}: cannot be opened ({reason}). {hint}"

@@ -12,7 +12,8 @@ import malle_rt
 ROOT = Path(malle_rt.__file__).parent
 BASE = {"frame", "protocols", "config", "errors"}
 ALLOWED = {
-    "errors": set(),
+    "shown": set(),
+    "errors": {"shown"},
     "config": {"errors"},
     "frame": {"errors"},
     "protocols": {"frame"},
@@ -30,7 +31,7 @@ ALLOWED = {
     "cuda": {"errors"},
     "trt": {"child", "cuda", "models", "errors"},
     "backends": {"net", "ops", "models", "cuda", "trt", "vino"} | BASE,
-    "media": {"fields", "opencv"} | BASE,
+    "media": {"fields", "opencv", "shown"} | BASE,
     "pipeline": BASE,
     "denoiser": {"backends", "chroma", "cuts", "estimate", "fields"} | BASE,
     "engine_job": {"backends", "cuda", "trt", "errors"},
@@ -52,7 +53,7 @@ ALLOWED = {
         "",
     }
     | BASE,
-    "live": {"backends", "child", "denoiser", "media", "opencv", "pipeline"} | BASE,
+    "live": {"backends", "child", "denoiser", "media", "opencv", "pipeline", "shown"} | BASE,
     "cli": {
         "live",
         "api",
@@ -64,6 +65,7 @@ ALLOWED = {
         "config",
         "trt",
         "errors",
+        "shown",
         "",
     },
     "__main__": {"cli"},

@@ -9,11 +9,11 @@ from fractions import Fraction
 from typing import Any
 
 from malle_rt.errors import ConfigError, SourceError
-from malle_rt.live.capture.address import hide_password
 from malle_rt.live.capture.base import CaptureRequest
 from malle_rt.live.capture.camera_modes import Camera, Mode, preferred_fourcc
 from malle_rt.live.capture.camera_quiet import quiet
 from malle_rt.opencv import opencv
+from malle_rt.shown import without_secrets
 
 __all__ = [
     "READ_SECONDS",
@@ -99,7 +99,9 @@ def open_pipeline(pipeline: str) -> Any:
     with quiet():
         capture = cv2.VideoCapture(whole, cv2.CAP_GSTREAMER)
     if not capture.isOpened():
-        raise SourceError(f"the pipeline does not start: {hide_password(whole)}. Try it with gst-launch-1.0")
+        raise SourceError(
+            f"the pipeline does not start: {without_secrets(whole)}. Try it with gst-launch-1.0"
+        )
     return capture
 
 

@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 from weakref import WeakSet
 
-from malle_rt.live.capture.address import Address, hide_password
+from malle_rt.live.capture.address import Address
 from malle_rt.live.capture.base import Capture, CaptureRequest
 from malle_rt.live.capture.stream import StreamCapture
 from malle_rt.media.opening import is_url, plain_location
+from malle_rt.shown import shown_address
 
 __all__ = ["is_camera", "open_capture"]
 
@@ -63,4 +64,4 @@ def _warn_of_unused(request: CaptureRequest) -> None:
     if request.loop and (camera or Address.of(device).self_paced):
         unused.append("--loop")
     if unused:
-        log.warning("ignored: %s (of no use with %s)", ", ".join(unused), hide_password(device))
+        log.warning("ignored: %s (of no use with %s)", ", ".join(unused), shown_address(device))

@@ -11,12 +11,13 @@ from typing import Any
 import av
 
 from malle_rt.errors import SourceError
-from malle_rt.live.capture.address import Address, hide_password
+from malle_rt.live.capture.address import Address
 from malle_rt.live.capture.connecting import Timeouts, connect
 from malle_rt.media.opening import main_video
 from malle_rt.media.reading import Reader
 from malle_rt.media.timeline import PacketClock
 from malle_rt.media.window import instant_of
+from malle_rt.shown import without_secrets
 
 __all__ = ["StreamInput"]
 
@@ -128,7 +129,7 @@ class StreamInput:
         try:
             yield from self._in_time(self._reader.packets())
         except SourceError as exc:
-            text = hide_password(str(exc))
+            text = without_secrets(str(exc))
         else:
             return
         # Outside the handler: the error above may name the URL with its password.

@@ -140,7 +140,7 @@ def test_a_pipeline_that_does_not_start_is_shown_without_its_password():
         pytest.skip("this OpenCV has no GStreamer: install Debian's python3-opencv")
     with pytest.raises(SourceError, match="the pipeline does not start: nosuchsrc") as caught:
         CameraCapture(CaptureRequest(device="gst:nosuchsrc location=rtsp://u:secret@127.0.0.1/x"))
-    assert "rtsp://u:***@127.0.0.1/x" in str(caught.value)
+    assert "rtsp://127.0.0.1" in str(caught.value)
 
 
 def test_a_pipeline_gives_pictures():
