@@ -17,6 +17,7 @@ from malle_rt.live.capture.connecting import Timeouts
 from malle_rt.live.capture.stream import StreamCapture
 from malle_rt.live.shot import Shot
 from malle_rt.media.synthetic import SyntheticSource, read_index
+from malle_rt.shown import shown_address
 
 FRAME = 1 / CLIP_RATE
 
@@ -56,7 +57,7 @@ def test_a_live_stream(kind, clip):
     check_order(shots)
     assert time.monotonic() - 5 < shots[-1].captured < time.monotonic()
     assert 40 <= len(sound) <= 120, "1024 samples each, in 1.6 s and what was read ahead"
-    assert opened.description == f"{server.url}, 160x96 at 25 fps, h264"
+    assert opened.description == f"{shown_address(server.url)}, 160x96 at 25 fps, h264"
     info = opened.template.info
     assert (info.width, info.height, info.pix_fmt, info.frame_rate) == (160, 96, "yuv420p", 25)
     assert info.duration is None
