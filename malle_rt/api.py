@@ -51,7 +51,7 @@ class TranscodeReport:
         sigma: what the last frame was denoised with, 8-bit scale; None when frames passed through.
         corrupt_packets: damaged packets that were skipped.
         repaired_timestamps: frames that came without a usable presentation time.
-        output: the file that was written.
+        output: the file that was written, OUT.partial.EXT where it was stopped early; None: there was no frame by then.
         compare: the side-by-side picture, if one was asked for and there was a frame to show.
     """
 
@@ -60,7 +60,7 @@ class TranscodeReport:
     sigma: float | None
     corrupt_packets: int
     repaired_timestamps: int
-    output: Path
+    output: Path | None
     compare: Path | None
 
     def summary(self) -> str:
@@ -72,7 +72,7 @@ class TranscodeReport:
             lines.append(f"{self.corrupt_packets} corrupt packets in the input were skipped")
         if self.repaired_timestamps:
             lines.append(f"{self.repaired_timestamps} frames had no usable time and were given one")
-        lines.append(f"wrote {self.output}")
+        lines.append(f"wrote {self.output}" if self.output else "wrote nothing: no frame was done")
         if self.compare:
             lines.append(f"wrote {self.compare}")
         return "\n".join(lines)
@@ -96,6 +96,7 @@ class Transcode:
         start: Fraction | None = None,
         duration: Fraction | None = None,
         overwrite: bool = False,
+        keep_partial: bool = False,
         compare: str | os.PathLike[str] | None = None,
         hwaccel: str = "auto",
     ) -> None:
@@ -109,6 +110,7 @@ class Transcode:
             start: seconds to skip.
             duration: seconds to transcode.
             overwrite: replace an existing output.
+            keep_partial: give the output its name also where it is stopped early; else it stays OUT.partial.EXT.
             compare: path of a picture (.png, .jpg, .webp) that shows some frames before and after.
             hwaccel: "auto" lets NVDEC decode, and NVENC encode where it is asked for, without a copy in host memory
                 if the backend runs on that GPU and they take the video; "cuda" insists on NVDEC; "none" decodes on
@@ -131,10 +133,18 @@ class Transcode:
             if self.frames is None and info.duration is not None and info.frame_rate is not None:
                 self.frames = round(info.duration * info.frame_rate)
             self._compare = Path(compare) if compare is not None else None
-            self._shown = self._side_by_side(overwrite)
+            self._shown = self._side_by_side(overwrite, self._source.template.location, Path(output))
             encode = encode or EncodeConfig(codec=default_codec(output))
             surface = self._source.surface if config.mix == 1 else None
-            self._sink = FileSink(output, self._source, encode, overwrite, surface)
+            self._sink = FileSink(
+                output,
+                self._source,
+                encode,
+                overwrite,
+                surface,
+                stopped=lambda: self._pipeline.stopped,
+                keep_partial=keep_partial,
+            )
             undo.callback(self._sink.abort)
             if gpu is not None:
                 self._place(hwaccel, surface)
@@ -157,7 +167,7 @@ class Transcode:
             sigma=self._denoiser.sigma if isinstance(self._denoiser, FrameDenoiser) else None,
             corrupt_packets=self._source.corrupt_packets,
             repaired_timestamps=self._source.repaired_timestamps,
-            output=Path(self._sink.path),
+            output=Path(self._sink.path) if self._sink.frames else None,
             compare=self._compare if shown else None,
         )
 
@@ -197,14 +207,22 @@ class Transcode:
             else f"; decoded by NVDEC, then to host memory: {reason}"
         )
 
-    def _side_by_side(self, overwrite: bool) -> SideBySide | None:
+    def _side_by_side(self, overwrite: bool, source: str | None, output: Path) -> SideBySide | None:
         if self._compare is None:
             return None
-        return SideBySide(self._denoiser, self._compare, expected=self.frames, overwrite=overwrite)
+        if self._compare.absolute() == output.absolute():
+            raise ConfigError(f"the comparison and the video cannot both be {output}")
+        return SideBySide(
+            self._denoiser, self._compare, expected=self.frames, overwrite=overwrite, source=source
+        )
 
     def stop(self) -> None:
         """End early with a playable file of what was done; from any thread or a signal handler."""
         self._pipeline.stop()
+
+    def leave(self) -> Path | None:
+        """For a process that ends at once: the file that stays, playable, or None; from any thread, after ``stop``."""
+        return Path(self._sink.path) if self._sink.leave() else None
 
 
 def _decoding_gpu(denoiser: Denoiser, config: DenoiseConfig, hwaccel: str) -> int | None:
@@ -231,10 +249,15 @@ def denoise_video(
     config: DenoiseConfig | None = None,
     encode: EncodeConfig | None = None,
     overwrite: bool = False,
+    keep_partial: bool = False,
 ) -> TranscodeReport:
     """Denoise one video file into another; sound, subtitles, chapters and metadata come along untouched.
 
+    Ctrl-C is raised as KeyboardInterrupt once what was done is safe in OUT.partial.EXT.
+
     Args and errors: see ``Transcode``.
     """
-    with Transcode(source, output, config=config, encode=encode, overwrite=overwrite) as job:
+    with Transcode(
+        source, output, config=config, encode=encode, overwrite=overwrite, keep_partial=keep_partial
+    ) as job:
         return job.run()

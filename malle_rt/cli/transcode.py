@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from malle_rt.cli.options import add_denoising, add_encoding, denoise_config, either, encode_config, seconds
 from malle_rt.cli.progress import ProgressBar
-from malle_rt.cli.signals import stopped_by_signals
+from malle_rt.cli.signals import watched_signals
 from malle_rt.config import HWACCELS
 from malle_rt.errors import ConfigError
 
 if TYPE_CHECKING:
     from malle_rt.api import Transcode, TranscodeReport
+    from malle_rt.cli.signals import Ending
 
 __all__ = ["add_parser", "run"]
 
@@ -51,6 +54,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     part.add_argument("--duration", type=seconds, metavar="TIME", help="length from there")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     parser.add_argument(
+        "--keep-partial",
+        action="store_true",
+        help="stopped early, still name the result OUT and not OUT.partial.EXT",
+    )
+    parser.add_argument(
         "--compare",
         nargs="?",
         const="",
@@ -62,15 +70,23 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
-    with _open(options) as job, stopped_by_signals(job.stop) as received:
-        try:
+    with watched_signals() as ending:  # before anything slow
+        with _open(options, ending) as job:
+            ending.job = job
             report = _run(job, quiet=options.quiet)
-        except KeyboardInterrupt:
-            print("malle-rt: interrupted twice, nothing was kept", file=sys.stderr)
-            return 128 + received[0]
+        received = ending.received
+        if received and any(thread.name == "malle-source" for thread in threading.enumerate()):
+            _leave(report, 128 + received[0], quiet=options.quiet)
     if not options.quiet:
         print(report.summary())
     return 128 + received[0] if received else 0
+
+
+def _leave(report: TranscodeReport, code: int, *, quiet: bool) -> NoReturn:
+    """End although the input still keeps a thread waiting."""
+    if not quiet:
+        print(report.summary(), flush=True)
+    os._exit(code)
 
 
 def _run(job: Transcode, *, quiet: bool) -> TranscodeReport:
@@ -84,10 +100,14 @@ def _run(job: Transcode, *, quiet: bool) -> TranscodeReport:
         bar.close()
 
 
-def _open(options: argparse.Namespace) -> Transcode:
+def _open(options: argparse.Namespace, ending: Ending) -> Transcode:
     from malle_rt.api import Transcode
     from malle_rt.media.encode_config import default_codec
+    from malle_rt.media.output_file import discard_claimed
 
+    ending.discard = discard_claimed
+    if options.output == "":
+        raise ConfigError("the output must be a file name, got an empty one")
     output = Path(options.output) if options.output else _default_output(options.input)
     if not output.name:
         raise ConfigError(f"the output must be a file name, got {options.output!r}")
@@ -102,6 +122,7 @@ def _open(options: argparse.Namespace) -> Transcode:
         start=options.start,
         duration=options.duration,
         overwrite=options.overwrite,
+        keep_partial=options.keep_partial,
         compare=compare,
         hwaccel=options.hwaccel,
     )

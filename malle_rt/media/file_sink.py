@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import av
 from av.container import OutputContainer
@@ -15,7 +16,7 @@ from malle_rt.errors import SinkError
 from malle_rt.frame import Frame, Packet, Surface, VideoInfo
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.output_file import OutputFile
-from malle_rt.media.output_streams import OutputStreams, create_container
+from malle_rt.media.output_streams import Keeping, OutputStreams, create_container
 from malle_rt.media.template import Template
 from malle_rt.media.verify import Written, verify_end, verify_file
 from malle_rt.protocols import Source
@@ -40,6 +41,8 @@ class FileSink:
         overwrite: bool = False,
         surface: Surface | None = None,
         live: bool = False,
+        stopped: Callable[[], bool] = lambda: False,
+        keep_partial: bool = False,
     ) -> None:
         """Open the output and its encoder, and write its header.
 
@@ -52,21 +55,27 @@ class FileSink:
                 it does not take such.
             live: whether the frames cannot be had again: the partial file is playable at any moment, is kept where
                 it breaks off, and finishing takes no longer for a long one.
+            stopped: asked by ``finish`` whether the frames are only a part of what was asked for.
+            keep_partial: whether such a part may have the target's name; else it keeps the partial one.
 
         Raises:
             ConfigError: the container, the encoder and the settings do not fit together.
             SinkError: the target may not or cannot be written.
         """
         template = _template_of(source)
-        self._output = OutputFile(path, overwrite=overwrite, source=template.location)
+        self._output = OutputFile(path, overwrite=overwrite, source=template.location, spare=live)
         self.path = self._output.target
         self._written = Written()
         self._live = live
+        self._stopped = stopped
+        self._keep_partial = keep_partial
         metadata = template.container.metadata if template.container else {}
-        self._container: OutputContainer | None = create_container(
-            self._output.partial, self.path, metadata, live=live
-        )
+        self._container: OutputContainer | None = None
         try:
+            self._output.claim()
+            self._container = create_container(
+                self._output.partial, self.path, metadata, keeping=_keeping(self._output, template, live=live)
+            )
             self._streams = OutputStreams(self._container, template, config or EncodeConfig(), surface)
             self._guarded(self._container.start_encoding)
         except BaseException:
@@ -103,19 +112,29 @@ class FileSink:
     def finish(self) -> None:
         """Flush, close, verify, and let the file appear under its name.
 
+        A part, see ``stopped``, is left under its partial name, and ``path`` names it; nothing where there is no frame.
+
         Raises:
             SinkError: no frame was written, the disk is full, or the file does not hold what was written.
         """
         container = self._opened()
+        part = self._stopped()
+        if part and not self.frames:
+            self.abort()
+            return
         try:
             if not self.frames:
                 raise SinkError(f"{self.path}: no frame was written, so there is no file")
             self._guarded(lambda: container.mux(self._streams.encoder.flush()))
             self._guarded(container.close)
             self._container = None
-            verify = verify_end if self._live else verify_file
-            verify(self._output.partial, self.path, self._streams.position, self._written)
-            self._output.commit()
+            if not self._output.is_pipe:
+                verify = verify_end if self._live else verify_file
+                verify(self._output.partial, self.path, self._streams.position, self._written)
+            if part and not self._keep_partial:
+                self._leave_part()
+            else:
+                self._output.commit()
         except BaseException:
             self.abort()
             raise
@@ -136,11 +155,34 @@ class FileSink:
         else:
             self._output.discard()
 
+    def leave(self) -> bool:
+        """What is on the disk stays as it is, from any thread of a process that ends at once; False: nothing is there.
+
+        It is not whole, but plays as far as it goes: see ``create_container``.
+        """
+        try:
+            if not self.frames or not self._output.partial.stat().st_size:
+                self._output.discard()
+                return False
+            if self._keep_partial:
+                self._output.commit()
+            else:
+                self._leave_part()
+        except (SinkError, OSError):
+            log.debug("leaving an unfinished output failed", exc_info=True)
+        return True
+
+    def _leave_part(self) -> None:
+        self._output.keep()
+        if not self._output.is_pipe:
+            self.path = self._output.partial
+
     def _keep(self) -> None:
         try:
             self._output.commit()
         except SinkError as exc:
             log.warning("%s. What was recorded is in %s", exc, self._output.partial)
+            self._output.keep()
 
     def _opened(self) -> OutputContainer:
         if self._container is None:
@@ -165,6 +207,19 @@ class FileSink:
             raise SinkError(
                 f"{self.path}: cannot be written ({reason}). Try another container, such as .mkv"
             ) from exc
+
+
+def _keeping(output: OutputFile, template: Template, *, live: bool) -> Keeping:
+    """What must become of the file where it breaks off."""
+    if live or output.is_pipe:
+        return "fragments"
+    return "nothing" if any(map(_needs_the_end, template.others)) else "both"
+
+
+def _needs_the_end(stream: Any) -> bool:
+    """Whether the muxer knows a track's description only with its packets: AAC as broadcasts carry it."""
+    codec = stream.codec_context
+    return codec is not None and codec.name == "aac" and not codec.extradata
 
 
 def _template_of(source: Source | VideoInfo | Template) -> Template:

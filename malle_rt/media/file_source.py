@@ -24,10 +24,10 @@ from malle_rt.media.hardware import (
 )
 from malle_rt.media.interlacing import FieldReader
 from malle_rt.media.opening import check_file, is_path, is_url, main_video, open_input, plain_location
+from malle_rt.media.pipe_input import PipeInput
 from malle_rt.media.pixel_formats import has_alpha, nearest_planar
 from malle_rt.media.reading import Reader
 from malle_rt.media.side_data import has_captions
-from malle_rt.media.standard_input import StandardInput
 from malle_rt.media.template import Template, describe
 from malle_rt.media.timeline import FrameClock, PacketClock, has_joins
 from malle_rt.media.window import Window, instant_of
@@ -82,14 +82,14 @@ class FileSource:
         self._location = plain_location(location)
         self._shown = shown_address(self._location)
         self._carry = carry_other_streams
-        self._standard_input = StandardInput()
+        self._pipe = PipeInput()
         self._items: Iterator[Frame | Packet] = iter(())
         self._closed = True
         self._first: av.VideoFrame | None = None
         self.not_on_gpu: str | None = self._try_gpu(gpu, start, duration) if gpu is not None else None
         if gpu is not None and self.not_on_gpu is None:
             return
-        self._container = open_input(self._location, self._standard_input)
+        self._container = open_input(self._location, self._pipe)
         self._start(start, duration)
 
     template: Template
@@ -122,8 +122,8 @@ class FileSource:
         yield from self._items
 
     def interrupt(self) -> None:
-        """Let a read that waits on standard input come back; one that waits on the network has its own time limit."""
-        self._standard_input.stop()
+        """Let a read that waits on a pipe come back; one that waits on the network has its own time limit."""
+        self._pipe.stop()
 
     def close(self) -> None:
         """Release the input. May be called twice, but not while another thread reads."""
@@ -133,6 +133,7 @@ class FileSource:
             # garbage collection, which counts objects and not the megabytes behind them.
             self._items = iter(())
             self._container.close()
+            self._pipe.close()
 
     def _try_gpu(self, gpu: int, start: Fraction | None, duration: Fraction | None) -> str | None:
         """Open on the GPU and decode a picture there; the reason where that fails, and nothing stays open."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import av
 from av.container import InputContainer
 
 from malle_rt.errors import SourceError
-from malle_rt.media.standard_input import StandardInput
+from malle_rt.media.pipe_input import PipeInput
 from malle_rt.shown import shown_address
 
 __all__ = [
     "check_file",
     "is_attached_picture",
     "is_path",
+    "is_pipe",
     "is_url",
     "main_video",
     "open_input",
@@ -42,31 +44,47 @@ def is_url(location: str) -> bool:
 
 def is_path(location: str) -> bool:
     """Whether the plain location is a file's path: it can be opened twice, and compared with others."""
-    return not is_url(location) and location != "-"
+    return not is_url(location) and location != "-" and not is_pipe(location)
 
 
-def open_input(location: str, standard_input: StandardInput) -> InputContainer:
+def open_input(location: str, pipe: PipeInput) -> InputContainer:
     """Open a plain location for reading.
 
     Args:
         location: of a file, a URL, or "-".
-        standard_input: what "-" reads.
+        pipe: what "-" and named pipes are read with.
 
     Raises:
         SourceError: what is wrong with it, and what to do.
     """
     url = is_url(location)
-    target: str | StandardInput = location
+    target: str | PipeInput = location
     if location == "-":
-        target = standard_input
+        target = pipe
     elif not url:
         check_file(location)
         target = str(Path(location).absolute())  # FFmpeg takes what stands before a colon for a protocol
     try:
+        if is_pipe(location):
+            pipe.open(location)
+            target = pipe
         # A title in a broken encoding must not stop the film.
         return av.open(target, "r", metadata_errors="replace", timeout=_NETWORK_TIMEOUT if url else None)
     except (av.error.FFmpegError, OSError, ValueError) as exc:
+        if pipe.beginning[4:8] == b"ftyp":
+            raise SourceError(
+                f"{location}: this MP4 has its index at the end, where a pipe cannot be read from. "
+                "Give the file itself, or write it with its index first (ffmpeg: -movflags +faststart)"
+            ) from exc
         raise SourceError(_why_not(location, exc, url)) from exc
+
+
+def is_pipe(location: str) -> bool:
+    """Whether the plain location is a named pipe, or a pipe that a shell gave a path to."""
+    try:
+        return location != "-" and not is_url(location) and stat.S_ISFIFO(Path(location).stat().st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def main_video(container: InputContainer, location: str) -> av.VideoStream:
@@ -119,9 +137,17 @@ def check_file(location: str) -> None:
         (lambda: not os.access(path, os.R_OK), "no permission to read it. Change its mode or owner"),
         (lambda: path.is_file() and path.stat().st_size == 0, "the file is empty (0 bytes). Copy it again"),
     )
-    for is_so, problem in checks:
-        if is_so():
-            raise SourceError(f"{location}: {problem}")
+    try:
+        problem = next((problem for is_so, problem in checks if is_so()), None)
+    except (
+        OSError,
+        ValueError,
+    ) as exc:  # a name that is too long, a folder that may not be entered, a null byte
+        problem = (
+            f"cannot be reached ({getattr(exc, 'strerror', None) or exc}). Check the name and its folders"
+        )
+    if problem is not None:
+        raise SourceError(f"{location}: {problem}")
 
 
 def _why_not(location: str, exc: Exception, url: bool) -> str:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import av
 from av.container import InputContainer, OutputContainer
@@ -23,7 +23,7 @@ from malle_rt.media.video_encoder import VideoEncoder
 if TYPE_CHECKING:
     from av.container.core import Chapter
 
-__all__ = ["OutputStreams", "create_container"]
+__all__ = ["Keeping", "OutputStreams", "create_container"]
 
 log = logging.getLogger(__name__)
 
@@ -38,16 +38,17 @@ _FILE_TYPE = ("major_brand", "minor_version", "compatible_brands")
 # Files that must be playable wherever they break off. MP4 in fragments of a second, since its index comes last
 # otherwise; its header waits for the first fragment, for only then can it say where the tracks begin. Matroska
 # in clusters of a second: it keeps each in memory until it is complete, 5 s by default.
-_LIVE_MP4 = {
-    "movflags": "+frag_keyframe+delay_moov+default_base_moof",
-    "frag_duration": "1000000",
-    "flush_packets": "1",
+Keeping = Literal["nothing", "fragments", "both"]
+_FRAGMENTS: dict[Keeping, str] = {
+    "fragments": "+frag_keyframe+delay_moov+default_base_moof",
+    "both": "+frag_keyframe+delay_moov+hybrid_fragmented",  # an ordinary file with one index at the end
 }
-_LIVE = {"cluster_time_limit": "1000", "flush_packets": "1"}
+_MP4 = {"frag_duration": "1000000", "flush_packets": "1"}
+_OTHERS = {"cluster_time_limit": "1000", "flush_packets": "1"}
 
 
 def create_container(
-    partial: Path, shown: Path, metadata: Mapping[str, str], *, live: bool = False
+    partial: Path, shown: Path, metadata: Mapping[str, str], *, keeping: Keeping = "nothing"
 ) -> OutputContainer:
     """Open ``partial`` for writing in the format its extension means.
 
@@ -55,14 +56,15 @@ def create_container(
         partial: where to write.
         shown: the name the user knows it by.
         metadata: what the film will carry.
-        live: whether the file must be playable wherever it breaks off.
+        keeping: "fragments": the file must be playable wherever it breaks off; "both": and be an ordinary one once
+            it is finished, for which it must be seekable.
 
     Raises:
         ConfigError: no such format.
         SinkError: the file cannot be created.
     """
     try:
-        container = av.open(str(partial), "w", container_options=_muxer_options(partial, metadata, live=live))
+        container = av.open(str(partial), "w", container_options=_muxer_options(partial, metadata, keeping))
     except ValueError as exc:
         raise ConfigError(
             f"{shown}: no container format is known by the extension {shown.suffix!r}. Use .mkv, .mp4, .mov or .webm"
@@ -161,11 +163,11 @@ class OutputStreams:
             self._container.set_chapters(kept)
 
 
-def _muxer_options(path: Path, metadata: Mapping[str, str], *, live: bool) -> dict[str, str]:
+def _muxer_options(path: Path, metadata: Mapping[str, str], keeping: Keeping) -> dict[str, str]:
     """For the muxer; those that it does not know are ignored."""
     if not _is_mov(path):
-        return dict(_LIVE) if live else {}
-    options = dict(_LIVE_MP4) if live else {}
+        return {} if keeping == "nothing" else dict(_OTHERS)
+    options = {} if keeping == "nothing" else {"movflags": _FRAGMENTS[keeping], **_MP4}
     if any(key.startswith("com.") for key in metadata):
         # Without it, the keys that phones write (com.apple.quicktime.make ...) are lost.
         options["movflags"] = options.get("movflags", "") + "+use_metadata_tags"

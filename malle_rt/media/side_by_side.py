@@ -31,18 +31,27 @@ class SideBySide:
         path: the picture to write: .png, .jpg or .webp.
         expected: number of frames of the video, None when unknown.
         overwrite: whether an existing picture may be replaced.
+        source: path of the video, which must never be replaced.
 
     Raises:
         ConfigError: for a path with another suffix.
         SinkError: the picture may not or cannot be written there.
     """
 
-    def __init__(self, inner: Denoiser, path: Path, *, expected: int | None, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        inner: Denoiser,
+        path: Path,
+        *,
+        expected: int | None,
+        overwrite: bool = False,
+        source: str | None = None,
+    ) -> None:
         if path.suffix.lower() not in _SUFFIXES:
             raise ConfigError(f"the comparison must be a {', '.join(_SUFFIXES)} file, got {path}")
         self._inner = inner
         self._cv2 = opencv()
-        self._output = OutputFile(path, overwrite=overwrite)
+        self._output = OutputFile(path, overwrite=overwrite, source=source)
         self._wanted = {int(expected * place) for place in _PLACES} if expected else set(_FALLBACK)
         self._seen = 0
         self._rows: dict[int, npt.NDArray[np.uint8]] = {}
@@ -86,6 +95,7 @@ class SideBySide:
         try:
             if not encoded:
                 raise OSError("it could not be encoded")
+            self._output.claim()
             self._output.partial.write_bytes(data.tobytes())
         except OSError as exc:
             self._output.discard()

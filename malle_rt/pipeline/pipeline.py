@@ -18,6 +18,10 @@ __all__ = ["Pipeline"]
 
 # Seconds between two looks at the stages; also how long Ctrl-C may go unnoticed.
 _POLL = 0.05
+# Seconds after ``stop`` in which a source must come back; frames that were read by then are still denoised.
+_STALLED = 0.5
+# Seconds after ``stop`` from which frames that were read are not denoised any more.
+_LATE = 1.0
 # Seconds between two calls of on_progress.
 _PROGRESS = 0.25
 
@@ -39,6 +43,10 @@ class Pipeline:
         self._denoised = Channel(config)
         # A plain flag, not an Event: its lock could be held by the very code a signal handler interrupts.
         self._stopping = False
+        self._stopped_at = 0.0
+        self._interrupted = False
+        self._ended = False
+        self._abandoned = False
         self._failures = Failures()
         self._stats = Stats()
         self._finished = False
@@ -46,14 +54,15 @@ class Pipeline:
     def run(self, on_progress: Callable[[Progress], None] | None = None) -> Report:
         """Process everything; return when the output is finished.
 
-        The first Ctrl-C stops as ``stop`` does, the second gives up and removes the output.
+        The first Ctrl-C stops as ``stop`` does, and is raised once the output is safe; the second gives up
+        and removes it.
 
         Args:
             on_progress: called from this thread a few times per second.
 
         Raises:
             PipelineError: a stage failed; its reason is ``__cause__``. The output is removed by then.
-            KeyboardInterrupt: on the second Ctrl-C.
+            KeyboardInterrupt: after Ctrl-C.
         """
         self._stats = Stats()
         stages = self._stages()
@@ -66,17 +75,27 @@ class Pipeline:
             raise
         finally:
             # Last of all: packets on their way to the sink still refer to the source's container.
-            self._source.close()
+            if stages[0].wait(0):
+                self._source.close()
         if (failure := self._failures.first) is not None:
             name, cause = failure
             raise PipelineError(name, cause) from cause
-        return self._stats.report(self._dropped, stopped=self._stopping)
+        if self._interrupted:
+            raise KeyboardInterrupt
+        return self._stats.report(self._dropped, stopped=self.stopped)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was asked to stop before the source ended."""
+        return self._stopping and not self._ended
 
     def stop(self) -> None:
         """End early and well: nothing more is read, everything read is written, the output is finished.
 
-        From any thread or a signal handler; returns at once.
+        A source that does not come back is left behind. From any thread or a signal handler; returns at once.
         """
+        if not self._stopping:
+            self._stopped_at = time.perf_counter()
         self._stopping = True
         self._source.interrupt()
 
@@ -87,7 +106,13 @@ class Pipeline:
     def _stages(self) -> list[Stage]:
         decoded, denoised, failures = self._decoded, self._denoised, self._failures
         return [
-            Stage("malle-source", self._read, channels=[decoded], release=_nothing, failures=failures),
+            Stage(
+                "malle-source",
+                self._read,
+                channels=[decoded],
+                release=self._close_abandoned,
+                failures=failures,
+            ),
             Stage(
                 "malle-denoise",
                 self._denoise,
@@ -108,7 +133,10 @@ class Pipeline:
         due = time.perf_counter() + _PROGRESS
         while True:
             try:
-                if all(stage.wait(_POLL) for stage in stages):
+                running = [stage for stage in stages if not stage.wait(_POLL)]
+                if not running:
+                    return
+                if self._since_stop > _STALLED and self._leave_source(stages, running):
                     return
                 if on_progress is not None and time.perf_counter() >= due:
                     due = time.perf_counter() + _PROGRESS
@@ -116,7 +144,28 @@ class Pipeline:
             except KeyboardInterrupt:
                 if self._stopping:
                     raise
+                self._interrupted = True
                 self.stop()
+
+    @property
+    def _since_stop(self) -> float:
+        """Seconds since ``stop``; 0 before."""
+        return time.perf_counter() - self._stopped_at if self._stopping else 0.0
+
+    def _leave_source(self, stages: Sequence[Stage], running: Sequence[Stage]) -> bool:
+        """Let the others end although the source waits for data; whether it is the only one left."""
+        if stages[0] not in running:
+            return False
+        self._decoded.close()
+        if list(running) != [stages[0]]:
+            return False
+        self._abandoned = True
+        return True
+
+    def _close_abandoned(self) -> None:
+        """The source is released by ``run``, after all stages have ended; too late for one that was left behind."""
+        if self._abandoned:
+            self._source.close()
 
     def _cancel(self, stages: Sequence[Stage], error: BaseException) -> None:
         """End all stages as fast as they can; the noted error makes the sink give up."""
@@ -124,8 +173,9 @@ class Pipeline:
         self.stop()
         self._decoded.close()
         self._denoised.close()
-        while not all(stage.wait(_POLL) for stage in stages):
-            pass
+        while running := [stage for stage in stages if not stage.wait(_POLL)]:
+            if self._since_stop > _STALLED and self._leave_source(stages, running):
+                break
         for stage in stages:
             stage.abandon()
 
@@ -135,6 +185,7 @@ class Pipeline:
             with self._stats.working("decode"):
                 item = next(items, None)
             if item is None:
+                self._ended = not self._stopping
                 return
             if isinstance(item, Frame):
                 self._stats.frame_in()
@@ -144,6 +195,8 @@ class Pipeline:
     def _denoise(self) -> None:
         started = Lookahead(self._denoiser, self._stats)
         for item in self._decoded:
+            if self._since_stop > _LATE:
+                break
             started.put(item)
             # With nothing left to start, waiting for the oldest result costs no time and saves delay.
             while started and (started.full or not len(self._decoded)):
@@ -168,7 +221,3 @@ class Pipeline:
     def _give_up_unfinished(self) -> None:
         if not self._finished:
             self._sink.abort()
-
-
-def _nothing() -> None:
-    """The source is released by ``run``, after all stages have ended."""

@@ -1,6 +1,8 @@
 """``malle-rt transcode`` as a user runs it: a process of its own, its files, messages and exit codes."""
 
+import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -276,7 +278,9 @@ def test_damage_in_the_middle_is_skipped_and_reported(tmp_path):
     assert 30 < len(instants(tmp_path / "out.mkv")) < 60
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_interrupted_it_leaves_a_playable_file(tmp_path, number, code):
     source = noisy_clip(tmp_path / "long.nut", frames=400, size=(320, 192), codec="libx264")
     process = subprocess.Popen(
@@ -289,10 +293,12 @@ def test_interrupted_it_leaves_a_playable_file(tmp_path, number, code):
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == code, err
-    assert "stopped early" in out
-    done = instants(tmp_path / "out.mp4")
+    assert "out.partial.mp4" in out + err
+    done = instants(tmp_path / "out.partial.mp4")
     assert 0 < len(done) < 400
     assert done == [n * Fraction(1001, 30000) for n in range(len(done))]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["long.nut", "out.partial.mp4"]
+    transcode(source, tmp_path / "out.mp4", "--duration", "0.2")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["long.nut", "out.mp4"]
 
 
@@ -341,7 +347,7 @@ def test_a_second_signal_gives_up_and_leaves_nothing(tmp_path):
     assert process.returncode == 143, err
     left = sorted(path.name for path in tmp_path.iterdir())
     # The first signal may have been enough already on a fast machine; half a file is never left.
-    assert left in (["long.nut"], ["long.nut", "out.mp4"])
+    assert left in (["long.nut"], ["long.nut", "out.partial.mp4"])
 
 
 def test_a_silent_producer_does_not_hold_up_the_end(tmp_path):
@@ -360,7 +366,131 @@ def test_a_silent_producer_does_not_hold_up_the_end(tmp_path):
     process.wait(timeout=20)
     process.stdin.close()
     assert process.returncode == 143, process.stderr.read()
-    assert 0 < len(instants(tmp_path / "out.mkv")) < 200
+    assert 0 < len(instants(tmp_path / "out.partial.mkv")) < 200
+
+
+def start(*words, **options):
+    return subprocess.Popen(
+        [*MALLE, "transcode", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def test_asked_for_the_partial_result_has_the_final_name(tmp_path):
+    source = noisy_clip(tmp_path / "long.nut", frames=400, size=(320, 192), codec="libx264")
+    process = start(source, tmp_path / "out.mkv", "--keep-partial")
+    wait_for_partial(tmp_path, process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert 0 < len(instants(tmp_path / "out.mkv")) < 400
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["long.nut", "out.mkv"]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_killed_it_leaves_what_plays_and_the_next_run_takes_its_place(tmp_path, suffix):
+    source = noisy_clip(tmp_path / "long.nut", frames=400, size=(320, 192), codec="libx264")
+    target = tmp_path / f"out{suffix}"
+    process = start(source, target)
+    wait_for_partial(tmp_path, process)
+    other = malle("transcode", source, target)
+    process.kill()
+    process.communicate(timeout=30)
+    assert other.returncode == 1
+    assert "another run is writing it" in other.stderr
+    assert len(instants(tmp_path / f"out.partial{suffix}")) > 0
+    transcode(source, target, "--duration", "0.2")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["long.nut", target.name]
+
+
+@pytest.mark.parametrize("filled", [0.0, 0.5])
+def test_a_stalled_pipe_is_left_at_the_first_signal(tmp_path, filled):
+    """Nothing comes at all, so that not even the format is known; half comes, and then nothing."""
+    clip = noisy_clip(tmp_path / "long.mkv", frames=60, size=(320, 192), codec="libx264")
+    data = clip.read_bytes()
+    os.mkfifo(tmp_path / "pipe.mkv")
+    process = start(tmp_path / "pipe.mkv", tmp_path / "out.mkv", "--strength", "5")
+    with (tmp_path / "pipe.mkv").open("wb") as pipe:
+        pipe.write(data[: int(len(data) * filled)])
+        pipe.flush()
+        time.sleep(4)
+        begin = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+        assert time.monotonic() - begin < 4, err  # 2 s, and what a busy machine adds
+    assert process.returncode == 130, err
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["long.mkv", *(["out.partial.mkv"] if filled else []), "pipe.mkv"]
+
+
+def test_signals_that_the_caller_ignores_stay_ignored(tmp_path):
+    source = noisy_clip(tmp_path / "long.nut", frames=100, size=(320, 192), codec="libx264")
+    process = start(
+        source, tmp_path / "out.mkv", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    )
+    wait_for_partial(tmp_path, process)
+    process.send_signal(signal.SIGHUP)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert len(instants(tmp_path / "out.mkv")) == 100
+
+
+def test_another_film_as_the_output_is_not_offered_for_replacement(tmp_path):
+    clips = [noisy_clip(tmp_path / name, frames=2) for name in ("a.mkv", "b.mkv")]
+    error = fails(*clips)
+    assert "--overwrite" not in error
+    assert "one input and one output" in error
+
+
+def test_the_comparison_never_replaces_the_input(tmp_path):
+    picture = tmp_path / "in.png"
+    cv2.imwrite(str(picture), np.full((48, 64, 3), 90, np.uint8))
+    before = picture.read_bytes()
+    assert "input itself" in fails(picture, tmp_path / "out.mkv", "--overwrite", "--compare", picture)
+    assert picture.read_bytes() == before
+
+
+def test_a_linked_output_is_written_where_the_link_points(tmp_path):
+    clip = noisy_clip(tmp_path / "clip.mkv", frames=2)
+    (tmp_path / "far").mkdir()
+    (tmp_path / "out.mkv").symlink_to(tmp_path / "far" / "real.mkv")
+    transcode(clip, tmp_path / "out.mkv")
+    assert (tmp_path / "out.mkv").is_symlink()
+    assert [path.name for path in (tmp_path / "far").iterdir()] == ["real.mkv"]
+
+
+def test_a_pipe_as_the_output_is_written(tmp_path):
+    clip = noisy_clip(tmp_path / "clip.mkv", frames=5)
+    os.mkfifo(tmp_path / "out.mp4")
+    process = start(clip, tmp_path / "out.mp4")
+    (tmp_path / "read.mp4").write_bytes((tmp_path / "out.mp4").read_bytes())
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert len(instants(tmp_path / "read.mp4")) == 5
+    assert stat.S_ISFIFO((tmp_path / "out.mp4").stat().st_mode)
+
+
+def test_a_device_is_no_output(tmp_path):
+    clip = noisy_clip(tmp_path / "clip.mkv", frames=2)
+    (tmp_path / "out.mkv").symlink_to("/dev/null")
+    assert "device" in fails(clip, tmp_path / "out.mkv", "--overwrite")
+
+
+def test_others_may_not_read_the_output_where_they_may_not_read_the_input(tmp_path):
+    clip = noisy_clip(tmp_path / "clip.mkv", frames=2)
+    clip.chmod(0o600)
+    transcode(clip, tmp_path / "out.mkv")
+    assert stat.S_IMODE((tmp_path / "out.mkv").stat().st_mode) == 0o600
+
+
+def test_long_names(tmp_path):
+    clip = noisy_clip(tmp_path / "clip.mkv", frames=2)
+    transcode(clip, tmp_path / ("é" * 125 + "n.mkv"))
+    assert len(list(tmp_path.iterdir())) == 2
+    assert "shorter" in fails(clip, tmp_path / ("n" * 252 + ".mkv"))
 
 
 @pytest.mark.parametrize("source", ["file:{}", "{}"])

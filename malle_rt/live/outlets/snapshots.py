@@ -106,6 +106,7 @@ def _write(file: OutputFile, frame: Frame) -> None:
     """
     data = encode_png(frame)
     try:
+        file.claim()
         file.partial.write_bytes(data)
     except OSError as exc:
         raise SinkError(f"{file.target}: cannot be written ({exc.strerror}). Free some space") from exc

@@ -52,7 +52,7 @@ def test_no_frame_no_file(tmp_path):
 
 def test_an_existing_file_is_refused(tmp_path):
     path = write_clip(tmp_path / "a.nut")
-    with pytest.raises(SinkError, match=r"exists already.*--overwrite"):
+    with pytest.raises(SinkError, match=r"exists already and is a video"):
         FileSink(path, SyntheticSource(5, (64, 48)))
 
 
@@ -140,7 +140,7 @@ def test_a_live_recording_keeps_what_it_has_when_it_is_given_up(tmp_path):
     (tmp_path / "c.mkv").write_bytes(b"precious")
     sink.abort()
     assert (tmp_path / "c.mkv").read_bytes() == b"precious"
-    assert len(list(tmp_path.glob(".c.*.partial.mkv"))) == 1
+    assert len(list(tmp_path.glob("c.partial.mkv"))) == 1
 
 
 def test_a_full_disk_is_named_and_nothing_is_left(small_disk):

@@ -144,7 +144,7 @@ def test_stop_writes_all_that_was_read_and_finishes():
     assert sink.finished
 
 
-def test_a_keyboard_interrupt_stops_like_stop():
+def test_a_keyboard_interrupt_stops_like_stop_and_is_raised_at_the_end():
     sink = CollectSink(limit=20_000)
     calls = []
 
@@ -154,9 +154,9 @@ def test_a_keyboard_interrupt_stops_like_stop():
             raise KeyboardInterrupt
 
     pipeline = Pipeline(SyntheticSource(20_000, (32, 24)), Through(seconds=0.002), sink)
-    report = run_bounded(pipeline, on_progress=interrupt)
-    assert report.stopped and sink.finished
-    assert report.frames_in == report.frames_out > 0
+    with pytest.raises(KeyboardInterrupt):
+        run_bounded(pipeline, on_progress=interrupt)
+    assert pipeline.stopped and sink.finished and sink.frames
 
 
 def test_a_failing_progress_callback_gives_up():
