@@ -121,6 +121,8 @@ class Transcode:
             SourceError, SinkError: the input cannot be read, the output not written.
             BackendUnavailable: the backend asked for cannot run here.
         """
+        if hwaccel not in HWACCELS:
+            raise ConfigError(f"hwaccel must be one of {', '.join(HWACCELS)}, got {hwaccel!r}")
         with ExitStack() as undo:
             self._denoiser, self.backend = open_denoiser(config)
             undo.callback(self._denoiser.close)
@@ -231,8 +233,6 @@ def _decoding_gpu(denoiser: Denoiser, config: DenoiseConfig, hwaccel: str) -> in
     Raises:
         ConfigError: there is none although the user insists.
     """
-    if hwaccel not in HWACCELS:
-        raise ConfigError(f"hwaccel must be one of {', '.join(HWACCELS)}, got {hwaccel!r}")
     gpu = denoiser.gpu if isinstance(denoiser, FrameDenoiser) else None
     if hwaccel == "cuda" and gpu is None:
         raise ConfigError(

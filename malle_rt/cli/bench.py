@@ -73,6 +73,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     out.add_argument("--json", type=Path, metavar="FILE", help="everything, for programs")
     out.add_argument("--csv", type=Path, metavar="FILE", help="a line for each row")
     out.add_argument("--report", type=Path, metavar="FILE", help="plots: .html, or .png for the plots alone")
+    out.add_argument("--overwrite", action="store_true", help="replace FILEs that exist")
     out.add_argument("--compare", type=Path, metavar="OLD", help="say what changed since that JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
 
@@ -120,6 +121,8 @@ def _plan(options: argparse.Namespace) -> Plan:
     if options.repeats is not None and not 1 <= options.repeats <= 100:
         raise ConfigError(f"repeats must be 1 to 100, got {options.repeats}")
     for path in (options.json, options.csv, options.report):
+        if path and path.exists() and not options.overwrite:
+            raise ConfigError(f"{path} is there already: give --overwrite to replace it, or another name")
         if path and not path.absolute().parent.is_dir():
             raise ConfigError(f"there is no folder {path.parent} to write {path.name} into")
     from malle_rt.bench.plan import combinations, parse_size

@@ -11,7 +11,7 @@ from av.codec.codec import UnknownCodecError
 
 from malle_rt.errors import ConfigError
 
-__all__ = ["EncodeConfig", "default_codec"]
+__all__ = ["EncodeConfig", "default_codec", "needed_hardware"]
 
 # Encoders with a constant-quality scale, and a value of it that keeps what a denoiser leaves.
 _CRF = {
@@ -23,6 +23,22 @@ _CRF = {
     "libvpx-vp9": 24,
     "libaom-av1": 24,
 }
+# The worst quality of each scale; finer ones of 10-bit x264 end at 51 too.
+_WORST = {"libx264": 51, "libx264rgb": 51, "libx265": 51}
+_WORST_OF_OTHERS = 63
+# Other names of encoders; FFmpeg gives its own default of such a name instead of ours.
+_SAME = {
+    "h264": "libx264",
+    "avc": "libx264",
+    "x264": "libx264",
+    "hevc": "libx265",
+    "h265": "libx265",
+    "x265": "libx265",
+}
+_SAME |= {"av1": "libsvtav1", "vp9": "libvpx-vp9", "vp8": "libvpx"}
+# What makes encoders with a name of a piece of hardware work.
+_HARDWARE = {"nvenc": "an NVIDIA GPU", "qsv": "an Intel GPU", "vaapi": "an Intel or AMD GPU (Linux)"}
+_HARDWARE |= {"amf": "an AMD GPU", "videotoolbox": "a Mac", "v4l2m2m": "a board with a V4L2 encoder"}
 # Encoders with speed presets, and one that leaves the machine to the network.
 _PRESET = {"libx264": "veryfast", "libx264rgb": "veryfast", "libx265": "veryfast", "libsvtav1": "9"}
 _PRESET |= {f"{codec}_nvenc": "p4" for codec in ("h264", "hevc", "av1")}
@@ -46,12 +62,17 @@ def default_codec(path: str | os.PathLike[str]) -> str:
     return "libvpx-vp9" if os.fspath(path).lower().endswith(".webm") else "libx264"
 
 
+def needed_hardware(codec: str) -> str:
+    """What an encoder needs beside a processor, by its name: "an NVIDIA GPU" of hevc_nvenc; "" of libx265."""
+    return _HARDWARE.get(codec.rpartition("_")[2], "")
+
+
 @dataclass(frozen=True, kw_only=True)
 class EncodeConfig:
     """Encoder settings, checked at construction.
 
     Attributes:
-        codec: FFmpeg's name of the encoder.
+        codec: FFmpeg's name of the encoder, or of a codec, such as "hevc": then its software encoder.
         crf: constant quality on the encoder's own scale, less is better; None: a good value for the encoder.
             Refused for encoders that have no such scale.
         preset: speed preset by the encoder's own name; None: a fast one where the encoder has presets.
@@ -66,11 +87,15 @@ class EncodeConfig:
     options: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        same = _SAME.get(self.codec)
+        if same in av.codecs_available:
+            object.__setattr__(self, "codec", same)
         encoder = self._encoder()
         if self.crf is not None:
             self._check("crf", self.codec in _CRF, "crf", sorted(_CRF))
-            if not 0 <= self.crf <= 63:
-                raise ConfigError(f"crf must be 0 to 63, got {self.crf}")
+            worst = _WORST.get(self.codec, _WORST_OF_OTHERS)
+            if not 0 <= self.crf <= worst:
+                raise ConfigError(f"crf of {self.codec} must be 0 to {worst}, got {self.crf}")
         if self.preset is not None:
             self._check("preset", self.codec in _PRESET, "presets", sorted(_PRESET))
         supported = [form.name for form in encoder.video_formats or ()]
@@ -100,6 +125,11 @@ class EncodeConfig:
         try:
             encoder = av.Codec(self.codec, "w")
         except UnknownCodecError as exc:
+            if needs := needed_hardware(self.codec):
+                raise ConfigError(
+                    f"this PyAV has no encoder {self.codec!r}, which needs {needs} and an FFmpeg built "
+                    f"with it. Use one of: {', '.join(name for name in _SUGGESTED if name in av.codecs_available)}"
+                ) from exc
             known = ", ".join(name for name in _SUGGESTED if name in av.codecs_available)
             raise ConfigError(f"no encoder named {self.codec!r} here. Try one of: {known}") from exc
         if encoder.type != "video":

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 from fractions import Fraction
 from typing import Any, cast
 
 import av
 from av.container import OutputContainer
+from av.video.frame import PictureType
 
 from malle_rt.errors import ConfigError, SinkError
 from malle_rt.fields import by_field
 from malle_rt.frame import Frame, Surface, pixel_layout
 from malle_rt.media.carrying import is_mov
-from malle_rt.media.encode_config import EncodeConfig
+from malle_rt.media.encode_config import EncodeConfig, needed_hardware
 from malle_rt.media.hardware import NotOnGpu, SurfaceEncoding
 from malle_rt.media.hdr import add_hdr, can_write_hdr
 from malle_rt.media.interlacing import FieldMarker, FieldOrder
@@ -99,9 +101,11 @@ class VideoEncoder:
         self._describe(template)
         self._open(template)
 
-    def encode(self, frame: Frame) -> list[av.Packet[Any]]:
-        """Packets that are ready after this frame."""
+    def encode(self, frame: Frame, *, key: bool = False) -> list[av.Packet[Any]]:
+        """Packets that are ready after this frame; ``key``: it shall be decodable without others."""
         picture = self._picture(frame)
+        if key:
+            picture.pict_type = PictureType.I
         picture.pts = frame.pts
         picture.time_base = frame.time_base
         picture.duration = frame.duration
@@ -184,6 +188,8 @@ class VideoEncoder:
             options = {"field_order": orders[self._fields]} | options
         context = self.stream.codec_context
         context.options = options
+        if self._config.codec == "libsvtav1":  # it prints its whole set-up to stderr by itself otherwise
+            os.environ.setdefault("SVT_LOG", "1")
         try:
             context.open()
         except (av.error.FFmpegError, OSError, ValueError) as exc:
@@ -198,6 +204,11 @@ class VideoEncoder:
         width, height = self._plan.size
         shown = " ".join(f"{name}={value}" for name, value in options.items())
         reason = getattr(exc, "strerror", None) or str(exc)
+        if needs := needed_hardware(self._config.codec):
+            return (
+                f"encoder {self._config.codec} needs {needs} with its driver, and found none that takes "
+                f"{width}x{height} {self._plan.pix_fmt} ({reason}). Use libx264, libx265 or libsvtav1"
+            )
         return (
             f"encoder {self._config.codec} refuses {width}x{height} {self._plan.pix_fmt} with {shown or 'no options'} "
             f"({reason}). Change the option, or use another codec"

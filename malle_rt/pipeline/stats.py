@@ -149,7 +149,6 @@ def percentiles(samples: Sequence[float]) -> Latency:
     if not samples:
         return Latency(0.0, 0.0, 0.0)
     ordered = sorted(samples)
-    p50, p95, p99 = (
-        ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000 for share in (0.5, 0.95, 0.99)
-    )
+    # The smallest sample that so many hundredths of all do not exceed; in integers, where no rounding can slip.
+    p50, p95, p99 = (ordered[-(-len(ordered) * share // 100) - 1] * 1000 for share in (50, 95, 99))
     return Latency(p50, p95, p99)

@@ -39,6 +39,15 @@ def sabotaged(tmp_path):
     return run
 
 
+@pytest.mark.parametrize("kind", ["json", "csv", "report"])
+def test_a_file_that_is_there_is_not_replaced_in_silence(tmp_path, kind):
+    path = tmp_path / "mine.html"
+    path.write_text("mine")
+    done = bench(f"--{kind}", path)
+    assert done.returncode == 2 and "is there already: give --overwrite" in done.stderr
+    assert path.read_text() == "mine"
+
+
 def test_all_outputs_and_what_changed(tmp_path):
     files = {kind: tmp_path / f"r.{kind}" for kind in ("json", "csv")}
     done = bench("--backend", "openvino", *QUICK, "--json", files["json"], "--csv", files["csv"])

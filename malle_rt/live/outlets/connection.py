@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from fractions import Fraction
 from typing import Any, cast
 
 import av
@@ -16,7 +17,10 @@ from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.output_streams import OutputStreams
 from malle_rt.media.template import Template
 
-__all__ = ["Connection"]
+__all__ = ["KEYFRAMES", "Connection"]
+
+# Seconds between pictures that can be decoded without others: the longest that a new viewer waits.
+KEYFRAMES = 2
 
 # Microseconds that a picture waits for sound that does not come.
 _OPTIONS = {"flush_packets": "1", "max_interleave_delta": "200000"}
@@ -49,8 +53,15 @@ class Connection:
             SinkError: the process cannot be started.
         """
         self._beginning = Beginning(first)
+        self._last_key = Fraction(0)  # s, of the receiver's time
         self._relay = Relay(command, interrupted)
-        self._container = av.open(cast(Any, self._relay), "w", format=PIPE_FORMAT, container_options=_OPTIONS)
+        try:
+            self._container = av.open(
+                cast(Any, self._relay), "w", format=PIPE_FORMAT, container_options=_OPTIONS
+            )
+        except BaseException:
+            self._relay.close(0)
+            raise
         try:
             self._streams = OutputStreams(self._container, template, config)
         except BaseException:
@@ -93,7 +104,12 @@ class Connection:
             self._container.close()
 
     def _encoded(self, frame: Frame) -> list[av.Packet[Any]]:
-        return self._streams.encoder.encode(self._beginning.frame(frame))
+        moved = self._beginning.frame(frame)
+        # The encoder counts pictures: of a camera that gives fewer than it promised, a viewer would wait longer.
+        key = moved.seconds >= self._last_key + KEYFRAMES
+        if key:
+            self._last_key = moved.seconds
+        return self._streams.encoder.encode(moved, key=key)
 
     def _copied(self, packet: Packet) -> list[av.Packet[Any]]:
         moved, track = self._beginning.packet(packet), self._streams.tracks.get(packet.track)

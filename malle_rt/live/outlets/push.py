@@ -11,7 +11,7 @@ from malle_rt.errors import SinkError
 from malle_rt.frame import Frame, Packet, VideoInfo
 from malle_rt.live.outlets.address import PushAddress
 from malle_rt.live.outlets.beginning import live_template
-from malle_rt.live.outlets.connection import Connection
+from malle_rt.live.outlets.connection import KEYFRAMES, Connection
 from malle_rt.live.outlets.relay import relay_command
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.template import Template
@@ -22,8 +22,6 @@ log = logging.getLogger(__name__)
 
 # Seconds to wait before connecting again: doubled with each failure, from the first to the second.
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 8.0
-# Seconds between pictures that can be decoded without others: the longest that a new viewer waits.
-_KEYFRAMES = 2
 _ASSUMED_RATE = 25
 
 
@@ -35,7 +33,7 @@ def low_delay_config(info: VideoInfo) -> EncodeConfig:
     options = {
         "tune": "zerolatency",
         "bf": "0",
-        "g": str(max(1, round(_KEYFRAMES * rate))),
+        "g": str(max(1, round(KEYFRAMES * rate))),
         "x264-params": x264,
     }
     return EncodeConfig(codec="libx264", crf=21, preset="veryfast", pix_fmt="yuv420p", options=options)
@@ -109,6 +107,8 @@ class PushSink:
         if connection is not None:
             try:
                 connection.finish()
+                if connection.connected:
+                    self._problem = None
             except SinkError as exc:
                 self._problem = self._told(exc)
 

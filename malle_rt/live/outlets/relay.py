@@ -135,6 +135,8 @@ class Relay:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        # It may have sent all before it was looked at; one that failed ends with another code.
+        self.connected = self.connected or self._process.returncode == 0
         for pipe in self._pipes[1:]:
             pipe.close()
 

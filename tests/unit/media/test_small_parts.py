@@ -78,7 +78,10 @@ def test_nearest_supported_loses_least(given, choice, expected):
         ({"codec": "aac"}, "'aac' encodes audio, not video"),
         ({"codec": "ffv1", "crf": 10}, "encoder ffv1 has no crf: leave crf unset, or use one of"),
         ({"codec": "ffv1", "preset": "fast"}, "encoder ffv1 has no presets"),
-        ({"crf": 99}, "crf must be 0 to 63, got 99"),
+        ({"crf": 52}, "crf of libx264 must be 0 to 51, got 52"),
+        ({"codec": "hevc", "crf": 52}, "crf of libx265 must be 0 to 51, got 52"),
+        ({"codec": "libsvtav1", "crf": 64}, "crf of libsvtav1 must be 0 to 63, got 64"),
+        ({"codec": "h264_vaapi"}, "no encoder 'h264_vaapi', which needs an Intel or AMD GPU"),
         ({"pix_fmt": "rgb24"}, "encoder libx264 cannot take pix_fmt 'rgb24'; it takes yuv420p"),
     ],
 )
@@ -90,6 +93,8 @@ def test_encode_settings_are_checked(settings, message):
 def test_encode_defaults_and_who_wins():
     assert EncodeConfig().encoder_options() == {"crf": "18", "preset": "veryfast"}
     assert EncodeConfig(codec="ffv1").encoder_options() == {}
+    assert EncodeConfig(codec="hevc") == EncodeConfig(codec="libx265")
+    assert EncodeConfig(codec="hevc").encoder_options()["crf"] == "20"
     assert EncodeConfig(crf=30, options={"preset": "slow"}).encoder_options() == {
         "crf": "30",
         "preset": "slow",

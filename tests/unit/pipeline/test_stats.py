@@ -3,7 +3,7 @@
 import pytest
 
 from malle_rt.pipeline import stats
-from malle_rt.pipeline.stats import Latency, Stats
+from malle_rt.pipeline.stats import Latency, Stats, percentiles
 
 
 def test_percentiles_of_nothing_are_zero():
@@ -27,3 +27,19 @@ def test_fps_counts_from_the_start():
     progress = measured.progress(3)
     assert progress.dropped == 3
     assert progress.fps == pytest.approx(1 / progress.seconds)
+
+
+@pytest.mark.parametrize(
+    ("count", "wanted"),
+    [
+        (1, (1, 1, 1)),
+        (2, (1, 2, 2)),
+        (4, (2, 4, 4)),
+        (20, (10, 19, 20)),
+        (100, (50, 95, 99)),
+        (101, (51, 96, 100)),
+    ],
+)
+def test_percentiles_are_of_the_nearest_rank(count, wanted):
+    found = percentiles([rank / 1000 for rank in range(1, count + 1)])
+    assert (found.p50, found.p95, found.p99) == pytest.approx(wanted)
