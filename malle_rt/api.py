@@ -14,6 +14,7 @@ from malle_rt.config import HWACCELS, DenoiseConfig
 from malle_rt.denoiser import FrameDenoiser, PassThrough
 from malle_rt.errors import ConfigError
 from malle_rt.frame import Surface
+from malle_rt.media.deinterlace import Deinterlace
 from malle_rt.media.encode_config import EncodeConfig, default_codec
 from malle_rt.media.file_sink import FileSink
 from malle_rt.media.file_source import FileSource
@@ -99,6 +100,7 @@ class Transcode:
         keep_partial: bool = False,
         compare: str | os.PathLike[str] | None = None,
         hwaccel: str = "auto",
+        deinterlace: Deinterlace | None = None,
     ) -> None:
         """Open everything; nothing is decoded beyond the first frame, and nothing appears under the output's name.
 
@@ -115,6 +117,8 @@ class Transcode:
             hwaccel: "auto" lets NVDEC decode, and NVENC encode where it is asked for, without a copy in host memory
                 if the backend runs on that GPU and they take the video; "cuda" insists on NVDEC; "none" decodes on
                 the processor.
+            deinterlace: "field" makes a frame of each field of interlaced pictures, "frame" one of both; None: they
+                stay interlaced, and each field is denoised by itself.
 
         Raises:
             ConfigError: an option, or a combination of them, that cannot work.
@@ -128,7 +132,9 @@ class Transcode:
             undo.callback(self._denoiser.close)
             config = config or DenoiseConfig()
             gpu = _decoding_gpu(self._denoiser, config, hwaccel)
-            self._source = FileSource(source, start=start, duration=duration, gpu=gpu)
+            self._source = FileSource(
+                source, start=start, duration=duration, gpu=gpu, deinterlace=deinterlace
+            )
             undo.callback(self._source.close)
             info = self._source.info
             self.frames = info.frames

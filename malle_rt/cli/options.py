@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from malle_rt.media.encode_config import EncodeConfig
 
 __all__ = [
+    "add_deinterlacing",
     "add_denoising",
     "add_encoding",
     "denoise_config",
@@ -56,6 +57,18 @@ def add_denoising(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "--trust-engine", action="store_true", help="run FILE's code although it is not from the own cache"
     )
     return group
+
+
+def add_deinterlacing(parser: argparse.ArgumentParser) -> None:
+    """Whether interlaced pictures become progressive ones."""
+    parser.add_argument(
+        "--deinterlace",
+        nargs="?",
+        const="field",
+        choices=("field", "frame"),
+        help="make interlaced pictures progressive: one of each field (50 or 60 a second; the default), or with "
+        "--deinterlace=frame one of each frame. Without it they stay interlaced, and each field is denoised by itself",
+    )
 
 
 def add_encoding(parser: argparse.ArgumentParser) -> None:

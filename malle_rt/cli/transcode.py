@@ -9,7 +9,15 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from malle_rt.cli.options import add_denoising, add_encoding, denoise_config, either, encode_config, seconds
+from malle_rt.cli.options import (
+    add_deinterlacing,
+    add_denoising,
+    add_encoding,
+    denoise_config,
+    either,
+    encode_config,
+    seconds,
+)
 from malle_rt.cli.progress import ProgressBar
 from malle_rt.cli.signals import watched_signals
 from malle_rt.config import HWACCELS
@@ -48,6 +56,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="NAME",
         help=f"decode on the GPU and stay there: {either(HWACCELS)} (auto)",
     )
+    add_deinterlacing(parser)
     add_encoding(parser)
     part = parser.add_argument_group("part of the input")
     part.add_argument("--start", type=seconds, metavar="TIME", help="seconds or [HH:]MM:SS[.fraction]")
@@ -125,6 +134,7 @@ def _open(options: argparse.Namespace, ending: Ending) -> Transcode:
         keep_partial=options.keep_partial,
         compare=compare,
         hwaccel=options.hwaccel,
+        deinterlace=options.deinterlace,
     )
 
 

@@ -9,7 +9,14 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from malle_rt.cli.options import add_denoising, add_encoding, denoise_config, encode_config, seconds
+from malle_rt.cli.options import (
+    add_deinterlacing,
+    add_denoising,
+    add_encoding,
+    denoise_config,
+    encode_config,
+    seconds,
+)
 from malle_rt.cli.secret import revealed
 from malle_rt.cli.signals import stopped_by_signals
 from malle_rt.cli.telling import tell
@@ -44,6 +51,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.set_defaults(run=run)
     _add_source(parser)
+    add_deinterlacing(parser)
     add_denoising(parser)
     _add_outputs(parser)
     add_encoding(parser)
@@ -179,6 +187,7 @@ def _config(options: argparse.Namespace) -> LiveConfig:
             frame_rate=options.fps,
             fourcc=options.fourcc,
             loop=options.loop,
+            deinterlace=options.deinterlace,
         ),
         denoise=denoise_config(options),
         encode=encode_config(options, default_codec(options.record or "")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -14,6 +15,7 @@ from av.container import InputContainer
 from malle_rt.errors import SourceError
 from malle_rt.frame import ColorTags, Frame, Packet, Surface, VideoInfo
 from malle_rt.media.conversion import color_tags, planes_of
+from malle_rt.media.deinterlace import Deinterlace, Deinterlacer
 from malle_rt.media.hardware import (
     NotOnGpu,
     in_memory,
@@ -63,6 +65,7 @@ class FileSource:
         duration: Fraction | None = None,
         carry_other_streams: bool = True,
         gpu: int | None = None,
+        deinterlace: Deinterlace | None = None,
     ) -> None:
         """Open the input.
 
@@ -74,6 +77,8 @@ class FileSource:
             carry_other_streams: whether packets of audio, subtitles, data and further video tracks are handed on.
             gpu: number of the NVIDIA GPU that should decode, and leave the planes in its memory as a ``Surface``.
                 Where that cannot be, ``not_on_gpu`` says why, and frames come from the processor as without it.
+            deinterlace: "field" makes a frame of each field, "frame" one of each interlaced picture; None leaves
+                them interlaced.
 
         Raises:
             ConfigError: a negative start, a duration that is not positive.
@@ -83,6 +88,7 @@ class FileSource:
         self._shown = shown_address(self._location)
         self._carry = carry_other_streams
         self._pipe = PipeInput()
+        self._deinterlace = deinterlace
         self._items: Iterator[Frame | Packet] = iter(())
         self._closed = True
         self._first: av.VideoFrame | None = None
@@ -137,6 +143,8 @@ class FileSource:
 
     def _try_gpu(self, gpu: int, start: Fraction | None, duration: Fraction | None) -> str | None:
         """Open on the GPU and decode a picture there; the reason where that fails, and nothing stays open."""
+        if self._deinterlace is not None:
+            return "deinterlacing works in host memory"
         if not is_path(self._location):
             return "a file is opened twice where the GPU fails, this input cannot be"
         check_file(self._location)
@@ -170,6 +178,8 @@ class FileSource:
         self._counts_frames = container.format.name == "avi"
         self._color: ColorTags | None = None
         self._field_reader = FieldReader()
+        self._deinterlacer = Deinterlacer(self._deinterlace) if self._deinterlace is not None else None
+        self._interlaced = False  # the first picture, as decoded
         self._captions = False
         others = tuple(stream for stream in container.streams if stream is not video) if self._carry else ()
         self._carried = {stream.index for stream in others}
@@ -182,6 +192,11 @@ class FileSource:
         self.template = describe(
             self._location, container, video, first, self._color or ColorTags(), self._window, others
         )
+        if self._deinterlacer is not None:
+            info = self._deinterlacer.described(self.template.info, interlaced=self._interlaced)
+            # The first picture has been deinterlaced: the template has its time_base already.
+            info = replace(info, time_base=self.template.info.time_base)
+            self.template = replace(self.template, info=info)
 
     def _seek(self) -> None:
         broadcast = has_joins(self._container.format)
@@ -207,7 +222,7 @@ class FileSource:
     def _read(self) -> Iterator[Frame | Packet]:
         """All wanted items. Packets before the first frame wait for it where a start was asked for."""
         held: list[av.Packet[Any]] | None = [] if self._window.has_start else None
-        for item in self._decoded():
+        for item in self._progressive() if self._deinterlacer is not None else self._decoded():
             if isinstance(item, av.VideoFrame):
                 frame = self._to_frame(item)
                 if frame is None:
@@ -219,6 +234,21 @@ class FileSource:
                 held.append(item)
             else:
                 yield from self._release([item])
+
+    def _progressive(self) -> Iterator[av.VideoFrame | av.Packet[Any]]:
+        """As ``_decoded``, deinterlaced."""
+        assert self._deinterlacer is not None
+        seen = False
+        for item in self._decoded():
+            if not isinstance(item, av.VideoFrame):
+                yield item
+                continue
+            if not seen:
+                seen, self._interlaced = True, bool(item.interlaced_frame)
+            item.pts = self._clock.stamp(self._timestamp(item), item.duration)
+            item.time_base = self._unit(item)  # the last ones have none
+            yield from self._deinterlacer.pictures(item)
+        yield from self._deinterlacer.drain()
 
     def _decoded(self) -> Iterator[av.VideoFrame | av.Packet[Any]]:
         """Decoded pictures, and packets of the carried tracks."""
@@ -241,11 +271,16 @@ class FileSource:
 
     def _to_frame(self, picture: av.VideoFrame) -> Frame | None:
         """The picture as a frame, or None where it is outside the window."""
-        unit = Fraction(picture.time_base or self._video.time_base or 1)
-        found = self._timestamp(picture)
+        unit = self._unit(picture)
+        found = self._timestamp(picture) if self._deinterlacer is None else picture.pts
         if found is not None and not self._window.holds(found * unit):
             return None
-        pts = self._clock.stamp(found, picture.duration)
+        # Where pictures are deinterlaced, they had their pts before.
+        pts = (
+            found
+            if self._deinterlacer is not None and found is not None
+            else self._clock.stamp(found, picture.duration)
+        )
         if self._color is None:
             self._color = color_tags(picture, self._video.codec_context)
             self._captions = has_captions(picture)
@@ -267,6 +302,10 @@ class FileSource:
             origin=picture if surface is None else None,
             fields=self._field_reader.order(picture) if surface is None else None,
         )
+
+    def _unit(self, picture: av.VideoFrame) -> Fraction:
+        """Seconds per unit of the picture's pts."""
+        return Fraction(picture.time_base or self._video.time_base or 1)
 
     def _timestamp(self, picture: av.VideoFrame) -> int | None:
         # AVI stores no presentation times; FFmpeg guesses them and can swap neighbours. Frames come out of the

@@ -9,6 +9,7 @@ from typing import Protocol
 from malle_rt.errors import ConfigError
 from malle_rt.frame import Packet
 from malle_rt.live.shot import Shot
+from malle_rt.media.deinterlace import Deinterlace
 from malle_rt.media.template import Template
 
 __all__ = ["Capture", "CaptureRequest"]
@@ -25,6 +26,8 @@ class CaptureRequest:
         frame_rate: frames per second wanted of a camera; None: its own choice.
         fourcc: pixel format wanted of a camera, such as "MJPG", kept in capitals; None: its own choice.
         loop: whether a file begins again at its end.
+        deinterlace: whether a stream's or file's interlaced pictures become one of each "field", or of each "frame";
+            None: neither.
 
     Raises:
         ConfigError: for a value that no camera can have.
@@ -35,6 +38,7 @@ class CaptureRequest:
     frame_rate: float | None = None
     fourcc: str | None = None
     loop: bool = False
+    deinterlace: Deinterlace | None = None
 
     def __post_init__(self) -> None:
         if not self.device.strip():

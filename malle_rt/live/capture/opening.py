@@ -63,5 +63,7 @@ def _warn_of_unused(request: CaptureRequest) -> None:
         unused = [option for option, value in mode.items() if value is not None]
     if request.loop and (camera or Address.of(device).self_paced):
         unused.append("--loop")
+    if request.deinterlace is not None and camera:
+        unused.append("--deinterlace")
     if unused:
         log.warning("ignored: %s (of no use with %s)", ", ".join(unused), shown_address(device))

@@ -20,6 +20,7 @@ from malle_rt.live.capture.stream_input import StreamInput
 from malle_rt.live.capture.tracks import HeldTracks
 from malle_rt.live.shot import Shot
 from malle_rt.media.conversion import color_tags, planes_of
+from malle_rt.media.deinterlace import Deinterlacer
 from malle_rt.media.interlacing import FieldReader
 from malle_rt.media.pixel_formats import nearest_planar
 from malle_rt.media.template import Template, describe
@@ -28,6 +29,8 @@ from malle_rt.media.window import Window, instant_of
 
 __all__ = ["StreamCapture"]
 
+# Seconds between the two fields of a live picture, at most.
+_MOST_APART = 0.05
 # Seconds before its announced end at which a file over the network may end without being called cut off.
 _EARLY = 1.0
 
@@ -44,7 +47,8 @@ class StreamCapture:
         """Open the input and decode one picture.
 
         Args:
-            request: ``device`` is a URL, a path, or "lavfi:" and a graph; of the rest only ``loop`` matters.
+            request: ``device`` is a URL, a path, or "lavfi:" and a graph; of the rest only ``loop`` and
+                ``deinterlace`` matter.
             timeouts: when the input counts as gone.
 
         Raises:
@@ -54,21 +58,23 @@ class StreamCapture:
         self._timeouts = timeouts or Timeouts()
         self._input = StreamInput(self._address, self._timeouts)
         try:
-            self._start(request.loop)
+            self._start(request)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, loop: bool) -> None:
+    def _start(self, request: CaptureRequest) -> None:
         opened = self._input
         ends = self._address.kind != "url" or (not self._address.self_paced and opened.duration is not None)
         self._pace = Pace() if ends else None
-        self._loops = loop and ends
+        self._loops = request.loop and ends
         self._shift = Fraction(0)
         self._opened = time.monotonic()
         self._begin = self._end = self._instant(opened.first)
         self._clock = FrameClock(_frame_ticks(opened.video))
         self._field_reader = FieldReader()
+        rate = request.deinterlace
+        self._deinterlacer = Deinterlacer(rate) if rate is not None else None
         self._tracks = HeldTracks(opened.container, opened.video, self._address.shown)
         self.template = self._describe()
         self.description = f"{self._address.shown}, {_mode(self.template.info)}"
@@ -99,14 +105,32 @@ class StreamCapture:
         for item in self._input.items():
             if isinstance(item, av.VideoFrame):
                 # The picture's own instant: converting it takes time that is part of the delay.
-                yield self._shot(item, time.monotonic())
+                captured = time.monotonic()
+                item.pts = self._clock.stamp(self._timestamp(item, captured), item.duration)
+                item.time_base = self._input.unit(item)  # the last ones have none
+                yield from self._shots(item, captured)
             elif (packet := self._tracks.packet(item, self._shift)) is not None:
                 self._note_end(instant_of(item), (item.duration or 0) * Fraction(item.time_base or 1))
                 yield packet
+        if self._deinterlacer is not None:
+            for picture in self._deinterlacer.drain():
+                yield self._shot(picture, time.monotonic())
+
+    def _shots(self, picture: av.VideoFrame, captured: float) -> Iterator[Shot]:
+        """What becomes of a decoded picture, at its pace."""
+        if self._deinterlacer is None:
+            yield self._shot(picture, captured)
+            return
+        for number, each in enumerate(self._deinterlacer.pictures(picture)):
+            if number and self._pace is None:
+                # Both fields come at once, and the newest picture wins: the first one would never be seen.
+                time.sleep(min(_MOST_APART, float(each.duration * self._input.unit(each))))
+            yield self._shot(each, captured if not number else time.monotonic())
 
     def _shot(self, picture: av.VideoFrame, captured: float) -> Shot:
+        """The shot of a picture whose pts is right."""
         unit, duration = self._input.unit(picture), picture.duration
-        pts = self._clock.stamp(self._timestamp(picture, captured), duration)
+        pts = picture.pts or 0
         self._note_end(pts * unit - self._shift, (duration or _frame_ticks(self._input.video)) * unit)
         planes = planes_of(picture)
         if self._pace is not None:
@@ -159,6 +183,9 @@ class StreamCapture:
         template = describe(
             self._address.shown, opened.container, opened.video, opened.first, color, whole, ()
         )
+        if self._deinterlacer is not None:
+            info = self._deinterlacer.described(template.info, interlaced=template.interlaced)
+            template = replace(template, info=info, fields=None)
         return replace(
             template,
             # How much of it a session will see, nobody knows.

@@ -3,13 +3,22 @@
 from fractions import Fraction
 
 import av
+import numpy as np
 import pytest
 from helpers.sink import transcode
 from media import join_files, random_planes, read_frames, write_planes
 
+from malle_rt.api import Transcode
+from malle_rt.config import DenoiseConfig
+from malle_rt.errors import ConfigError
+from malle_rt.live.capture.base import CaptureRequest
+from malle_rt.live.capture.stream import StreamCapture
+from malle_rt.live.shot import Shot
+from malle_rt.media.deinterlace import Deinterlacer
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.file_source import FileSource
 from malle_rt.media.interlacing import FieldMarker, FieldReader
+from malle_rt.media.planes import new_video_frame
 
 RATE = Fraction(25)
 SIZE = (64, 48)
@@ -117,3 +126,90 @@ def test_packed_samples_of_a_capture_card_keep_their_order(tmp_path):
         transcode(path, tmp_path / "b.mov", config)
         assert orders_of(tmp_path / "b.mov") == ["top"] * 4
         (tmp_path / "b.mov").unlink()
+
+
+def timeline(path, **options):
+    frames, _ = read_frames(FileSource(path, **options))
+    return [(frame.seconds, frame.duration * frame.time_base, frame.fields) for frame in frames]
+
+
+def test_deinterlacing_gives_each_field_its_instant_and_leaves_progressive_frames(tmp_path):
+    orders = ["top", "top", None, None, "bottom", "bottom"]
+    pictures = [random_planes("yuv420p", SIZE, seed=index) for index in range(6)]
+    deinterlacer, marker = Deinterlacer("field"), FieldMarker()
+    instants = [0, 40, 80, 120, 160, 1000]  # a pause behind the fifth
+    results = []
+    for planes, order, instant in zip(pictures, orders, instants, strict=True):
+        picture = new_video_frame(planes, "yuv420p")
+        picture = marker.marked(picture, order) if order else picture
+        picture.pts, picture.duration, picture.time_base = instant, 40, Fraction(1, 1000)
+        results += deinterlacer.pictures(picture)
+    results += deinterlacer.drain()
+    found = [float(picture.pts * picture.time_base) for picture in results]
+    assert found == [0, 0.02, 0.04, 0.06, 0.08, 0.12, 0.16, 0.18, 1, 1.02]
+    for number, place in ((2, 4), (3, 5)):
+        assert np.array_equal(results[place].to_ndarray()[:48], pictures[number][0])
+    assert not any(picture.interlaced_frame for picture in results)
+
+
+def test_a_deinterlaced_file_has_twice_the_frames_or_as_many(tmp_path):
+    path = write_interlaced(tmp_path / "a.mov", ["top"] * 4, codec="mpeg2video")
+    assert [each[2] for each in timeline(path)] == ["top"] * 4
+    tick = Fraction(1, 50)
+    assert timeline(path, deinterlace="field") == [(n * tick, tick, None) for n in range(8)]
+    assert timeline(path, deinterlace="frame") == [(2 * n * tick, 2 * tick, None) for n in range(4)]
+    source = FileSource(path, deinterlace="field")
+    assert (source.info.frame_rate, source.template.fields) == (50, None)
+    source.close()
+
+
+def test_a_deinterlaced_file_is_written_at_the_rate_of_its_fields(tmp_path):
+    path = write_interlaced(tmp_path / "a.avi", ["bottom"] * 4)
+    with Transcode(
+        path, tmp_path / "b.mp4", config=DenoiseConfig(backend="none"), deinterlace="field"
+    ) as job:
+        job.run()
+    written = timeline(tmp_path / "b.mp4")
+    assert [(at - written[0][0], fields) for at, _, fields in written] == [
+        (Fraction(n, 50), None) for n in range(8)
+    ]
+
+
+def test_an_unknown_way_of_deinterlacing_is_refused():
+    with pytest.raises(ConfigError, match="field, frame, got 'line'"):
+        Deinterlacer("line")
+
+
+def test_chroma_of_other_fields_is_not_mixed_in(tmp_path):
+    """4:2:0 to 4:2:2: top fields are red, bottom fields are blue, and stay so."""
+    luma = np.full((48, 64), 100, np.uint8)
+    chroma = np.where(np.arange(24)[:, None] % 2 == 0, 60, 200).astype(np.uint8) * np.ones((1, 32), np.uint8)
+    path = write_planes(
+        tmp_path / "a.nut",
+        [(luma, chroma, chroma)] * 2,
+        "yuv420p",
+        fps=RATE,
+        fields=["top"] * 2,
+        options={"field_order": "tb"},
+        setup=fields_setup,
+    )
+    transcode(path, tmp_path / "b.mkv", EncodeConfig(codec="ffv1", pix_fmt="yuv422p"))
+    frames, _ = read_frames(FileSource(tmp_path / "b.mkv"))
+    assert [frame.fields for frame in frames] == ["top"] * 2
+    for plane in frames[0].planes[1:]:
+        assert np.abs(plane[0::2].astype(int) - 60).max() <= 1
+        assert np.abs(plane[1::2].astype(int) - 200).max() <= 1
+
+
+@pytest.mark.parametrize("rate", ["field", "frame", None])
+def test_live_input_takes_its_fields_too(tmp_path, rate):
+    path = write_interlaced(tmp_path / "a.mov", ["top"] * 4)
+    capture = StreamCapture(CaptureRequest(device=str(path), deinterlace=rate))
+    try:
+        shots = [shot for shot in capture if isinstance(shot, Shot)]
+        step = Fraction(1, 50 if rate == "field" else 25)
+        assert [shot.seconds for shot in shots] == [n * step for n in range(8 if rate == "field" else 4)]
+        assert {shot.fields for shot in shots} == {"top" if rate is None else None}
+        assert capture.template.fields == ("top" if rate is None else None)
+    finally:
+        capture.close()
