@@ -6,13 +6,16 @@ import io
 import logging
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol, cast
 
 import av
+from av.bitstream import BitStreamFilterContext
 from av.container import OutputContainer
+from av.format import Flags
 
 from malle_rt.media.compat import add_copy
 from malle_rt.media.opening import is_attached_picture, is_path
+from malle_rt.media.sound import ConvertedSound, holds_unreadably, sound_for
 
 # What holds nearly everything, and what holds what that cannot.
 _ALTERNATIVES = (("matroska", ".mkv"), ("mov", ".mov"))
@@ -20,7 +23,7 @@ _ALTERNATIVES = (("matroska", ".mkv"), ("mov", ".mov"))
 # Codecs of cover pictures, and the extension of a file of each.
 _COVERS = {"mjpeg": "jpg", "png": "png", "bmp": "bmp"}
 
-__all__ = ["CarriedTrack", "add_carried", "clean_metadata", "copy_labels", "is_mov"]
+__all__ = ["CarriedTrack", "Track", "add_carried", "clean_metadata", "copy_labels", "is_mov"]
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +40,23 @@ _STALE = (
 )
 
 
+class Track(Protocol):
+    """One track of an output that is not the encoded picture."""
+
+    def packets(self, packet: av.Packet[Any], shift: Fraction) -> list[av.Packet[Any]]:
+        """What is to be written for a packet of the source, ``shift`` seconds earlier."""
+
+    def flush(self) -> list[av.Packet[Any]]:
+        """What is still held, at the end."""
+
+
 def is_mov(container: OutputContainer) -> bool:
     """Whether the format is MP4 or one of its family."""
     return container.format.name in ("mp4", "mov", "ipod")
 
 
-def add_carried(container: OutputContainer, source: Any) -> CarriedTrack | None:
-    """Add a copy of a source's stream to an output, or say in the log that its format cannot hold it.
+def add_carried(container: OutputContainer, source: Any) -> Track | None:
+    """Add a copy of a source's stream to an output, converted where its format cannot hold it; the log says so.
 
     Args:
         container: the output.
@@ -61,6 +74,8 @@ def add_carried(container: OutputContainer, source: Any) -> CarriedTrack | None:
         return None
     if not _fits(container.format.name, source):
         codec = source.codec_context.name if source.codec_context is not None else "unknown codec"
+        if source.type == "audio" and (sound := _converted_sound(container, source)) is not None:
+            return sound
         hint = next((f"; {suffix} files can" for name, suffix in _ALTERNATIVES if _fits(name, source)), "")
         log.warning(
             "track %d, %s (%s), is left out: %s files cannot hold it%s",
@@ -74,7 +89,24 @@ def add_carried(container: OutputContainer, source: Any) -> CarriedTrack | None:
     stream = add_copy(container, source)
     copy_labels(source, stream)
     # Only edit lists can hold packets that are decoded and not shown, such as the start-up of an AAC track.
-    return CarriedTrack(stream, keeps_hidden=is_mov(container))
+    return CarriedTrack(stream, source, container)
+
+
+def _converted_sound(container: OutputContainer, source: Any) -> Track | None:
+    choice = sound_for(container.format.name, source) if source.codec_context is not None else None
+    if choice is None:
+        return None
+    track = ConvertedSound(container, source, *choice)
+    copy_labels(source, track.stream)
+    log.warning(
+        "track %d, %s sound: %s files cannot hold it; it is converted to %s %s",
+        source.index,
+        source.codec_context.name,
+        container.format.name,
+        choice[0],
+        "without loss" if track.lossless else "(nothing it can hold keeps every bit)",
+    )
+    return track
 
 
 def copy_labels(source: Any, stream: Any) -> None:
@@ -91,31 +123,76 @@ def clean_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
 class CarriedTrack:
     """One copied track of an output."""
 
-    def __init__(self, stream: Any, *, keeps_hidden: bool) -> None:
-        self._keeps_hidden = keeps_hidden
+    def __init__(self, stream: Any, source: Any, container: OutputContainer) -> None:
+        """``stream`` is the copy of ``source`` in the output ``container``."""
+        self._keeps_hidden = is_mov(container)
         self._stream = stream
         self._last: int | None = None
+        self._unit: Fraction | None = None
+        lenient = container.format.flags & cast(int, Flags.ts_nonstrict.value)
+        self._step = 0 if lenient or source.type in ("subtitle", "data") else 1
+        self._reframe: BitStreamFilterContext | None = None
+        if self._keeps_hidden and source.type == "audio" and _is_bare_aac(source):
+            self._reframe = BitStreamFilterContext("aac_adtstoasc", source)
 
-    def prepare(self, packet: av.Packet[Any], shift: Fraction) -> bool:
-        """Make a source's packet one of this track, ``shift`` seconds earlier; False if it cannot be written.
+    def packets(self, packet: av.Packet[Any], shift: Fraction) -> list[av.Packet[Any]]:
+        """The packet as one of this track, ``shift`` seconds earlier; nothing if it cannot be written.
 
         Hidden packets lie before 0; a format without edit lists would move all tracks to make room for them.
-        Muxers refuse decoding times that go back, so these are moved up, as FFmpeg's own program does.
+        Muxers refuse decoding times that go back, so these are moved up, as FFmpeg's own program does: by a tick of
+        the output's clock, which may be coarser than the source's.
         """
         if packet.is_discard and not self._keeps_hidden:
-            return False
-        ticks = round(shift / Fraction(packet.time_base)) if shift and packet.time_base else 0
-        dts = packet.dts if packet.dts is not None else packet.pts
-        if dts is None:
-            dts = ticks + (0 if self._last is None else self._last + 1)
-        dts -= ticks
-        if self._last is not None and dts <= self._last:
-            dts = self._last + 1
-        pts = dts if packet.pts is None else max(packet.pts - ticks, dts)
-        self._last = dts
-        packet.pts, packet.dts = pts, dts
-        packet.stream = self._stream
-        return True
+            return []
+        self._place(packet, shift)
+        if self._reframe is None or not _has_adts_header(packet):
+            packet.stream = self._stream
+            return [packet]
+        return self._reframed(packet, self._reframe)
+
+    def flush(self) -> list[av.Packet[Any]]:
+        """Nothing is held."""
+        return []
+
+    def _place(self, packet: av.Packet[Any], shift: Fraction) -> None:
+        """Set the packet's times on the output's clock."""
+        unit = Fraction(self._stream.time_base or packet.time_base or 1)
+        source_unit = Fraction(packet.time_base or unit)
+        if self._last is not None and self._unit is not None and unit != self._unit:
+            self._last = round(self._last * self._unit / unit)  # the header has settled the clock meanwhile
+        self._unit = unit
+
+        def ticks(value: int) -> int:
+            return round((value * source_unit - shift) / unit)
+
+        found = packet.dts if packet.dts is not None else packet.pts
+        dts = ticks(found) if found is not None else None
+        if self._last is not None and (dts is None or dts < self._last + self._step):
+            dts = self._last + (self._step if dts is not None else 1)
+        self._last = dts = 0 if dts is None else dts
+        packet.pts = dts if packet.pts is None else max(ticks(packet.pts), dts)
+        packet.dts = dts
+        packet.duration = round((packet.duration or 0) * source_unit / unit)
+        packet.time_base = unit
+
+    def _reframed(self, packet: av.Packet[Any], reframe: BitStreamFilterContext) -> list[av.Packet[Any]]:
+        """AAC as MP4 stores it: without the header before each frame, which only streams need."""
+        unit = packet.time_base
+        made = reframe.filter(packet)
+        for bare in made:
+            bare.time_base, bare.stream = unit, self._stream
+        return made
+
+
+def _is_bare_aac(source: Any) -> bool:
+    """Whether the source is AAC that says in each packet what it is, as in MPEG-TS, and not once for all."""
+    context = source.codec_context
+    return context is not None and context.name == "aac" and not context.extradata
+
+
+def _has_adts_header(packet: av.Packet[Any]) -> bool:
+    head = bytes(packet)[:2]
+    return len(head) == 2 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0
 
 
 def _attach_cover(container: OutputContainer, source: Any) -> bool:
@@ -143,8 +220,14 @@ def _first_packet(source: Any) -> bytes | None:
 
 def _fits(format_name: str, source: Any) -> bool:
     """Whether the format can hold the stream, tried on a header that is thrown away."""
+    sound = source.codec_context if source.type == "audio" else None
+    if sound is not None and holds_unreadably(format_name, sound.name):
+        return False
     trial = av.open(io.BytesIO(), "w", format=format_name)
     try:
+        if format_name == "mxf":  # its first track must be a picture
+            picture = trial.add_stream("mpeg2video", rate=25)
+            picture.codec_context.time_base = Fraction(1, 25)
         add_copy(trial, source)
         trial.start_encoding()
     except (av.error.FFmpegError, ValueError, AttributeError, TypeError, OSError):

@@ -106,8 +106,8 @@ class FileSink:
         elif isinstance(item.payload, av.Packet):
             packet = item.payload
             track = self._streams.tracks.get(item.track)
-            if track is not None and track.prepare(packet, self._streams.shift):
-                self._guarded(lambda: container.mux(packet))
+            if track is not None:
+                self._guarded(lambda: container.mux(track.packets(packet, self._streams.shift)))
 
     def finish(self) -> None:
         """Flush, close, verify, and let the file appear under its name.
@@ -125,7 +125,7 @@ class FileSink:
         try:
             if not self.frames:
                 raise SinkError(f"{self.path}: no frame was written, so there is no file")
-            self._guarded(lambda: container.mux(self._streams.encoder.flush()))
+            self._guarded(lambda: container.mux(self._streams.flush()))
             self._guarded(container.close)
             self._container = None
             if not self._output.is_pipe:

@@ -13,7 +13,7 @@ from av.container import InputContainer, OutputContainer
 
 from malle_rt.errors import ConfigError, SinkError
 from malle_rt.frame import Surface
-from malle_rt.media.carrying import CarriedTrack, add_carried, clean_metadata, copy_labels
+from malle_rt.media.carrying import Track, add_carried, clean_metadata, copy_labels
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.opening import is_attached_picture
 from malle_rt.media.picture_plan import plan_picture
@@ -107,13 +107,18 @@ class OutputStreams:
         Raises:
             ConfigError: the container, the encoder and the settings do not fit together.
         """
-        self.tracks: dict[int, CarriedTrack] = {}
+        self.tracks: dict[int, Track] = {}
         self._container = container
         self.shift = _shift(container, template)
         self._add_tracks(template, config, surface)
         if template.container is not None:
             container.metadata.update(_film_metadata(template.container.metadata))
             self._copy_chapters(template.container, template)
+
+    def flush(self) -> list[av.Packet[Any]]:
+        """The packets that the encoder and the other tracks still hold."""
+        held = [self.encoder.flush(), *(track.flush() for track in self.tracks.values())]
+        return [packet for packets in held for packet in packets]
 
     def _add_tracks(self, template: Template, config: EncodeConfig, surface: Surface | None) -> None:
         """The encoded track at the place of the one it replaces, the others around it."""

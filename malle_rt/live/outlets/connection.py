@@ -90,7 +90,7 @@ class Connection:
             SinkError: the connection is gone, or takes nothing.
         """
         try:
-            self._mux(self._streams.encoder.flush())
+            self._mux(self._streams.flush())
             self._container.close()
             self._relay.close(_LAST_PACKETS)
         finally:
@@ -116,7 +116,7 @@ class Connection:
         if moved is None or track is None:
             return []
         payload = cast("av.Packet[Any]", moved.payload)
-        return [payload] if track.prepare(payload, self._streams.shift) else []
+        return track.packets(payload, self._streams.shift)
 
     def _mux(self, packets: list[av.Packet[Any]]) -> None:
         try:

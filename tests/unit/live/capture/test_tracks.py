@@ -25,8 +25,7 @@ def test_sound_outlives_its_input(tmp_path):
         with av.open(str(copied), "w") as output:
             carried = {stream.index: add_carried(output, stream) for stream in tracks.others}
             for packet in packets:
-                if carried[packet.track].prepare(packet.payload, Fraction(0)):
-                    output.mux(packet.payload)
+                output.mux(carried[packet.track].packets(packet.payload, Fraction(0)))
 
     thread = threading.Thread(target=record)
     thread.start()
