@@ -174,7 +174,8 @@ class FileSource:
         self._reader = Reader(container, video, self._shown)
         self._window = Window(start, duration, _beginning(container, video))
         self._packet_clock = PacketClock(container.format)
-        self._clock = FrameClock(_frame_ticks(video))
+        unit = Fraction(video.time_base or 1)
+        self._clock = FrameClock(_frame_ticks(video), round(_beginning(container, video) / unit))
         self._counts_frames = container.format.name == "avi"
         self._color: ColorTags | None = None
         self._field_reader = FieldReader()

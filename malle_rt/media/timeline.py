@@ -72,17 +72,23 @@ class FrameClock:
         repaired: frames whose pts was missing or not later than the last one.
     """
 
-    def __init__(self, default_duration: int) -> None:
-        """``default_duration``: of one frame in units of the track's time_base, where frames do not say."""
+    def __init__(self, default_duration: int, begin: int = 0) -> None:
+        """Nothing is stamped yet.
+
+        Args:
+            default_duration: of one frame in units of the track's time_base, where frames do not say.
+            begin: when the track begins, in the same units: the pts of a first frame that has none. Sound of
+                broadcasts and DVDs begins at some hour, and a picture at 0 would not be in sync with it.
+        """
         self.repaired = 0
         self._default = max(1, default_duration)
-        self._next: int | None = None
+        self._next = begin
         self._last: int | None = None
 
     def stamp(self, pts: int | None, duration: int) -> int:
         """The pts to use for a frame that came with ``pts`` (None: unknown) and ``duration`` (0: unknown)."""
         if pts is None:
-            pts = self._repair("has no timestamp", self._next if self._next is not None else 0)
+            pts = self._repair("has no timestamp", self._next)
         elif self._last is not None and pts <= self._last:
             pts = self._repair("is not later than the one before", self._last + 1)
         self._last = pts

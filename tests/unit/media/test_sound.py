@@ -9,6 +9,7 @@ import pytest
 
 from malle_rt.api import denoise_video
 from malle_rt.config import DenoiseConfig
+from malle_rt.frame import Packet
 from malle_rt.media.carrying import CarriedTrack
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.file_sink import FileSink
@@ -77,7 +78,8 @@ def read_sound(path, sample_format):
 def test_sound_that_does_not_fit_is_converted_sample_for_sample(
     tmp_path, source, codec, sample_format, target, becomes, caplog
 ):
-    written = write_movie(tmp_path / source, codec, sample_format=sample_format, video="mpeg2video")
+    write_movie(tmp_path / source, codec, sample_format=sample_format, video="mpeg2video")
+    written = read_sound(tmp_path / source, sample_format)[2]
     denoise_video(tmp_path / source, tmp_path / target, config=PLAIN)
     name, first, samples = read_sound(tmp_path / target, sample_format)
     assert (name, float(first)) == (becomes, pytest.approx(0, abs=0.001))
@@ -187,3 +189,26 @@ def test_nothing_is_chosen_where_nothing_fits():
 
     Sound.codec_context.sample_rate, Sound.codec_context.layout = RATE, "stereo"
     assert sound_for("gif", Sound()) is None
+
+
+def without_video_times(path):
+    """A program stream whose picture has no timestamps, as some recorders write: flags cleared, fields stuffed."""
+    data = bytearray(path.read_bytes())
+    place = -1
+    while (place := data.find(b"\0\0\1\xe0", place + 1)) >= 0:
+        data[place + 7] &= 0x3F
+        data[place + 9 : place + 9 + data[place + 8]] = b"\xff" * data[place + 8]
+    path.write_bytes(data)
+    return path
+
+
+def test_a_program_stream_without_times_stays_in_sync(tmp_path):
+    write_movie(tmp_path / "in.vob", "pcm_dvd", video="mpeg2video")
+    source = FileSource(without_video_times(tmp_path / "in.vob"))
+    begins = {}
+    for item in source:
+        payload = item.payload if isinstance(item, Packet) else item
+        begins.setdefault(type(item).__name__, payload.pts * payload.time_base)
+    source.close()
+    assert begins["Frame"] > 0.1
+    assert abs(begins["Frame"] - begins["Packet"]) < 0.05
