@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 
-from malle_rt.errors import ConfigError
+from malle_rt.errors import BackendError, ConfigError
 
 __all__ = [
     "PRECISIONS",
@@ -16,8 +17,10 @@ __all__ = [
     "graph_precisions",
     "model_file",
     "model_names",
+    "record_checksums",
 ]
 
+_SUMS = "SHA256SUMS"
 # Precision is a matter of the graph: each has its own file, NAME and then this.
 PRECISIONS = {"fp16": ".f16.onnx", "int8": ".int8.onnx", "fp32": ".onnx"}
 
@@ -45,7 +48,7 @@ def model_file(name: str, suffix: str) -> Path:
     path = _folder_of(name) / f"{name}{suffix}"
     if not path.is_file():
         raise ConfigError(f"model {name} has no {path.name}: reinstall malle-rt")
-    return path
+    return _checked(path)
 
 
 def graph_file(name: str, precision: str) -> Path:
@@ -65,7 +68,7 @@ def graph_file(name: str, precision: str) -> Path:
         raise ConfigError(
             f"model {name} has no {precision} graph; it has: {', '.join(graph_precisions(name))}"
         )
-    return path
+    return _checked(path)
 
 
 def float_graph(name: str) -> Path:
@@ -87,6 +90,42 @@ def graph_precisions(name: str) -> list[str]:
 def checksum(path: Path) -> str:
     """First 12 hex digits of the file's SHA-256: enough to tell which weights ran."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def record_checksums(*paths: Path) -> None:
+    """Write the SHA-256 of files that were made anew, all in one folder, beside them; those of others stay."""
+    folder = paths[0].parent
+    sums = _sums(folder) | {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    lines = [f"{digest}  {name}\n" for name, digest in sorted(sums.items()) if (folder / name).is_file()]
+    partial = folder / f"{_SUMS}.partial"
+    partial.write_text("".join(lines))
+    partial.replace(folder / _SUMS)
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """The SHA-256 of files by name, as ``sha256sum`` writes them; empty where there is no list."""
+    path = folder / _SUMS
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+
+
+def _checked(path: Path) -> Path:
+    """The path, of a file that is as it was made: one wrong bit would make another picture and say nothing.
+
+    Raises:
+        BackendError: it is not.
+    """
+    sums = _sums(path.parent)
+    if sums and sums.get(path.name) != _digest(path, path.stat().st_mtime_ns):
+        raise BackendError(
+            f"{path.name} is not the file of this release (its SHA-256 is another): reinstall malle-rt"
+        )
+    return path
+
+
+@lru_cache(maxsize=64)
+def _digest(path: Path, _changed: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _folder_of(name: str) -> Path:

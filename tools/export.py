@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from malle_rt.errors import BackendError
-from malle_rt.models import PRECISIONS, engines_folder
+from malle_rt.models import PRECISIONS, engines_folder, record_checksums
 from malle_rt.net.rt import MalleNetRT, RTState
 from malle_rt.net.weights import load_rt, save_rt
 from malle_rt.ops.onnx import export_onnx
@@ -159,7 +159,9 @@ def main() -> int:
             return 1
         for trial in trials:
             shutil.copyfile(trial, engines_folder() / trial.name)
-    save_rt(net, engines_folder() / f"{options.name}.safetensors", dtype=torch.float16)
+    weights = engines_folder() / f"{options.name}.safetensors"
+    save_rt(net, weights, dtype=torch.float16)
+    record_checksums(weights, *(engines_folder() / trial.name for trial in trials))
     return 0
 
 

@@ -24,7 +24,7 @@ from int8_graph import Sample, quantize_graph
 from torch import Tensor
 from train import validation_clip
 
-from malle_rt.models import PRECISIONS, engines_folder, model_file
+from malle_rt.models import PRECISIONS, engines_folder, model_file, record_checksums
 from malle_rt.net.noise import NoiseMix, Planes420, degrade, rgb_to_planes
 from malle_rt.net.weights import load_rt
 from malle_rt.ops.native import load_extension
@@ -139,6 +139,7 @@ def quantize(source: Path, target: Path, options: argparse.Namespace) -> int:
         partial = target.with_name(target.name + ".partial")
         shutil.copyfile(trial, partial)
         partial.replace(target)
+        record_checksums(target)
     print(f"{target.name}: {target.stat().st_size / 1000:.0f} kB, of {source.stat().st_size / 1000:.0f}")
     return 0
 

@@ -1,6 +1,8 @@
+import hashlib
+
 import pytest
 
-from malle_rt.errors import ConfigError
+from malle_rt.errors import BackendError, ConfigError
 from malle_rt.models import (
     PRECISIONS,
     engines_folder,
@@ -9,6 +11,7 @@ from malle_rt.models import (
     graph_precisions,
     model_file,
     model_names,
+    record_checksums,
 )
 
 
@@ -50,3 +53,27 @@ def test_unknown_ones_are_named():
         graph_file("rt-s", "fp8")
     with pytest.raises(ConfigError, match="no model 'rt-x'"):
         graph_file("rt-x", "fp16")
+
+
+def test_every_shipped_file_has_its_checksum():
+    """After files were made by hand: ``cd engines && sha256sum *.onnx *.safetensors > SHA256SUMS``."""
+    folder = engines_folder()
+    listed = dict(reversed(line.split("  ")) for line in (folder / "SHA256SUMS").read_text().splitlines())
+    files = sorted(path for suffix in ("*.onnx", "*.safetensors") for path in folder.glob(suffix))
+    assert listed == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.mark.parametrize("name", ["rt-y.onnx", "rt-y.safetensors"])
+def test_a_file_with_flipped_bits_is_refused(folder, name):
+    for each in ("rt-y.onnx", "rt-y.safetensors"):
+        (folder / each).write_bytes(bytes(range(256)))
+    record_checksums(folder / "rt-y.onnx", folder / "rt-y.safetensors")
+    assert graph_file("rt-y", "fp32") and model_file("rt-y", ".safetensors")
+    content = bytearray((folder / name).read_bytes())
+    content[100] ^= 8
+    (folder / name).write_bytes(content)
+    with pytest.raises(BackendError, match=rf"{name} is not the file of this release"):
+        graph_file("rt-y", "fp32")
+        model_file("rt-y", ".safetensors")
+    record_checksums(folder / name)
+    assert graph_file("rt-y", "fp32") and model_file("rt-y", ".safetensors")
