@@ -42,6 +42,7 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'malle_rt' has no attribute {name!r}")
+    import_module("malle_rt.versions").check_versions()
     return getattr(import_module(_HOMES[name]), name)
 
 

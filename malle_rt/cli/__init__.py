@@ -14,6 +14,7 @@ from malle_rt.cli import bench, build, doctor, transcode, webcam
 from malle_rt.cli.telling import tell
 from malle_rt.errors import MalleError
 from malle_rt.shown import without_secrets
+from malle_rt.versions import check_versions
 
 __all__ = ["main"]
 
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for handler in logging.getLogger().handlers:
         handler.setFormatter(_Formatter("malle-rt: %(levelname)s: %(message)s"))
     try:
+        check_versions()
         return int(options.run(options))
     except (MalleError, KeyboardInterrupt) as error:
         return tell(error, verbose=options.verbose)

@@ -1,4 +1,4 @@
-"""Where PyAV versions differ, and what PyAV cannot name, in one place: we run on 17.1 and newer.
+"""Where PyAV versions differ, and what PyAV cannot name, in one place: we run on 17.1 to 19.
 
 PyAV turns many of FFmpeg's numbers into members of enumerations, and FFmpeg learns new numbers first: the side data
 of a frame (an EXIF orientation, the layers of a 3D phone clip), what a stream is for, flags of formats and codecs,
@@ -14,9 +14,9 @@ import importlib
 from typing import Any, cast
 
 import av
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 
-__all__ = ["add_copy", "can_keep_on_gpu", "side_data_bytes"]
+__all__ = ["add_copy", "can_keep_on_gpu", "open_reading", "side_data_bytes"]
 
 # Modules of PyAV with enumerations whose values come from files.
 _WITH_ENUMERATIONS = (
@@ -30,6 +30,23 @@ _WITH_ENUMERATIONS = (
     "av.video.reformatter",
     "av.container.core",
 )
+
+
+# A title in a broken encoding must not stop the film. PyAV 19 keeps such bytes by itself and has no such option.
+_TOLERANT = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
+
+
+def open_reading(source: Any, **options: Any) -> InputContainer:
+    """Open an input, whatever the encoding of its texts.
+
+    Args:
+        source: a path, an address or an object with ``read``.
+        options: further ones of ``av.open``.
+
+    Raises:
+        av.error.FFmpegError: it cannot be opened; OSError and ValueError likewise.
+    """
+    return cast(InputContainer, cast(Any, av).open(source, "r", **_TOLERANT, **options))
 
 
 def add_copy(container: OutputContainer, source: Any) -> Any:

@@ -12,6 +12,7 @@ import av
 from av.container import InputContainer
 
 from malle_rt.errors import SourceError
+from malle_rt.media.compat import open_reading
 from malle_rt.media.pipe_input import PipeInput
 from malle_rt.shown import shown_address
 
@@ -68,8 +69,7 @@ def open_input(location: str, pipe: PipeInput) -> InputContainer:
         if is_pipe(location):
             pipe.open(location)
             target = pipe
-        # A title in a broken encoding must not stop the film.
-        return av.open(target, "r", metadata_errors="replace", timeout=_NETWORK_TIMEOUT if url else None)
+        return open_reading(target, timeout=_NETWORK_TIMEOUT if url else None)
     except (av.error.FFmpegError, OSError, ValueError) as exc:
         if pipe.beginning[4:8] == b"ftyp":
             raise SourceError(

@@ -14,6 +14,7 @@ BASE = {"frame", "protocols", "config", "errors"}
 ALLOWED = {
     "shown": set(),
     "errors": {"shown"},
+    "versions": {"errors"},
     "config": {"errors"},
     "frame": {"errors"},
     "protocols": {"frame"},
@@ -64,6 +65,7 @@ ALLOWED = {
         "pipeline",
         "config",
         "trt",
+        "versions",
         "errors",
         "shown",
         "",

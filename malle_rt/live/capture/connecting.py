@@ -11,6 +11,7 @@ from av.container import InputContainer
 
 from malle_rt.errors import SourceError
 from malle_rt.live.capture.address import Address
+from malle_rt.media.compat import open_reading
 from malle_rt.media.opening import check_file
 
 __all__ = ["Timeouts", "connect"]
@@ -63,17 +64,12 @@ def connect(address: Address, timeouts: Timeouts) -> InputContainer:
 
 def _open(address: Address, timeouts: Timeouts) -> InputContainer:
     if address.kind == "lavfi":
-        return av.open(address.target, "r", format="lavfi")
+        return open_reading(address.target, format="lavfi")
     if address.kind == "file":
         # FFmpeg takes what stands before a colon in a relative name for a protocol.
-        return av.open(str(Path(address.target).absolute()), "r", metadata_errors="replace")
-    return av.open(
-        address.target,
-        "r",
-        options=_LOW_DELAY,
-        metadata_errors="replace",
-        timeout=(timeouts.opening, timeouts.reading),
-    )
+        return open_reading(str(Path(address.target).absolute()))
+    timeout = (timeouts.opening, timeouts.reading)
+    return open_reading(address.target, options=_LOW_DELAY, timeout=timeout)
 
 
 def _no_answer(address: Address, timeouts: Timeouts) -> str:
