@@ -51,6 +51,7 @@ class TranscodeReport:
         backend: what ran, and why.
         sigma: what the last frame was denoised with, 8-bit scale; None when frames passed through.
         corrupt_packets: damaged packets that were skipped.
+        losses: what the input lacked, damaged packets among it, a line each; empty for a run that was stopped early.
         repaired_timestamps: frames that came without a usable presentation time.
         output: the file that was written, OUT.partial.EXT where it was stopped early; None: there was no frame by then.
         compare: the side-by-side picture, if one was asked for and there was a frame to show.
@@ -60,6 +61,7 @@ class TranscodeReport:
     backend: str
     sigma: float | None
     corrupt_packets: int
+    losses: tuple[str, ...]
     repaired_timestamps: int
     output: Path | None
     compare: Path | None
@@ -69,8 +71,7 @@ class TranscodeReport:
         lines = [self.pipeline.summary(), f"backend: {self.backend}"]
         if self.sigma is not None:
             lines[-1] += f", strength {self.sigma:.1f} at the end"
-        if self.corrupt_packets:
-            lines.append(f"{self.corrupt_packets} corrupt packets in the input were skipped")
+        lines.extend(self.losses)
         if self.repaired_timestamps:
             lines.append(f"{self.repaired_timestamps} frames had no usable time and were given one")
         lines.append(f"wrote {self.output}" if self.output else "wrote nothing: no frame was done")
@@ -98,6 +99,7 @@ class Transcode:
         duration: Fraction | None = None,
         overwrite: bool = False,
         keep_partial: bool = False,
+        strict: bool = False,
         compare: str | os.PathLike[str] | None = None,
         hwaccel: str = "auto",
         deinterlace: Deinterlace | None = None,
@@ -113,6 +115,7 @@ class Transcode:
             duration: seconds to transcode.
             overwrite: replace an existing output.
             keep_partial: give the output its name also where it is stopped early; else it stays OUT.partial.EXT.
+            strict: an input that is damaged, or ends before its header says, is an error.
             compare: path of a picture (.png, .jpg, .webp) that shows some frames before and after.
             hwaccel: "auto" lets NVDEC decode, and NVENC encode where it is asked for, without a copy in host memory
                 if the backend runs on that GPU and they take the video; "cuda" insists on NVDEC; "none" decodes on
@@ -133,7 +136,7 @@ class Transcode:
             config = config or DenoiseConfig()
             gpu = _decoding_gpu(self._denoiser, config, hwaccel)
             self._source = FileSource(
-                source, start=start, duration=duration, gpu=gpu, deinterlace=deinterlace
+                source, start=start, duration=duration, gpu=gpu, strict=strict, deinterlace=deinterlace
             )
             undo.callback(self._source.close)
             info = self._source.info
@@ -174,6 +177,7 @@ class Transcode:
             backend=self.backend,
             sigma=self._denoiser.sigma if isinstance(self._denoiser, FrameDenoiser) else None,
             corrupt_packets=self._source.corrupt_packets,
+            losses=() if report.stopped else self._source.losses,
             repaired_timestamps=self._source.repaired_timestamps,
             output=Path(self._sink.path) if self._sink.frames else None,
             compare=self._compare if shown else None,

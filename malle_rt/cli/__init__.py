@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from malle_rt import __version__
 from malle_rt.cli import bench, build, doctor, transcode, webcam
+from malle_rt.cli.streams import flushed, safe_streams
 from malle_rt.cli.telling import tell
-from malle_rt.errors import MalleError
 from malle_rt.shown import without_secrets
 from malle_rt.versions import check_versions
 
@@ -25,8 +25,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0; 2 for options that cannot work; 1 for any other failure; 130 and 143 after Ctrl-C and SIGTERM.
+        0; 3 where it is done, but the input lacked something; 2 for options that cannot work; 1 for any other failure;
+        128 and the signal's number after one: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
     """
+    with safe_streams():
+        return flushed(_run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
     options = _parser().parse_args(argv)
     level = logging.DEBUG if options.verbose else logging.WARNING
     logging.basicConfig(level=level)
@@ -35,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         check_versions()
         return int(options.run(options))
-    except (MalleError, KeyboardInterrupt) as error:
+    except BrokenPipeError:  # who read our output has gone, as head does
+        return 1
+    except (Exception, KeyboardInterrupt) as error:
         return tell(error, verbose=options.verbose)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +12,9 @@ from malle_rt.errors import ConfigError
 
 if TYPE_CHECKING:
     from malle_rt.media.encode_config import EncodeConfig
+
+# Plain decimals: "1e99999999" is a number of a hundred million digits, and timestamps have 64 bits.
+_NUMBER = re.compile(r"(?=\.?[0-9])[0-9]{0,9}(\.[0-9]{0,9})?")
 
 __all__ = [
     "add_deinterlacing",
@@ -145,15 +149,12 @@ def strength(text: str) -> float | Literal["auto"]:
 def seconds(text: str) -> Fraction:
     """Exact seconds of "90", "1:30", "0:01:30.5"."""
     parts = text.split(":")
-    try:
-        numbers = [Fraction(part) for part in parts]
-    except (ValueError, ZeroDivisionError):
-        numbers = []
-    if not 1 <= len(numbers) <= 3 or any(number < 0 for number in numbers):
-        raise argparse.ArgumentTypeError(f"want seconds or [HH:]MM:SS, got {text!r}")
+    if not 1 <= len(parts) <= 3 or not all(map(_NUMBER.fullmatch, parts)):
+        shown = text if len(text) <= 40 else text[:40] + "..."
+        raise argparse.ArgumentTypeError(f"expected seconds (9 digits at most) or [HH:]MM:SS, got {shown!r}")
     total = Fraction(0)
-    for number in numbers:
-        total = total * 60 + number
+    for part in parts:
+        total = total * 60 + Fraction(part)
     return total
 
 

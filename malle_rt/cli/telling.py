@@ -7,11 +7,13 @@ import sys
 
 from malle_rt.errors import ConfigError, MalleError, PipelineError
 
-__all__ = ["tell"]
+__all__ = ["one_line", "tell"]
+
+_LONGEST = 1000  # characters of a message
 
 
-def tell(error: MalleError | KeyboardInterrupt, *, verbose: bool) -> int:
-    """Print the error, with its traceback where ``verbose``.
+def tell(error: Exception | KeyboardInterrupt, *, verbose: bool) -> int:
+    """Print the error in one line, with its traceback where ``verbose``.
 
     Returns:
         The exit code: 2 for options that cannot work, 130 after Ctrl-C, 1 for any other failure.
@@ -21,6 +23,21 @@ def tell(error: MalleError | KeyboardInterrupt, *, verbose: bool) -> int:
         return 130
     if verbose:
         logging.getLogger(__name__).debug("traceback", exc_info=error)
-    print(f"malle-rt: error: {error}", file=sys.stderr)
+    text = one_line(str(error))
+    if isinstance(error, MemoryError):
+        text = "no memory left. Close other programs, raise the limit (ulimit -v), or take a smaller video"
+    elif isinstance(error, OSError):
+        text = one_line(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or text)
+    elif not isinstance(error, MalleError):
+        text = f"unexpected: {type(error).__name__}: {text}. Please report it with what -v prints"
+    print(f"malle-rt: error: {text}", file=sys.stderr)
     cause = error.__cause__ if isinstance(error, PipelineError) else error
     return 2 if isinstance(cause, ConfigError) else 1
+
+
+def one_line(text: str) -> str:
+    """A message of many lines in one: where OpenVINO's errors come from in its sources helps nobody."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith("Exception from ")]
+    joined = " ".join(telling or lines)
+    return joined if len(joined) <= _LONGEST else joined[:_LONGEST] + "..."

@@ -63,6 +63,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     part.add_argument("--duration", type=seconds, metavar="TIME", help="length from there")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse an input that is damaged or not whole (else: exit code 3)",
+    )
+    parser.add_argument(
         "--keep-partial",
         action="store_true",
         help="stopped early, still name the result OUT and not OUT.partial.EXT",
@@ -88,7 +93,11 @@ def run(options: argparse.Namespace) -> int:
             _leave(report, 128 + received[0], quiet=options.quiet)
     if not options.quiet:
         print(report.summary())
-    return 128 + received[0] if received else 0
+    if received:
+        return 128 + received[0]
+    if report.losses and options.quiet:
+        print(f"malle-rt: done, with losses: {'; '.join(report.losses)}", file=sys.stderr)
+    return 3 if report.losses else 0
 
 
 def _leave(report: TranscodeReport, code: int, *, quiet: bool) -> NoReturn:
@@ -132,6 +141,7 @@ def _open(options: argparse.Namespace, ending: Ending) -> Transcode:
         duration=options.duration,
         overwrite=options.overwrite,
         keep_partial=options.keep_partial,
+        strict=options.strict,
         compare=compare,
         hwaccel=options.hwaccel,
         deinterlace=options.deinterlace,

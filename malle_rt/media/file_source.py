@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -25,7 +25,16 @@ from malle_rt.media.hardware import (
     surface_of,
 )
 from malle_rt.media.interlacing import FieldReader
-from malle_rt.media.opening import check_file, is_path, is_url, main_video, open_input, plain_location
+from malle_rt.media.losses import Losses
+from malle_rt.media.opening import (
+    INDEX_BEHIND,
+    check_file,
+    is_path,
+    is_url,
+    main_video,
+    open_input,
+    plain_location,
+)
 from malle_rt.media.pipe_input import PipeInput
 from malle_rt.media.pixel_formats import has_alpha, nearest_planar
 from malle_rt.media.reading import Reader
@@ -64,6 +73,7 @@ class FileSource:
         start: Fraction | None = None,
         duration: Fraction | None = None,
         carry_other_streams: bool = True,
+        strict: bool = False,
         gpu: int | None = None,
         deinterlace: Deinterlace | None = None,
     ) -> None:
@@ -75,6 +85,7 @@ class FileSource:
                 first frame is at 0. None: timestamps stay as they are.
             duration: seconds wanted from there; None: all.
             carry_other_streams: whether packets of audio, subtitles, data and further video tracks are handed on.
+            strict: whether damage, or an end that comes too soon, is an error.
             gpu: number of the NVIDIA GPU that should decode, and leave the planes in its memory as a ``Surface``.
                 Where that cannot be, ``not_on_gpu`` says why, and frames come from the processor as without it.
             deinterlace: "field" makes a frame of each field, "frame" one of each interlaced picture; None leaves
@@ -87,6 +98,8 @@ class FileSource:
         self._location = plain_location(location)
         self._shown = shown_address(self._location)
         self._carry = carry_other_streams
+        self._strict = strict
+        self._at_end = False
         self._pipe = PipeInput()
         self._deinterlace = deinterlace
         self._items: Iterator[Frame | Packet] = iter(())
@@ -115,6 +128,17 @@ class FileSource:
     def corrupt_packets(self) -> int:
         """Damaged packets skipped so far."""
         return self._reader.corrupt_packets
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """What the input lacked, a line each; known once everything has been read."""
+        found = []
+        if self.corrupt_packets:
+            found.append(f"{self.corrupt_packets} corrupt packets in the input were skipped")
+        if self._losses.damaged:
+            found.append(f"{self._losses.damaged} frames of the input are damaged")
+        missing = self._losses.missing(whole=not self._window.has_start) if self._at_end else None
+        return (*found, missing) if missing else tuple(found)
 
     @property
     def repaired_timestamps(self) -> int:
@@ -173,6 +197,7 @@ class FileSource:
         video.codec_context.thread_type = "SLICE" if is_url(self._location) or self._on_gpu else "AUTO"
         self._reader = Reader(container, video, self._shown)
         self._window = Window(start, duration, _beginning(container, video))
+        self._losses = Losses(container, video)
         self._packet_clock = PacketClock(container.format)
         unit = Fraction(video.time_base or 1)
         self._clock = FrameClock(_frame_ticks(video), round(_beginning(container, video) / unit))
@@ -218,6 +243,8 @@ class FileSource:
                 return primed, first
         if self._window.has_start:
             raise SourceError(f"{self._shown}: no frame in the part asked for. Choose an earlier start")
+        if self._pipe.is_mp4:
+            raise SourceError(f"{self._shown}: {INDEX_BEHIND}")
         raise SourceError(f"{self._shown}: no frame could be decoded; the video track is damaged or empty")
 
     def _read(self) -> Iterator[Frame | Packet]:
@@ -253,16 +280,31 @@ class FileSource:
 
     def _decoded(self) -> Iterator[av.VideoFrame | av.Packet[Any]]:
         """Decoded pictures, and packets of the carried tracks."""
+        self._at_end = False
         for packet in self._reader.packets():
+            self._losses.packet(packet)
             self._packet_clock.adjust(packet)
             if packet.stream_index == self._video.index:
                 instant = instant_of(packet)
                 if instant is not None and self._window.exhausted(instant):
                     break
-                yield from self._reader.decode(packet)
+                yield from self._watched(self._reader.decode(packet))
             elif packet.stream_index in self._carried:
                 yield packet
-        yield from self._reader.drain()
+        else:
+            self._at_end = not self._pipe.stopped
+        yield from self._watched(self._reader.drain())
+        self._refuse_losses()
+
+    def _watched(self, pictures: Iterable[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        for picture in pictures:
+            self._losses.picture(picture)
+            self._refuse_losses()
+            yield picture
+
+    def _refuse_losses(self) -> None:
+        if self._strict and (losses := self.losses):
+            raise SourceError(f"{self._shown}: {'; '.join(losses)}. Without strict, what is there is kept")
 
     def _release(self, packets: list[av.Packet[Any]]) -> Iterator[Packet]:
         for packet in packets:

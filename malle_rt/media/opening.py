@@ -17,6 +17,7 @@ from malle_rt.media.pipe_input import PipeInput
 from malle_rt.shown import shown_address
 
 __all__ = [
+    "INDEX_BEHIND",
     "check_file",
     "is_attached_picture",
     "is_path",
@@ -29,6 +30,10 @@ __all__ = [
 
 # Seconds to open a network stream, and to wait for its next packet.
 _NETWORK_TIMEOUT = (10.0, 20.0)
+INDEX_BEHIND = (
+    "this MP4 has its index at the end, where a pipe cannot be read from. Give the file itself, or write it with "
+    "its index first (ffmpeg: -movflags +faststart)"
+)
 _DEFAULT, _ATTACHED_PICTURE = 1 << 0, 1 << 10
 
 
@@ -71,11 +76,8 @@ def open_input(location: str, pipe: PipeInput) -> InputContainer:
             target = pipe
         return open_reading(target, timeout=_NETWORK_TIMEOUT if url else None)
     except (av.error.FFmpegError, OSError, ValueError) as exc:
-        if pipe.beginning[4:8] == b"ftyp":
-            raise SourceError(
-                f"{location}: this MP4 has its index at the end, where a pipe cannot be read from. "
-                "Give the file itself, or write it with its index first (ffmpeg: -movflags +faststart)"
-            ) from exc
+        if pipe.is_mp4:
+            raise SourceError(f"{location}: {INDEX_BEHIND}") from exc
         raise SourceError(_why_not(location, exc, url)) from exc
 
 

@@ -17,6 +17,7 @@ class PipeInput:
 
     Attributes:
         beginning: the first bytes that were read.
+        stopped: whether ``stop`` was called.
     """
 
     name = "-"
@@ -24,7 +25,7 @@ class PipeInput:
     def __init__(self) -> None:
         """Standard input, until ``open``."""
         self.beginning = b""
-        self._stopped = False
+        self.stopped = False
         self._descriptor = 0
 
     def open(self, path: str) -> None:
@@ -37,7 +38,7 @@ class PipeInput:
 
     def read(self, size: int) -> bytes:
         """Up to ``size`` bytes; empty at the end, and after ``stop``."""
-        while not self._stopped:
+        while not self.stopped:
             # Only POSIX can wait for a pipe with a time limit.
             if sys.platform != "win32" and not select.select([self._descriptor], [], [], _POLL)[0]:
                 continue
@@ -47,9 +48,14 @@ class PipeInput:
                 return data
         return b""
 
+    @property
+    def is_mp4(self) -> bool:
+        """Whether what came first was the head of an MP4 or MOV."""
+        return self.beginning[4:8] == b"ftyp"
+
     def stop(self) -> None:
         """Let every read from now on, and one that waits, find the end. From any thread."""
-        self._stopped = True
+        self.stopped = True
 
     def close(self) -> None:
         """Give the named pipe back. May be called twice."""

@@ -32,7 +32,6 @@ class Reader:
         self._name = name
         self._container = container
         self._video = video
-        self._in_burst = False
 
     def packets(self) -> Iterator[av.Packet[Any]]:
         """All packets of the container in its order, without the empty ones PyAV adds at the end.
@@ -62,7 +61,6 @@ class Reader:
         except av.error.FFmpegError as exc:
             self._count(exc)
             return []
-        self._in_burst = False
         return frames
 
     def drain(self) -> Iterator[av.VideoFrame]:
@@ -82,7 +80,8 @@ class Reader:
             yield from frames
 
     def _count(self, exc: av.error.FFmpegError) -> None:
+        if not self.corrupt_packets:
+            log.warning(
+                "%s: damaged data is skipped (%s); more of it is only counted", self._name, exc.strerror
+            )
         self.corrupt_packets += 1
-        if not self._in_burst:
-            log.warning("%s: damaged data skipped (%s)", self._name, exc.strerror)
-        self._in_burst = True

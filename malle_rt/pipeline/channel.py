@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 
-from malle_rt.frame import Frame, Packet
+from malle_rt.frame import Frame, Packet, Surface
 from malle_rt.pipeline.config import PipelineConfig
 
 __all__ = ["Channel"]
@@ -33,6 +33,8 @@ class Channel:
         self._depth = config.depth
         self._items: deque[Frame | Packet] = deque()
         self._frames = 0
+        self._most_bytes = config.megabytes * 1_000_000
+        self._bytes = 0
         self._closed = False
         self._changed = threading.Condition()
 
@@ -47,7 +49,7 @@ class Channel:
             if self._closed:
                 return False
             self._items.append(item)
-            self._frames += isinstance(item, Frame)
+            self._count(item, 1)
             self._changed.notify_all()
             return True
 
@@ -74,19 +76,29 @@ class Channel:
                     return None
                 self._changed.wait(_LONGEST_WAIT)
             item = self._items.popleft()
-            self._frames -= isinstance(item, Frame)
+            self._count(item, -1)
             self._changed.notify_all()
             return item
 
     def _is_full(self, item: Frame | Packet) -> bool:
         if isinstance(item, Frame):
-            return self._frames >= self._depth
+            return self._frames >= self._depth or (self._frames > 0 and self._bytes >= self._most_bytes)
         return len(self._items) - self._frames >= self._depth * _PACKETS_PER_FRAME
+
+    def _count(self, item: Frame | Packet, sign: int) -> None:
+        if isinstance(item, Frame):
+            self._frames += sign
+            self._bytes += sign * _size_of(item)
 
     def _drop_oldest(self) -> None:
         for index, item in enumerate(self._items):
             if isinstance(item, Frame):
                 del self._items[index]
-                self._frames -= 1
+                self._count(item, -1)
                 self.dropped += 1
                 return
+
+
+def _size_of(frame: Frame) -> int:
+    """Bytes of host memory that the planes take."""
+    return 0 if isinstance(frame.planes, Surface) else sum(plane.nbytes for plane in frame.planes)

@@ -18,11 +18,13 @@ class PipelineConfig:
 
     Attributes:
         depth: frames that may wait between two stages; each costs the memory of one decoded picture.
+        megabytes: of decoded pictures that may wait, so that large ones are fewer; one always may.
         when_full: "block" for files, where no frame may be lost; "drop_oldest" for live input, where the delay
             must not grow.
     """
 
     depth: int = 8
+    megabytes: int = 256
     when_full: WhenFull = "block"
 
     def __post_init__(self) -> None:

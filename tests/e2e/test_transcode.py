@@ -1,12 +1,14 @@
 """``malle-rt transcode`` as a user runs it: a process of its own, its files, messages and exit codes."""
 
 import os
+import re
 import signal
 import stat
 import subprocess
 import sys
 import time
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import cv2
@@ -267,13 +269,64 @@ def test_a_size_that_changes_on_the_way(tmp_path):
 
 def test_a_truncated_file_gives_what_is_there(tmp_path):
     source = truncate(write_clip(tmp_path / "clip.mkv", frames=60, codec="libx264"), 0.6)
-    transcode(source, tmp_path / "out.mkv", "--strength", 5)
+    done = malle("transcode", source, tmp_path / "out.mkv", "--strength", 5)
+    assert done.returncode == 3, done.stderr
+    assert "s of the input are missing" in done.stdout
     assert 5 < len(instants(tmp_path / "out.mkv")) < 60
+
+
+def index_first(clip):
+    """The MP4 once more, with its index before its packets."""
+    target = clip.with_name("first.mp4")
+    with (
+        av.open(str(clip)) as source,
+        av.open(str(target), "w", container_options={"movflags": "faststart"}) as container,
+    ):
+        stream = container.add_stream_from_template(source.streams[0], opaque=True)
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = stream
+                container.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
+def test_how_much_is_missing_is_said_and_strict_refuses(tmp_path, suffix):
+    clip = write_clip(tmp_path / f"clip{suffix}", frames=50, fps=Fraction(25), codec="libx264")
+    if suffix == ".mp4":
+        clip = index_first(clip)
+    assert transcode(clip, tmp_path / "whole.mkv", "--backend", "none", "--strict").returncode == 0
+    cut = truncate(clip, 0.5)
+    done = malle("transcode", cut, tmp_path / "out.mkv", "--backend", "none", "--quiet")
+    assert done.returncode == 3
+    assert re.search(r"with losses: .*[0-2]\.\d s of the input are missing", done.stderr), done.stderr
+    error = fails(cut, tmp_path / "none.mkv", "--backend", "none", "--strict")
+    assert "missing" in error
+    assert not (tmp_path / "none.mkv").exists()
+
+
+def test_zeros_in_the_middle_are_reported(tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", frames=50, fps=Fraction(25), codec="libx264", size=(128, 96))
+    data = bytearray(clip.read_bytes())
+    data[len(data) // 3 : len(data) // 2] = bytes(len(data) // 2 - len(data) // 3)
+    clip.write_bytes(data)
+    done = malle("transcode", clip, tmp_path / "out.mkv", "--backend", "none")
+    assert done.returncode == 3, done.stdout
+
+
+def test_an_index_at_the_end_is_named_where_a_pipe_cannot_reach_it(tmp_path):
+    clip = noisy_clip(tmp_path / "clip.mp4", frames=60, size=(320, 192), codec="libx264")
+    command = [*MALLE, "transcode", "-", str(tmp_path / "out.mkv")]
+    done = subprocess.run(command, input=clip.read_bytes(), capture_output=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert b"index at the end" in done.stderr
 
 
 def test_damage_in_the_middle_is_skipped_and_reported(tmp_path):
     source = damage(write_clip(tmp_path / "clip.nut", frames=60), start=0.4, length=3000)
-    done = transcode(source, tmp_path / "out.mkv", "--strength", 5)
+    done = malle("transcode", source, tmp_path / "out.mkv", "--strength", 5)
+    assert done.returncode == 3, done.stderr
+    assert done.stderr.count("damaged data") == 1
     assert "corrupt packets" in done.stdout
     assert 30 < len(instants(tmp_path / "out.mkv")) < 60
 
@@ -436,6 +489,63 @@ def test_signals_that_the_caller_ignores_stay_ignored(tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert len(instants(tmp_path / "out.mkv")) == 100
+
+
+def shell(line, **options):
+    return subprocess.run(
+        ["sh", "-c", line], capture_output=True, text=True, timeout=120, check=False, **options
+    )
+
+
+@pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_errors_that_nobody_can_read_do_not_end_a_transcode(tmp_path, streams):
+    clip = noisy_clip(tmp_path / "clip.mkv", frames=4)
+    words = " ".join([*MALLE, "transcode", str(clip), str(tmp_path / "out.mkv"), "--backend", "none"])
+    done = shell(f"{words} {streams}")
+    assert done.returncode == 0, done.stderr
+    assert len(instants(tmp_path / "out.mkv")) == 4
+
+
+@pytest.mark.parametrize(("streams", "code"), [("> /dev/full", 1), ("| true", 0)])
+def test_output_that_nobody_takes_is_one_line(tmp_path, streams, code):
+    clip = noisy_clip(tmp_path / "clip.mkv", frames=4)
+    words = " ".join([*MALLE, "transcode", str(clip), str(tmp_path / "out.mkv"), "--backend", "none"])
+    done = shell(f"{words} {streams}")
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+    assert ("standard output cannot be written" in done.stderr) == bool(code)
+
+
+def test_names_that_are_no_text(tmp_path):
+    clip = noisy_clip(tmp_path / "clip.mkv", frames=2)
+    odd = os.fsencode(tmp_path) + b"/\xff\xfe.mkv"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}
+    done = subprocess.run(
+        [*MALLE, "transcode", os.fsencode(clip), odd],
+        capture_output=True,
+        env=environment,
+        timeout=60,
+        check=False,
+    )
+    assert b"Traceback" not in done.stderr
+    assert done.returncode in (0, 1)
+    assert (done.returncode == 0) == Path(os.fsdecode(odd)).exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--start", "1e30"], ["--duration", "1e999"], ["--duration", "1e99999999"], ["--start", "9" * 400]],
+)
+def test_numbers_beyond_reason(tmp_path, words):
+    clip = noisy_clip(tmp_path / "clip.mkv", frames=2)
+    done = malle("transcode", clip, tmp_path / "out.mkv", *words, timeout=20)
+    assert done.returncode == 2
+    assert "expected seconds" in done.stderr
+
+
+def test_an_empty_name_is_none(tmp_path):
+    clip = noisy_clip(tmp_path / "clip.mkv", frames=2)
+    assert "empty" in fails(clip, "", code=2)
 
 
 def test_another_film_as_the_output_is_not_offered_for_replacement(tmp_path):

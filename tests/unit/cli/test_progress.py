@@ -56,5 +56,5 @@ def test_times_are_exact(text, value):
 
 @pytest.mark.parametrize("text", ["", "x", "1:2:3:4", "-5", "1:-2"])
 def test_other_times_are_refused(text):
-    with pytest.raises(Exception, match="want seconds"):
+    with pytest.raises(Exception, match="expected seconds"):
         seconds(text)
