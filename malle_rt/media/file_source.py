@@ -24,12 +24,13 @@ from malle_rt.media.hardware import (
     require_on_gpu,
     surface_of,
 )
-from malle_rt.media.interlacing import FieldReader
+from malle_rt.media.interlacing import FieldOrder, FieldReader
 from malle_rt.media.losses import Losses
 from malle_rt.media.opening import (
     INDEX_BEHIND,
     check_file,
     is_path,
+    is_pipe,
     is_url,
     main_video,
     open_input,
@@ -51,6 +52,8 @@ log = logging.getLogger(__name__)
 _AV_TIME_BASE = 1_000_000
 # Broadcast streams have no index: seeking may land between keyframes, so it aims this many seconds earlier.
 _SEEK_MARGIN = Fraction(12)
+# Places of a broadcast at which it is looked for interlaced pictures.
+_PLACES = 12
 
 
 class FileSource:
@@ -218,11 +221,37 @@ class FileSource:
         self.template = describe(
             self._location, container, video, first, self._color or ColorTags(), self._window, others
         )
+        if self._deinterlacer is None and self.template.fields is None and self._may_change():
+            self.template = replace(self.template, fields=self._later_fields())
         if self._deinterlacer is not None:
             info = self._deinterlacer.described(self.template.info, interlaced=self._interlaced)
             # The first picture has been deinterlaced: the template has its time_base already.
             info = replace(info, time_base=self.template.info.time_base)
             self.template = replace(self.template, info=info)
+
+    def _may_change(self) -> bool:
+        """Whether a video that begins progressive may become interlaced, as recordings of broadcasts do."""
+        joined = has_joins(self._container.format) and not self._on_gpu
+        return joined and is_path(self._location) and not is_pipe(self._location)
+
+    def _later_fields(self) -> FieldOrder | None:
+        """Field order of the first interlaced picture that is found at a few places of the file; None: there is none.
+
+        An encoder must know before the first picture. Between the places a short interlaced part can be missed.
+        """
+        with open_input(self._location, PipeInput()) as container:
+            video = main_video(container, self._location)
+            begin, length = _beginning(container, video), Fraction(container.duration or 0, _AV_TIME_BASE)
+            for place in range(1, _PLACES + 1):
+                instant = begin + length * place / (_PLACES + 1)
+                try:
+                    container.seek(int(instant * _AV_TIME_BASE))
+                    picture = next(container.decode(video), None)
+                except (av.error.FFmpegError, OSError):
+                    continue
+                if picture is not None and picture.interlaced_frame:
+                    return FieldReader().order(picture)
+        return None
 
     def _seek(self) -> None:
         broadcast = has_joins(self._container.format)

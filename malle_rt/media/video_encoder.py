@@ -37,15 +37,26 @@ _FRAME_DURATION, _INTERLACED = 1 << 8, 1 << 18 | 1 << 29
 _ASPECT_IN_BITSTREAM = ("264", "265", "hevc", "mpeg")
 # Encoders that write into the bitstream, when these flags are set, that pictures hold two fields.
 _FIELD_ENCODERS = frozenset(
-    {"libx264", "mpeg2video", "mpeg4", "ffv1", "prores", "prores_aw", "prores_ks", "dnxhd", "h264_nvenc"}
+    {
+        "libx264",
+        "mpeg2video",
+        "mpeg4",
+        "ffv1",
+        "prores",
+        "prores_aw",
+        "prores_ks",
+        "dnxhd",
+        "dvvideo",
+        "h264_nvenc",
+    }
 )
 # AVFieldOrder by what FFmpeg's own program writes: woven fields, and for MJPEG, which codes one after the other, those.
 _WOVEN: dict[FieldOrder, str] = {"top": "tb", "bottom": "bt"}
 _SEPARATE: dict[FieldOrder, str] = {"top": "tt", "bottom": "bb"}
 # Containers that say the field order of a track.
 _FIELD_CONTAINERS = frozenset({"matroska", "mov", "mp4", "mxf", "nut"})
-# Its frames are interlaced always, and of the bottom field first.
-_DV = "dvvideo"
+# Decoded as the container says.
+_UNMARKED = frozenset({"rawvideo", "v210"})
 
 
 class VideoEncoder:
@@ -148,23 +159,18 @@ class VideoEncoder:
                 plan.sample_aspect_ratio,
             )
         if self._fields is not None:
-            self._describe_fields(self._fields)
+            self._describe_fields()
 
     def _keeps_aspect_ratio(self) -> bool:
         # Matroska takes the shape of pixels from the stream, where PyAV cannot set it; MP4 from the encoder.
         in_bitstream = any(family in self._config.codec for family in _ASPECT_IN_BITSTREAM)
         return in_bitstream or is_mov(cast(OutputContainer, self.stream.container))
 
-    def _describe_fields(self, fields: FieldOrder) -> None:
+    def _describe_fields(self) -> None:
         codec, container = self._config.codec, self.stream.container.format.name
         if codec in _FIELD_ENCODERS:
             self.stream.codec_context.flags |= _INTERLACED
-        elif codec == _DV and fields == "top":
-            log.warning(
-                "dvvideo is always read as bottom field first, this video has the top field first: motion "
-                "will run back and forth. Use another codec, or deinterlace"
-            )
-        elif codec != _DV:
+        elif not (codec in _UNMARKED and container in _FIELD_CONTAINERS):
             log.warning(
                 "encoder %s does not mark its pictures as interlaced%s: the output will show combs unless the player "
                 "is told to deinterlace (libx264 marks them; deinterlacing avoids it)",
@@ -232,6 +238,9 @@ class VideoEncoder:
 
     def _marked(self, picture: av.VideoFrame, fields: FieldOrder | None) -> av.VideoFrame:
         """The picture with its field order on it; warns of those that the encoder was not opened for."""
+        if fields is None and self._fields is not None:
+            # Encoders opened for fields code every picture as two: those of a progressive one in the steady order.
+            return self._marker.marked(picture, self._fields)
         if fields is None:
             return picture
         if self._fields is None and "fields" not in self._warned:

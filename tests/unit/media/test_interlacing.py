@@ -1,5 +1,6 @@
 """Field order: on frames as they are read, and in files as they are written."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -11,14 +12,17 @@ from media import join_files, random_planes, read_frames, write_planes
 from malle_rt.api import Transcode
 from malle_rt.config import DenoiseConfig
 from malle_rt.errors import ConfigError
+from malle_rt.frame import VideoInfo, pixel_layout
 from malle_rt.live.capture.base import CaptureRequest
 from malle_rt.live.capture.stream import StreamCapture
 from malle_rt.live.shot import Shot
 from malle_rt.media.deinterlace import Deinterlacer
 from malle_rt.media.encode_config import EncodeConfig
+from malle_rt.media.file_sink import FileSink
 from malle_rt.media.file_source import FileSource
 from malle_rt.media.interlacing import FieldMarker, FieldReader
 from malle_rt.media.planes import new_video_frame
+from malle_rt.media.synthetic import SyntheticSource
 
 RATE = Fraction(25)
 SIZE = (64, 48)
@@ -213,3 +217,52 @@ def test_live_input_takes_its_fields_too(tmp_path, rate):
         assert capture.template.fields == ("top" if rate is None else None)
     finally:
         capture.close()
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("libx264", "mkv"), ("ffv1", "mkv"), ("prores_ks", "mov")])
+def test_a_recording_that_becomes_interlaced_is_written_as_such(tmp_path, codec, suffix, caplog):
+    size = (176, 144)
+    parts = [
+        write_interlaced(tmp_path / f"{order}.ts", [order] * 30, interlaced=order is not None, size=size)
+        for order in (None, "top")
+    ]
+    path = join_files(tmp_path / "joined.ts", parts)
+    orders = orders_of(path)
+    assert orders[:25] == [None] * 25
+    transcode(path, tmp_path / f"b.{suffix}", EncodeConfig(codec=codec))
+    written = orders_of(tmp_path / f"b.{suffix}")
+    assert "bottom" not in written
+    assert all(after == "top" for before, after in zip(orders, written, strict=True) if before == "top")
+    assert not any("cannot say so" in record.getMessage() for record in caplog.records)
+
+
+def test_fields_that_come_unforeseen_are_said(tmp_path, caplog):
+    source = next(iter(SyntheticSource(1, SIZE)))
+    sink = FileSink(tmp_path / "b.mkv", VideoInfo(*SIZE, "yuv420p", Fraction(1, 25)))
+    for number in range(3):
+        sink.write(replace(source, pts=number, time_base=Fraction(1, 25), fields="top" if number else None))
+    sink.finish()
+    messages = [record.getMessage() for record in caplog.records]
+    assert sum("the output cannot say so: it began without fields" in message for message in messages) == 1
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix", "pix_fmt", "size", "options"),
+    [
+        ("dvvideo", "avi", "yuv420p", (720, 576), {}),
+        ("dvvideo", "mov", "yuv411p", (720, 480), {}),
+        ("mpeg2video", "mxf", "yuv422p", (1920, 1080), {"b": "50M"}),
+        ("dnxhd", "mxf", "yuv422p", (1920, 1080), {"b": "120M"}),
+    ],
+)
+def test_studio_formats_keep_the_order(tmp_path, codec, suffix, pix_fmt, size, options):
+    rate = Fraction(30000, 1001) if size[1] == 480 else RATE
+    planes = [
+        tuple(np.full(s, 90 + n, np.uint8) for s in pixel_layout(pix_fmt).plane_shapes(*size)) for n in (0, 1)
+    ]
+    source = write_planes(
+        tmp_path / "a.avi", planes, pix_fmt, fps=rate, fields=["bottom"] * 2, setup=fields_setup
+    )
+    assert orders_of(source) == ["bottom"] * 2
+    transcode(source, tmp_path / f"b.{suffix}", EncodeConfig(codec=codec, options=options))
+    assert orders_of(tmp_path / f"b.{suffix}") == ["bottom"] * 2
