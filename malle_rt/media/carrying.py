@@ -16,6 +16,7 @@ from av.format import Flags
 from malle_rt.media.compat import add_copy, open_reading
 from malle_rt.media.opening import is_attached_picture, is_path
 from malle_rt.media.sound import ConvertedSound, holds_unreadably, sound_for
+from malle_rt.media.text_track import ConvertedText, text_for
 
 # What holds nearly everything, and what holds what that cannot.
 _ALTERNATIVES = (("matroska", ".mkv"), ("mov", ".mov"))
@@ -76,6 +77,8 @@ def add_carried(container: OutputContainer, source: Any) -> Track | None:
         codec = source.codec_context.name if source.codec_context is not None else "unknown codec"
         if source.type == "audio" and (sound := _converted_sound(container, source)) is not None:
             return sound
+        if source.type == "subtitle" and (text := _converted_text(container, source)) is not None:
+            return text
         hint = next((f"; {suffix} files can" for name, suffix in _ALTERNATIVES if _fits(name, source)), "")
         log.warning(
             "track %d, %s (%s), is left out: %s files cannot hold it%s",
@@ -118,6 +121,26 @@ def copy_labels(source: Any, stream: Any) -> None:
 def clean_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     """Metadata without what only described the input file."""
     return {key: value for key, value in metadata.items() if not key.lower().startswith(_STALE)}
+
+
+def _converted_text(container: OutputContainer, source: Any) -> Track | None:
+    codec = text_for(container.format.name, source)
+    if codec is None:
+        return None
+    try:
+        track = ConvertedText(container, source, codec)
+    except (av.error.FFmpegError, ValueError) as exc:
+        log.debug("text of track %d cannot be converted (%s)", source.index, exc)
+        return None
+    copy_labels(source, track.stream)
+    log.warning(
+        "track %d, %s subtitles: %s files cannot hold them; they are converted to %s",
+        source.index,
+        source.codec_context.name,
+        container.format.name,
+        codec,
+    )
+    return track
 
 
 class CarriedTrack:
