@@ -41,7 +41,7 @@ from malle_rt.media.pixel_formats import has_alpha, nearest_planar
 from malle_rt.media.reading import Reader
 from malle_rt.media.side_data import has_captions
 from malle_rt.media.template import Template, describe
-from malle_rt.media.timeline import FrameClock, PacketClock, has_joins
+from malle_rt.media.timeline import FrameClock, PacketClock, frame_rate_of, has_joins
 from malle_rt.media.window import Window, instant_of
 from malle_rt.shown import shown_address
 
@@ -396,6 +396,5 @@ def _beginning(container: InputContainer, video: av.VideoStream) -> Fraction:
 
 def _frame_ticks(video: av.VideoStream) -> int:
     """Duration of one frame at the average rate, in units of the track's time_base."""
-    if not video.average_rate or not video.time_base:
-        return 1
-    return round(1 / Fraction(video.average_rate) / Fraction(video.time_base))
+    rate = frame_rate_of(video)
+    return round(1 / rate / Fraction(video.time_base)) if rate and video.time_base else 1

@@ -21,6 +21,7 @@ from malle_rt.media.side_data import (
     hdr_of,
     rotation_of,
 )
+from malle_rt.media.timeline import frame_rate_of
 from malle_rt.media.window import Window
 
 __all__ = ["Template", "describe"]
@@ -81,7 +82,7 @@ def describe(
         height=first.height,
         pix_fmt=nearest_planar(pixel_name(first)),
         time_base=Fraction(first.time_base or video.time_base or 1),
-        frame_rate=_frame_rate(video),
+        frame_rate=frame_rate_of(video),
         sample_aspect_ratio=video.sample_aspect_ratio or Fraction(1),
         rotation=rotation_of(matrix),
         duration=window.length(_duration(container, video)),
@@ -107,16 +108,10 @@ def describe(
 
 def _frame_count(container: InputContainer, video: av.VideoStream) -> int | None:
     """The container's count, where it agrees with duration x rate: a fragmented MP4 counts its first part only."""
-    rate, duration = _frame_rate(video), _duration(container, video)
+    rate, duration = frame_rate_of(video), _duration(container, video)
     if not video.frames or rate is None or duration is None:
         return video.frames or None
     return video.frames if abs(video.frames - rate * duration) <= max(2, video.frames // 10) else None
-
-
-def _frame_rate(video: av.VideoStream) -> Fraction | None:
-    """Average rate; the header's nominal one where the container has no average."""
-    rate = video.average_rate or video.guessed_rate
-    return Fraction(rate) if rate else None
 
 
 def _duration(container: InputContainer, video: av.VideoStream) -> Fraction | None:

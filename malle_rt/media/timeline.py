@@ -9,7 +9,7 @@ from typing import Any, cast
 import av
 from av.format import Flags
 
-__all__ = ["FrameClock", "PacketClock", "has_joins"]
+__all__ = ["FrameClock", "PacketClock", "frame_rate_of", "has_joins"]
 
 log = logging.getLogger(__name__)
 
@@ -17,11 +17,22 @@ log = logging.getLogger(__name__)
 _BACK = Fraction(1, 20)
 # ... and going ahead by this much in a broadcast stream is a join too, not a pause: FFmpeg's own threshold.
 _AHEAD = Fraction(10)
+# Frames per second; high-speed cameras write their films at less.
+_FASTEST = 2000
 
 
 def has_joins(container_format: av.ContainerFormat) -> bool:
     """Whether timestamps may legally jump in this format: broadcast streams, mostly without an index."""
     return bool(container_format.flags & cast(int, Flags.ts_discont.value))
+
+
+def frame_rate_of(video: av.VideoStream) -> Fraction | None:
+    """Frames per second: the average, else what FFmpeg guesses; None where nothing says.
+
+    An "average" of thousands is no rate but the container's clock, as that of raw DV.
+    """
+    rates = [Fraction(rate) for rate in (video.average_rate, video.guessed_rate, video.base_rate) if rate]
+    return next((rate for rate in rates if rate <= _FASTEST), rates[0] if rates else None)
 
 
 class PacketClock:

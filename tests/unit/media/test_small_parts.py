@@ -170,3 +170,16 @@ def test_the_collecting_sink_is_bounded():
     sink.write(frame)
     with pytest.raises(SinkError, match="more than 2 items"):
         sink.write(frame)
+
+
+def test_a_rate_of_thousands_is_a_clock_and_no_rate():
+    class Dv:
+        average_rate, guessed_rate, base_rate = Fraction(60000), Fraction(25), Fraction(25)
+
+    class Fast:
+        average_rate, guessed_rate, base_rate = Fraction(960), Fraction(25), None
+
+    class Silent:
+        average_rate = guessed_rate = base_rate = None
+
+    assert [frame_rate_of(video) for video in (Dv, Fast, Silent)] == [25, 960, None]
