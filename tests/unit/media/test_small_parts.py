@@ -11,7 +11,7 @@ from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.pixel_formats import nearest_planar, nearest_supported
 from malle_rt.media.side_data import rotation_of
 from malle_rt.media.synthetic import CollectSink, SyntheticSource, read_index
-from malle_rt.media.timeline import FrameClock
+from malle_rt.media.timeline import FrameClock, frame_rate_of
 
 
 @pytest.mark.parametrize(
