@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal, cast
@@ -15,8 +16,11 @@ from malle_rt.cuts import CutDetector
 from malle_rt.estimate import SigmaEstimator
 from malle_rt.fields import split_fields, weave_fields
 from malle_rt.frame import Frame, PixelLayout, Plane, Surface, pixel_layout
+from malle_rt.telecine import TelecineDetector
 
 __all__ = ["FrameDenoiser", "PassThrough"]
+
+log = logging.getLogger(__name__)
 
 
 class PassThrough:
@@ -68,6 +72,7 @@ class FrameDenoiser:
         # For the top and the bottom fields, once there is one; whether the last frame was interlaced.
         self._parities: tuple[FrameDenoiser, FrameDenoiser] | None = None
         self._interlaced = False
+        self._telecine = TelecineDetector()
 
     @property
     def ahead(self) -> int:
@@ -147,9 +152,13 @@ class FrameDenoiser:
         if self._parities is None:
             top, bottom = (FrameDenoiser(self._backend, self._config, watch=self._watch) for _ in range(2))
             self._parities = top, bottom
-        started = [
-            parity.start(half) for parity, half in zip(self._parities, split_fields(frame), strict=True)
-        ]
+        halves = split_fields(frame)
+        if self._telecine.update(halves[0].planes[0], halves[1].planes[0]):
+            log.warning(
+                "this is film with repeated fields (hard telecine, 3:2 pulldown): its fields are denoised as they "
+                "come. FFmpeg's filters fieldmatch,decimate before would give the film's own pictures"
+            )
+        started = [parity.start(half) for parity, half in zip(self._parities, halves, strict=True)]
         self.sigma = sum(each.sigma for each in self._parities) / 2
         found = [each.estimated for each in self._parities if each.estimated is not None]
         self.estimated = sum(found) / len(found) if found else None

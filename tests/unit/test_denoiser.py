@@ -146,3 +146,17 @@ def test_the_noise_of_interlaced_video_is_found_in_its_fields(backend):
     denoiser.adjust(strength=0, mix=1)
     assert np.array_equal(denoiser.denoise(frame).planes[0], frame.planes[0])
     assert denoiser.sigma == 0
+
+
+def test_hard_telecine_is_said_in_one_line(backend, caplog):
+    film = list(SyntheticSource(24, (64, 64)))
+    film = [
+        replace(each, planes=tuple(np.roll(plane, 5 * n, 1) for plane in each.planes))
+        for n, each in enumerate(film)
+    ]
+    pattern = ((0, 0), (1, 1), (1, 2), (2, 3), (3, 3))
+    pictures = [film[4 * (n // 5) + which] for n in range(25) for which in pattern[n % 5]]
+    denoiser = FrameDenoiser(backend, DenoiseConfig(strength=3))
+    for frame in _fields_of(pictures):
+        denoiser.denoise(frame)
+    assert sum("hard telecine" in record.getMessage() for record in caplog.records) == 1

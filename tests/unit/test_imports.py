@@ -22,6 +22,7 @@ ALLOWED = {
     "models": {"errors"},
     "cuts": {"frame"},
     "fields": {"frame"},
+    "telecine": {"frame"},
     "stillness": {"frame"},
     "estimate": {"frame", "stillness"},
     "chroma": {"frame", "opencv"},
@@ -34,7 +35,7 @@ ALLOWED = {
     "backends": {"net", "ops", "models", "cuda", "trt", "vino"} | BASE,
     "media": {"fields", "opencv", "shown"} | BASE,
     "pipeline": BASE,
-    "denoiser": {"backends", "chroma", "cuts", "estimate", "fields"} | BASE,
+    "denoiser": {"backends", "chroma", "cuts", "estimate", "fields", "telecine"} | BASE,
     "engine_job": {"backends", "cuda", "trt", "errors"},
     "api": {"backends", "denoiser", "media", "pipeline", "models"} | BASE,
     "doctor": {"api", "child", "live", "backends", "cuda", "trt", "media", "models", "ops", "opencv", "vino"}
