@@ -43,6 +43,8 @@ def quantize_graph(source: Path, target: Path, samples: Iterable[Sample]) -> Non
     model = _quantized(source, _quantized_layers(whole.graph), samples)
     for pair in _kernel_pairs(whole.graph):
         _balance(model.graph, whole.graph, pair)
+    for name in _direct_heads(whole.graph):
+        _centre(model.graph, whole.graph, name)
     model.producer_name, model.producer_version = whole.producer_name, whole.producer_version
     for kept in (model.metadata_props, model.graph.value_info):
         del kept[:]
@@ -132,8 +134,14 @@ def _kernel_pairs(graph: onnx.GraphProto) -> list[list[str]]:
     return pairs
 
 
+def _direct_heads(graph: onnx.GraphProto) -> list[str]:
+    """Names of the layers whose channels become pixels: see ``ZeroMean``."""
+    makers = _makers(graph)
+    return [makers[node.input[0]].name for node in graph.node if node.op_type == "DepthToSpace"]
+
+
 def _balance(graph: onnx.GraphProto, whole: onnx.GraphProto, pair: list[str]) -> None:
-    """Round the weights of two kernel heads again, together; their last rows, the slices' biases, stay."""
+    """Round the weights of two kernel heads again, together; their last rows, the slices' biases, stay zero."""
     floats, integers = _constants(whole), _constants(graph)
     heads = {node.name: node for node in whole.node}
     weights = [floats[heads[name].input[1]] for name in pair]
@@ -151,8 +159,7 @@ def _balance(graph: onnx.GraphProto, whole: onnx.GraphProto, pair: list[str]) ->
     split = np.split(balanced, [len(taps[0])])
     for source, before, rows in zip(sources, rounded, split, strict=True):
         after = np.concatenate((rows.reshape(before[:-1].shape), before[-1:]))
-        stored = next(each for each in graph.initializer if each.name == source[0])
-        stored.CopyFrom(numpy_helper.from_array(after, stored.name))
+        _store(graph, source[0], after)
 
 
 def _constants(graph: onnx.GraphProto) -> dict[str, npt.NDArray[np.generic]]:
@@ -165,8 +172,9 @@ def balanced_rows(
     """Round so that the sum over the rows survives.
 
     The taps of a kernel pair add up to one whatever the picture. Rounded one by one they no longer do, and every
-    pixel's brightness is off: 0.14 dB. So each row takes over what the rows before it lost, coarse scales first;
-    half a step of the finest scale is all that is left.
+    pixel's brightness is off: 0.14 dB. So each row takes over what the rows before it lost, coarse scales first.
+    Half a step of the finest scale is left then, still half a code value of brightness on bright areas. Last, one row
+    goes a step up and another one down, the two whose steps differ by what is left.
 
     Args:
         weights: (rows, channels).
@@ -182,4 +190,31 @@ def balanced_rows(
         wanted = weights[row] + lost
         rounded[row] = np.clip(np.rint(wanted / scales[row]), -largest, largest)
         lost = wanted - rounded[row] * scales[row]
+    gained = scales[:, None] - scales[None, :]  # one step up in the first row, one down in the second
+    for channel in range(weights.shape[1]):
+        up = rounded[:, channel] < largest
+        down = rounded[:, channel] > -largest
+        left = np.where(up[:, None] & down[None, :], np.abs(lost[channel] - gained), np.inf)
+        first, second = np.unravel_index(np.argmin(left), left.shape)  # the same row twice changes nothing
+        rounded[first, channel] += 1
+        rounded[second, channel] -= 1
     return rounded
+
+
+def _centre(graph: onnx.GraphProto, whole: onnx.GraphProto, name: str) -> None:
+    """Round the direct term's weights again, all four rows in steps of one size, so that their sum stays zero."""
+    floats, integers = _constants(whole), _constants(graph)
+    heads, makers = {node.name: node for node in graph.node}, _makers(graph)
+    weights = floats[next(node for node in whole.node if node.name == name).input[1]].astype(np.float64)
+    stored, scale, _ = makers[heads[name].input[1]].input
+    largest = int(np.abs(integers[stored]).max())
+    step = max(float(np.abs(weights).max()) / (largest - 1), float(np.finfo(np.float32).tiny))
+    rows = balanced_rows(weights.reshape(len(weights), -1), np.full(len(weights), step), largest)
+    _store(graph, stored, rows.reshape(weights.shape))
+    _store(graph, scale, np.full(integers[scale].shape, step, np.float32))
+
+
+def _store(graph: onnx.GraphProto, name: str, values: npt.NDArray[np.generic]) -> None:
+    next(each for each in graph.initializer if each.name == name).CopyFrom(
+        numpy_helper.from_array(values, name)
+    )

@@ -4,6 +4,9 @@ The trunk is a thin U-Net that starts at half resolution, where the unshuffled l
 does not paint the picture: it predicts, for every block of 2 x 2 or 4 x 4 pixels, a kernel over the noisy frame and
 one over the previous output, which ``malle_slice`` applies at full resolution; larger presets add a small direct
 term. Fine texture never has to pass through the trunk, and averaging over time costs one more slice.
+
+Nothing here can shift the brightness of a flat area, however wrong the noise level told: the taps add up to one, the
+slices get no bias, and the direct term has no mean in any block of 2 x 2 pixels.
 """
 
 from __future__ import annotations
@@ -26,9 +29,11 @@ __all__ = [
     "MalleNetRT",
     "RTConfig",
     "RTState",
+    "ZeroMean",
     "balanced",
     "head",
     "macs_per_pixel",
+    "without_bias",
 ]
 
 LUMA_KERNEL = 5
@@ -125,6 +130,9 @@ class KernelPair(nn.Module):
     with free taps, training spends itself on their sum and the kernels never learn to follow the picture. The
     balance is linear in the layers' weights, so runtimes fold it into constants.
 
+    The operator's bias stays zero. A learned one takes back, at the level of noise that is told, what clipping at
+    black and white has shifted; told more than there is, it turned dark pictures black.
+
     Args:
         tail: channels the kernels are read from.
         kernel_size: of both kernels.
@@ -132,7 +140,7 @@ class KernelPair(nn.Module):
 
     def __init__(self, tail: int, kernel_size: int) -> None:
         super().__init__()
-        start = identity_kernels(1, kernel_size)
+        start = identity_kernels(1, kernel_size)[:-1]
         self.now = head(tail, start)
         self.before = head(tail, torch.zeros_like(start))
         self._folded = False
@@ -148,23 +156,66 @@ class KernelPair(nn.Module):
     def fold(self) -> None:
         """Write the balance into the layers, which then are plain ones: to run or to round, not to train."""
         for layer, (weight, bias) in zip((self.now, self.before), self._layers(), strict=True):
-            layer.weight.copy_(weight)
-            cast(Tensor, layer.bias).copy_(bias)
+            _set(layer, weight, bias)
         self._folded = True
 
     def _layers(self) -> list[tuple[Tensor, Tensor]]:
-        """Balanced weight and bias of both layers."""
+        """Balanced weight and bias of both layers, with a row of zeros for the operator's own bias."""
         layers = (self.now, self.before)
         weights = balanced([layer.weight for layer in layers], total=0.0)
         biases = balanced([cast(Tensor, layer.bias) for layer in layers], total=1.0)
-        return list(zip(weights, biases, strict=True))
+        return [(without_bias(w), without_bias(b)) for w, b in zip(weights, biases, strict=True)]
+
+
+class ZeroMean(nn.Conv2d):
+    """A term to be added to the luma at full resolution, whose mean over each block of 2 x 2 pixels is zero.
+
+    Details finer than the kernels' grid are its business, brightness is not: left free, it made flat areas brighter
+    or darker by several code values when too much noise was told.
+
+    Args:
+        tail: channels the term is read from, at half of the luma's resolution.
+    """
+
+    def __init__(self, tail: int) -> None:
+        super().__init__(tail, 4, 1)
+        with torch.no_grad():
+            self.weight.mul_(0.1)
+            cast(Tensor, self.bias).zero_()
+        self._folded = False
+
+    def forward(self, tail: Tensor) -> Tensor:
+        """Args: tail (N, tail, H/2, W/2). Returns (N, 1, H, W)."""
+        term = super().forward(tail) if self._folded else F.conv2d(tail, *self._centred())
+        return F.pixel_shuffle(term, 2)
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """As ``KernelPair.fold``."""
+        _set(self, *self._centred())
+        self._folded = True
+
+    def _centred(self) -> tuple[Tensor, Tensor]:
+        weight, bias = self.weight, cast(Tensor, self.bias)
+        return weight - weight.mean(0, keepdim=True), bias - bias.mean()
 
 
 def balanced(rows: list[Tensor], *, total: float) -> list[Tensor]:
-    """Shift the taps, all rows but each tensor's last, evenly so that they add up to ``total``."""
-    taps = torch.cat([each[:-1] for each in rows])
+    """Shift the taps, the rows of all tensors, evenly so that they add up to ``total``."""
+    taps = torch.cat(rows)
     shift = taps.mean(0, keepdim=True) - total / len(taps)
-    return [torch.cat((each[:-1] - shift, each[-1:])) for each in rows]
+    return [each - shift for each in rows]
+
+
+def without_bias(rows: Tensor) -> Tensor:
+    """Rows of a grid's taps and, below, that of a bias which is zero."""
+    return torch.cat((rows, torch.zeros_like(rows[:1])))
+
+
+def _set(layer: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
+    """Make the layer a plain one with these values, (rows, channels, 1, 1) and (rows,)."""
+    layer.out_channels = len(bias)
+    layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
 
 
 class MalleNetRT(nn.Module):
@@ -199,14 +250,15 @@ class MalleNetRT(nn.Module):
         # One small layer per output rather than one layer and a split: runtimes copy on a channel split.
         self.luma = KernelPair(config.tail, LUMA_KERNEL)
         self.chroma = KernelPair(config.tail, CHROMA_KERNEL)
-        self.direct = head(config.tail, torch.zeros(4)) if config.direct else None
+        self.direct = ZeroMean(config.tail) if config.direct else None
         self.hidden = head(config.tail, torch.zeros(config.hidden))
 
     def folded(self) -> MalleNetRT:
         """A copy that computes the same with fewer operations, for inference only; see ``KernelPair.fold``."""
         net = copy.deepcopy(self)
-        for module in (net.luma, net.chroma):
-            module.fold()
+        for module in (net.luma, net.chroma, net.direct):
+            if module is not None:
+                module.fold()
         return net
 
     def first_state(self, y: Tensor, uv: Tensor) -> RTState:
@@ -229,7 +281,7 @@ class MalleNetRT(nn.Module):
         tail = self.trunk(y, uv, sigma, state)
         clean_y, clean_uv = self.sliced(tail, y, uv, state)
         if self.direct is not None:
-            clean_y = clean_y + F.pixel_shuffle(self.direct(tail), 2)
+            clean_y = clean_y + self.direct(tail)
         return clean_y.clamp(0, 1), clean_uv.clamp(0, 1), torch.tanh(self.hidden(tail))
 
     def trunk(self, y: Tensor, uv: Tensor, sigma: Tensor, state: RTState) -> Tensor:
@@ -277,7 +329,11 @@ def macs_per_pixel(net: MalleNetRT) -> float:
     total = 0.0
     for name, parameter in net.named_parameters():
         if parameter.dim() == 4:
-            total += parameter.numel() / scale[name.split(".")[0]]
+            part = name.split(".")[0]
+            bias = (
+                parameter.shape[1] if part in ("luma", "chroma") else 0
+            )  # the operator's own, computed as zero
+            total += (parameter.numel() + bias) / scale[part]
     # One lerp per tap along x at every pixel; the one along y is shared by a row.
     sliced = 2 * (_LUMA_TAPS * 2) + 2 * (_CHROMA_TAPS * 2) / 4 + half * 10 * 2 / 4
     return total + sliced

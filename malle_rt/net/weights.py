@@ -37,8 +37,16 @@ def load_rt(path: Path) -> MalleNetRT:
     for name in ("widths", "depths"):  # JSON has no tuples
         fields[name] = tuple(fields[name])
     net = MalleNetRT(RTConfig(**fields))
-    net.load_state_dict(state)
+    net.load_state_dict(_without_free_bias(state, net.state_dict()))
     return net.eval()
+
+
+def _without_free_bias(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of the first files, whose kernel pairs had a row for a learned bias below those of their taps."""
+    return {
+        name: value[:-1] if name in wanted and len(value) == len(wanted[name]) + 1 else value
+        for name, value in state.items()
+    }
 
 
 def save_stills_net(net: MalleNet, path: Path, *, note: dict[str, str] | None = None) -> None:

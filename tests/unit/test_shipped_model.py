@@ -1,6 +1,7 @@
 """What the shipped network promises, on pictures made here: seeded noise, the denoiser as users run it."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from malle_rt.backends.openvino import OpenVinoBackend
 from malle_rt.config import DenoiseConfig
 from malle_rt.denoiser import FrameDenoiser
+from malle_rt.frame import Frame
 from malle_rt.media.synthetic import INDEX_ROWS, SyntheticSource
+from malle_rt.models import model_names
 
 SIZE = (160, 96)
 
@@ -66,3 +69,25 @@ def test_clean_pictures_stay_clean(backend):
         truth = source.clean(index)
         last = psnr(denoiser.denoise(truth), truth)
     assert last > 42
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("model", model_names())
+def test_no_strength_makes_flat_areas_darker_or_brighter(model, precision):
+    levels = np.array([16, 20, 30, 70, 128, 235])
+    truth = np.repeat(levels, 48).astype(np.float32)[None].repeat(64, 0)
+    backend = OpenVinoBackend(model, threads=2, precision=precision)
+    for strength in (4, 20, 75):
+        rng = np.random.default_rng(3)
+        denoiser = FrameDenoiser(backend, DenoiseConfig(strength=strength))
+        shift = np.zeros_like(truth)
+        for _ in range(8):
+            noise = np.rint(rng.normal(0, 6, truth.shape))
+            luma = np.clip(truth + noise, 0, 255).astype(np.uint8)
+            chroma = np.clip(128 + rng.normal(0, 3, (32, truth.shape[1] // 2)), 0, 255).astype(np.uint8)
+            frame = Frame((luma, chroma, chroma), "yuv420p", 0, Fraction(1, 25))
+            clean = denoiser.denoise(frame)
+            shift += (clean.planes[0].astype(np.float32) - luma) / 8
+            assert abs(clean.planes[1].mean() - chroma.mean()) < 0.5
+        means = [shift[8:-8, 48 * i + 12 : 48 * i + 36].mean() for i in range(len(levels))]
+        assert np.abs(means).max() < 0.5, (strength, means)

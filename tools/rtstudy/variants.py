@@ -21,6 +21,7 @@ from malle_rt.net.rt import (
     RTState,
     balanced,
     head,
+    without_bias,
 )
 from malle_rt.ops.reference import malle_slice
 
@@ -53,7 +54,8 @@ class Painted(MalleNetRT):
     def __init__(self, config: RTConfig) -> None:
         super().__init__(config)
         del self.luma, self.chroma
-        self.direct = head(config.tail, torch.full((4,), self.start))
+        painted = nn.Sequential(head(config.tail, torch.full((4,), self.start)), nn.PixelShuffle(2))
+        self.direct = painted  # type: ignore[assignment]  # with a mean: here it is the picture
         self.direct_uv = head(config.tail, torch.full((2,), self.start))
 
     def sliced(self, tail: Tensor, y: Tensor, uv: Tensor, state: RTState) -> tuple[Tensor, Tensor]:
@@ -118,13 +120,13 @@ class OneBalanced(nn.Module):
 
     def __init__(self, tail: int, kernel_size: int) -> None:
         super().__init__()
-        self.layer = head(tail, identity_kernels(1, kernel_size))
+        self.layer = head(tail, identity_kernels(1, kernel_size)[:-1])
 
     def forward(self, tail: Tensor) -> Tensor:
         """Args: tail (N, tail, h, w). Returns a grid for ``malle_slice``."""
         (weight,) = balanced([self.layer.weight], total=0.0)
         (bias,) = balanced([cast(Tensor, self.layer.bias)], total=1.0)
-        return F.conv2d(tail, weight, bias)
+        return F.conv2d(tail, without_bias(weight), without_bias(bias))
 
 
 class NowOnly(MalleNetRT):

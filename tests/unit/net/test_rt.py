@@ -126,3 +126,18 @@ def test_a_folded_network_computes_the_same_and_leaves_the_original_alone():
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     taps = torch.cat([layer.weight[:-1] for layer in (folded.luma.now, folded.luma.before)])
     assert taps.sum(0).abs().max() < 1e-4
+
+
+def test_nothing_learned_can_shift_the_brightness_of_a_flat_area():
+    torch.manual_seed(0)
+    net = MalleNetRT(TINY)
+    for head in (net.luma.now, net.luma.before, net.chroma.now, net.chroma.before, net.direct):
+        torch.nn.init.normal_(head.weight, std=0.02)
+        torch.nn.init.normal_(head.bias, std=0.02)
+    tail, y, uv = torch.randn(1, 8, 16, 24), torch.full((1, 1, 32, 48), 0.4), torch.full((1, 2, 16, 24), 0.6)
+    clean_y, clean_uv = net.sliced(tail, y, uv, net.first_state(y, uv))
+    inside = (..., slice(2, -2), slice(2, -2))  # beyond the picture's edge the slices read zeros
+    torch.testing.assert_close(clean_y[inside], y[inside])
+    torch.testing.assert_close(clean_uv[inside], uv[inside])
+    painted = torch.nn.functional.avg_pool2d(net.direct(tail), 2)
+    assert net.direct(tail).abs().max() > 1e-3 > 1e-6 > painted.abs().max()

@@ -1,5 +1,7 @@
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from malle_rt.errors import BackendError
 from malle_rt.models import model_file
@@ -41,8 +43,20 @@ def test_missing_and_damaged_files_are_named(tmp_path, content):
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
-    from safetensors.torch import save_file
-
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors", metadata={"family": "stills"})
     with pytest.raises(BackendError, match="does not hold MalleNet-RT weights"):
         load_rt(tmp_path / "other.safetensors")
+
+
+def test_weights_with_a_learned_bias_lose_it(tmp_path):
+    torch.manual_seed(0)
+    net = MalleNetRT(TINY).eval()
+    old = {name: value.clone() for name, value in net.state_dict().items()}
+    for pair in ("luma", "chroma"):
+        for name in (f"{pair}.{which}.{kind}" for which in ("now", "before") for kind in ("weight", "bias")):
+            old[name] = torch.cat((old[name], torch.ones_like(old[name][:1])))
+    save_rt(net, tmp_path / "new.safetensors")
+    with safe_open(tmp_path / "new.safetensors", framework="pt") as file:
+        save_file(old, tmp_path / "old.safetensors", metadata=file.metadata())
+    again = load_rt(tmp_path / "old.safetensors").state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in net.state_dict().items())
