@@ -64,8 +64,15 @@ def add_carried(container: OutputContainer, source: Any) -> Track | None:
         source: a stream of the input.
     """
     if source.type == "data" and is_mov(container):
-        # Their descriptions do not survive copying; what players need of them, the muxer writes itself.
-        log.info("track %d, data, is left out; chapters and timecode are written anew", source.index)
+        # Their descriptions do not survive copying; chapters and timecode, the muxer writes itself.
+        known = "timecode" in source.metadata or bool(source.container.chapters())
+        log.log(
+            logging.INFO if known else logging.WARNING,
+            "track %d, data, is left out: its description cannot be copied here. FFmpeg's own program can add it "
+            "to the finished file: -map 0 -map 1:%d -c copy -copy_unknown",
+            source.index,
+            source.index,
+        )
         return None
     if (
         is_attached_picture(source)
@@ -79,7 +86,14 @@ def add_carried(container: OutputContainer, source: Any) -> Track | None:
             return sound
         if source.type == "subtitle" and (text := _converted_text(container, source)) is not None:
             return text
-        hint = next((f"; {suffix} files can" for name, suffix in _ALTERNATIVES if _fits(name, source)), "")
+        hint = next(
+            (
+                f"; {suffix} files can"
+                for name, suffix in _ALTERNATIVES
+                if source.type != "data" and _fits(name, source)
+            ),
+            "",
+        )
         log.warning(
             "track %d, %s (%s), is left out: %s files cannot hold it%s",
             source.index,

@@ -45,6 +45,7 @@ _PRESET |= {f"{codec}_nvenc": "p4" for codec in ("h264", "hevc", "av1")}
 # What else these need for constant quality; the user's own options come after and win.
 _FIXED: dict[str, dict[str, str]] = {
     "libx265": {"x265-params": "log-level=error"},  # it prints to stderr by itself otherwise
+    "mjpeg": {"strict": "unofficial"},  # limited range, which it marks in a comment
     "libvpx": {"b": "0", "deadline": "realtime", "cpu-used": "4"},
     "libvpx-vp9": {"b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1"},
     "libaom-av1": {"b": "0", "cpu-used": "8", "row-mt": "1"},
@@ -54,6 +55,9 @@ _FIXED: dict[str, dict[str, str]] = {
 }
 # Options that ask for another kind of rate control; encoders would let the default crf win over them.
 _OTHER_RATES = frozenset({"b", "qp", "cq", "q", "qscale", "global_quality", "rc"})
+# Encoders of a fixed quantiser, and a good one: 3, on FFmpeg's scale of 118 a step.
+_QUANTISED = frozenset({"mjpeg", "mpeg1video", "mpeg2video", "mpeg4"})
+_QUANTISER = {"flags": "+qscale", "global_quality": str(3 * 118)}
 _SUGGESTED = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "h264_nvenc", "hevc_nvenc")
 
 
@@ -112,6 +116,8 @@ class EncodeConfig:
         """All options for the encoder, by FFmpeg's names."""
         chosen = dict(_FIXED.get(self.codec, {}))
         crf = self.crf
+        if self.codec in _QUANTISED and not _OTHER_RATES & set(self.options):
+            chosen |= _QUANTISER
         if crf is None and not _OTHER_RATES & set(self.options):
             crf = _CRF.get(self.codec)
         preset = _PRESET.get(self.codec) if self.preset is None else self.preset

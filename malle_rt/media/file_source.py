@@ -52,6 +52,8 @@ log = logging.getLogger(__name__)
 _AV_TIME_BASE = 1_000_000
 # Broadcast streams have no index: seeking may land between keyframes, so it aims this many seconds earlier.
 _SEEK_MARGIN = Fraction(12)
+# By this the streams of one variant of an HLS play list are known.
+_VARIANT = "variant_bitrate"
 # Places of a broadcast at which it is looked for interlaced pictures.
 _PLACES = 12
 
@@ -210,7 +212,7 @@ class FileSource:
         self._deinterlacer = Deinterlacer(self._deinterlace) if self._deinterlace is not None else None
         self._interlaced = False  # the first picture, as decoded
         self._captions = False
-        others = tuple(stream for stream in container.streams if stream is not video) if self._carry else ()
+        others = _others(container, video) if self._carry else ()
         self._carried = {stream.index for stream in others}
         if self._window.has_start:
             self._seek()
@@ -392,6 +394,20 @@ def _beginning(container: InputContainer, video: av.VideoStream) -> Fraction:
     if video.start_time is not None and video.time_base:
         return video.start_time * Fraction(video.time_base)
     return Fraction(container.start_time or 0, _AV_TIME_BASE)
+
+
+def _others(container: InputContainer, video: av.VideoStream) -> tuple[Any, ...]:
+    """All streams but the main one; of a play list with variants of one programme, those of its variant."""
+    others = tuple(stream for stream in container.streams if stream is not video)
+    variant = video.metadata.get(_VARIANT)
+    if variant is None:
+        return others
+    same = tuple(s for s in others if s.type != "video" and s.metadata.get(_VARIANT, variant) == variant)
+    if len(same) < len(others):
+        log.info(
+            "the best variant of the play list is taken, %d tracks of others are not", len(others) - len(same)
+        )
+    return same
 
 
 def _frame_ticks(video: av.VideoStream) -> int:

@@ -34,6 +34,8 @@ INDEX_BEHIND = (
     "this MP4 has its index at the end, where a pipe cannot be read from. Give the file itself, or write it with "
     "its index first (ffmpeg: -movflags +faststart)"
 )
+# What a local file may make FFmpeg open: play lists can name anything, and none may reach the network.
+_LOCAL = "file,crypto,data"
 _DEFAULT, _ATTACHED_PICTURE = 1 << 0, 1 << 10
 
 
@@ -74,7 +76,8 @@ def open_input(location: str, pipe: PipeInput) -> InputContainer:
         if is_pipe(location):
             pipe.open(location)
             target = pipe
-        return open_reading(target, timeout=_NETWORK_TIMEOUT if url else None)
+        options = {} if url else {"protocol_whitelist": _LOCAL}
+        return open_reading(target, timeout=_NETWORK_TIMEOUT if url else None, options=options)
     except (av.error.FFmpegError, OSError, ValueError) as exc:
         if pipe.is_mp4:
             raise SourceError(f"{location}: {INDEX_BEHIND}") from exc

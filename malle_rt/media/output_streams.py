@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,10 +14,11 @@ from av.container import InputContainer, OutputContainer
 
 from malle_rt.errors import ConfigError, SinkError
 from malle_rt.frame import Surface
-from malle_rt.media.carrying import Track, add_carried, clean_metadata, copy_labels
+from malle_rt.media.carrying import Track, add_carried, clean_metadata, copy_labels, is_mov
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.opening import is_attached_picture
 from malle_rt.media.picture_plan import plan_picture
+from malle_rt.media.pixel_formats import is_rgb
 from malle_rt.media.template import Template
 from malle_rt.media.video_encoder import VideoEncoder
 
@@ -142,6 +144,7 @@ class OutputStreams:
                 name,
                 template.info.rotation,
             )
+        config = _plain_format(template, config, is_mov=is_mov(self._container))
         plan = plan_picture(template.info, config, turn=turn)
         self.encoder = VideoEncoder(self._container, template, config, plan, surface)
         if template.video is not None:
@@ -166,6 +169,20 @@ class OutputStreams:
         ]
         if kept:
             self._container.set_chapters(kept)
+
+
+def _plain_format(template: Template, config: EncodeConfig, *, is_mov: bool) -> EncodeConfig:
+    """RGB (screens, GIF) in MP4 becomes what every player shows, unless the user asks for a format."""
+    source = template.video.codec_context if template.video is not None else None
+    if config.pix_fmt is not None or not is_mov or config.codec not in ("libx264", "libx265"):
+        return config
+    if source is None or source.pix_fmt is None or not is_rgb(source.pix_fmt):
+        return config
+    log.warning(
+        "RGB video is encoded as yuv420p of 8 bits, which plays everywhere; pix_fmt %s keeps more",
+        template.info.pix_fmt,
+    )
+    return replace(config, pix_fmt="yuv420p")
 
 
 def _muxer_options(path: Path, metadata: Mapping[str, str], keeping: Keeping) -> dict[str, str]:

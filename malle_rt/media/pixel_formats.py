@@ -10,7 +10,7 @@ from av.video.format import VideoFormat
 from malle_rt.errors import ConfigError
 from malle_rt.frame import pixel_layout
 
-__all__ = ["has_alpha", "is_full_range_name", "nearest_planar", "nearest_supported", "plain_name"]
+__all__ = ["has_alpha", "is_full_range_name", "is_rgb", "nearest_planar", "nearest_supported", "plain_name"]
 
 _SUBSAMPLING = {(0, 0): "444", (1, 0): "422", (1, 1): "420", (0, 1): "440", (2, 0): "411", (2, 2): "410"}
 _DEPTHS = (8, 9, 10, 12, 14, 16)
@@ -29,6 +29,12 @@ def plain_name(pix_fmt: str) -> str:
 def has_alpha(pix_fmt: str) -> bool:
     """Whether the format has a transparency component."""
     return any(component.is_alpha for component in VideoFormat(pix_fmt).components)
+
+
+def is_rgb(pix_fmt: str) -> bool:
+    """Whether the format holds red, green and blue, in planes, packed or by a palette."""
+    form = VideoFormat(pix_fmt)
+    return bool(form.is_rgb or form.has_palette)
 
 
 def nearest_planar(pix_fmt: str) -> str:

@@ -13,7 +13,7 @@ from av.video.frame import PictureType
 
 from malle_rt.errors import ConfigError, SinkError
 from malle_rt.fields import by_field
-from malle_rt.frame import Frame, Surface, pixel_layout
+from malle_rt.frame import Frame, Surface, VideoInfo, pixel_layout
 from malle_rt.media.carrying import is_mov
 from malle_rt.media.encode_config import EncodeConfig, needed_hardware
 from malle_rt.media.hardware import NotOnGpu, SurfaceEncoding
@@ -57,6 +57,9 @@ _SEPARATE: dict[FieldOrder, str] = {"top": "tt", "bottom": "bb"}
 _FIELD_CONTAINERS = frozenset({"matroska", "mov", "mp4", "mxf", "nut"})
 # Decoded as the container says.
 _UNMARKED = frozenset({"rawvideo", "v210"})
+
+# Ticks of a second that MPEG-4's 16 bits can count.
+_FINEST_MPEG4 = 65535
 
 
 class VideoEncoder:
@@ -109,6 +112,8 @@ class VideoEncoder:
             raise ConfigError(
                 f"a {container.format.name} file cannot hold {config.codec} video. Use .mkv, or another codec"
             ) from exc
+        self._tick = _coarse_clock(config.codec, template.info)
+        self._last_tick: int | None = None
         self._describe(template)
         self._open(template)
 
@@ -120,11 +125,21 @@ class VideoEncoder:
         picture.pts = frame.pts
         picture.time_base = frame.time_base
         picture.duration = frame.duration
+        if self._tick is not None:
+            self._place(picture, frame.pts * frame.time_base / self._tick, self._tick)
         return list(self.stream.encode(picture))
 
     def flush(self) -> list[av.Packet[Any]]:
         """The packets still held by the encoder."""
         return list(self.stream.encode(None))
+
+    def _place(self, picture: av.VideoFrame, ticks: Fraction, tick: Fraction) -> None:
+        """Put a picture on the encoder's own clock, behind the one before."""
+        place = round(ticks)
+        if self._last_tick is not None:
+            place = max(place, self._last_tick + 1)
+        self._last_tick = picture.pts = place
+        picture.time_base, picture.duration = tick, 1
 
     def _prove(self, surface: Surface, template: Template) -> SurfaceEncoding | None:
         rate = template.info.frame_rate or Fraction(25)
@@ -143,6 +158,8 @@ class VideoEncoder:
         context.framerate = info.frame_rate or Fraction(0)
         context.sample_aspect_ratio = plan.sample_aspect_ratio
         context.time_base = stream.time_base = info.time_base
+        if self._tick is not None:
+            context.time_base, context.framerate = self._tick, 1 / self._tick
         # Slice threads, PyAV's default, make x264 worse and slower.
         context.thread_type = "AUTO"
         context.flags |= _FRAME_DURATION
@@ -307,6 +324,21 @@ class VideoEncoder:
         if height % 2 or frame.fields is None:
             return rescaled(frame, plan.source_size, pix_fmt)
         return by_field(frame, lambda half: rescaled(half, (width, height // 2), pix_fmt))
+
+
+def _coarse_clock(codec: str, info: VideoInfo) -> Fraction | None:
+    """Seconds of a tick for encoders that know a few frame rates only; None for those that take any instant.
+
+    MPEG-1 and MPEG-2 have a table of rates: the next one that is not slower, so that every frame has a place.
+    """
+    rate = info.frame_rate or Fraction(25)
+    if codec in ("mpeg1video", "mpeg2video"):
+        known = [Fraction(one.numerator, one.denominator) for one in av.Codec(codec, "w").frame_rates or ()]
+        fitting = [one for one in known if one >= rate * Fraction(999, 1000)]
+        return 1 / min(fitting, default=max(known, default=rate))
+    if codec == "mpeg4" and info.time_base.denominator > _FINEST_MPEG4:
+        return 1 / rate.limit_denominator(1001)
+    return None
 
 
 def _chroma_rows(pix_fmt: str) -> int:

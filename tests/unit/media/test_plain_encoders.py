@@ -1,0 +1,77 @@
+"""Encoders with a few rates, RGB in MP4, data tracks, play lists: what opens, what is said, what is read."""
+
+import socket
+from fractions import Fraction
+
+import av
+import pytest
+
+from malle_rt.api import denoise_video
+from malle_rt.config import DenoiseConfig
+from malle_rt.errors import SourceError
+from malle_rt.media.encode_config import EncodeConfig
+from malle_rt.media.file_source import FileSource
+from tests.media import instants, random_planes, write_clip, write_planes
+
+PLAIN = DenoiseConfig(backend="none")
+
+
+@pytest.mark.parametrize("codec", ["mpeg1video", "mpeg2video", "mpeg4", "mjpeg"])
+@pytest.mark.parametrize(
+    ("fps", "time_base"),
+    [(Fraction(25), None), (Fraction(30000, 1001), Fraction(1, 90000)), (Fraction(17), Fraction(1, 100000))],
+)
+def test_plain_encoders_open_and_keep_every_frame_in_its_place(tmp_path, codec, fps, time_base):
+    pts = None if time_base is None else [round(index / fps / time_base) for index in range(12)]
+    path = write_clip(tmp_path / "in.nut", fps=fps, time_base=time_base, pts=pts)
+    denoise_video(path, tmp_path / "out.mkv", config=PLAIN, encode=EncodeConfig(codec=codec))
+    before, after = instants(path), instants(tmp_path / "out.mkv")
+    assert len(after) == 12
+    assert max(abs((a - after[0]) - (b - before[0])) for a, b in zip(after, before, strict=True)) < 1 / fps
+
+
+def test_a_bit_rate_asked_for_is_not_a_fixed_quantiser():
+    assert "global_quality" in EncodeConfig(codec="mpeg2video").encoder_options()
+    assert "global_quality" not in EncodeConfig(codec="mpeg2video", options={"b": "2M"}).encoder_options()
+
+
+@pytest.mark.parametrize(("asked", "given"), [(None, "yuv420p"), ("yuv444p", "yuv444p")])
+def test_rgb_in_mp4_plays_everywhere_unless_asked_otherwise(tmp_path, asked, given, caplog):
+
+    pictures = [random_planes("yuv444p", (64, 48), seed) for seed in range(3)]
+    write_planes(tmp_path / "in.mkv", pictures, "yuv444p", codec="ffv1", encode_as="bgr0")
+    denoise_video(tmp_path / "in.mkv", tmp_path / "out.mp4", config=PLAIN, encode=EncodeConfig(pix_fmt=asked))
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.video[0].codec_context.pix_fmt == given
+    assert any("plays everywhere" in record.message for record in caplog.records) == (asked is None)
+
+
+def write_variant(folder, name, size):
+    path = write_clip(folder / f"{name}.ts", codec="mpeg2video", size=size, frames=12, fps=Fraction(25))
+    (folder / f"{name}.m3u8").write_text(
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-VERSION:3\n#EXTINF:0.48,\n{path.name}\n#EXT-X-ENDLIST\n"
+    )
+
+
+def test_of_a_play_list_with_variants_the_best_is_taken(tmp_path):
+    write_variant(tmp_path, "small", (64, 48))
+    write_variant(tmp_path, "large", (128, 96))
+    master = tmp_path / "master.m3u8"
+    master.write_text(
+        "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000\nsmall.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=2000\nlarge.m3u8\n"
+    )
+    denoise_video(master, tmp_path / "out.mkv", config=PLAIN)
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert [stream.codec_context.width for stream in container.streams.video] == [128]
+
+
+def test_a_local_play_list_cannot_reach_the_network(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        address = "http://{}:{}/a.ts".format(*server.getsockname())
+        path = tmp_path / "list.m3u8"
+        path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{address}\n#EXT-X-ENDLIST\n")
+        with pytest.raises(SourceError):
+            FileSource(path)
+        with pytest.raises(TimeoutError):
+            server.accept()
