@@ -69,7 +69,8 @@ def add_deinterlacing(parser: argparse.ArgumentParser) -> None:
         "--deinterlace",
         nargs="?",
         const="field",
-        choices=("field", "frame"),
+        type=_deinterlace,
+        metavar="field|frame",
         help="make interlaced pictures progressive: one of each field (50 or 60 a second; the default), or with "
         "--deinterlace=frame one of each frame. Without it they stay interlaced, and each field is denoised by itself",
     )
@@ -156,6 +157,14 @@ def seconds(text: str) -> Fraction:
     for part in parts:
         total = total * 60 + Fraction(part)
     return total
+
+
+def _deinterlace(text: str) -> str:
+    if text not in ("field", "frame"):
+        raise argparse.ArgumentTypeError(
+            f"expected field or frame, got {text!r}. Before a file's name, write --deinterlace=field"
+        )
+    return text
 
 
 def _key_value(text: str) -> tuple[str, str]:
