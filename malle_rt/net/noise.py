@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Encode", "NoiseMix", "Planes420", "degrade", "rgb_to_planes"]
+__all__ = ["Encode", "NoiseMix", "Planes420", "degrade", "described", "rgb_to_planes"]
 
 # Kr, Kb of the luma equation: ITU-R BT.601 and BT.709.
 _LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
@@ -114,6 +114,37 @@ def degrade(
         told = 0.5 + 0.5 * draw[8]
     sigma = (noisy.y - target.y).square().mean().sqrt().reshape(1) * told
     return noisy, target, sigma
+
+
+def described(noisy: Planes420, clean: Planes420) -> Tensor:
+    """What the network is to be told of a sequence's noise, measured.
+
+    Args:
+        noisy: planes of a sequence, (T, 1, H, W) and (T, 2, H/2, W/2), H and W multiples of 4.
+        clean: the same without noise.
+
+    Returns:
+        (4,): standard deviation of the luma's noise in black and in white parts, [0, 1], along a straight line through
+        the darker and the brighter half of the picture; of the chroma's; coarseness, from 0 (white noise) to 1 (all of
+        its variance is left in means of 4 x 4 pixels).
+    """
+    noise = noisy.y - clean.y
+    power = noise.square().mean()
+    sigma = power.sqrt()
+    brightness, local = F.avg_pool2d(clean.y, 4).flatten(), F.avg_pool2d(noise.square(), 4).flatten()
+    upper = brightness > brightness.median()
+    ends = [sigma, sigma]
+    if upper.any():
+        low, high = brightness[~upper].mean(), brightness[upper].mean()
+        dark, bright = local[~upper].mean().sqrt(), local[upper].mean().sqrt()
+        if high - low > 0.08:
+            slope = (bright - dark) / (high - low)
+            ends = [dark - low * slope, dark + (1 - low) * slope]
+    dark, bright = (torch.minimum(torch.maximum(end, sigma / 4), 4 * sigma) for end in ends)
+    chroma = (noisy.uv - clean.uv).square().mean().sqrt()
+    left = 16 * F.avg_pool2d(noise, 4).square().mean() / power.clamp(min=1e-12)
+    coarse = (left.clamp(min=1e-6).log2() / 4).clamp(0, 1)
+    return torch.stack((dark, bright, chroma, coarse))
 
 
 def _blur(white: Tensor, spread: float) -> Tensor:

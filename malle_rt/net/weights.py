@@ -13,10 +13,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from malle_rt.errors import BackendError
+from malle_rt.net import rt2
 from malle_rt.net.mallenet import MalleNet, MalleNetConfig
 from malle_rt.net.rt import MalleNetRT, RTConfig
 
-__all__ = ["load_rt", "load_stills_net", "save_rt", "save_stills_net"]
+__all__ = ["load_rt", "load_rt2", "load_stills_net", "save_rt", "save_rt2", "save_stills_net"]
 
 
 def save_rt(
@@ -47,6 +48,28 @@ def _without_free_bias(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> d
         name: value[:-1] if name in wanted and len(value) == len(wanted[name]) + 1 else value
         for name, value in state.items()
     }
+
+
+def save_rt2(
+    net: rt2.MalleNetRT, path: Path, *, dtype: torch.dtype = torch.float32, note: dict[str, str] | None = None
+) -> None:
+    """Like ``save_rt``, of the second generation."""
+    metadata = {"family": "rt2", "config": json.dumps(asdict(net.config)), **(note or {})}
+    _write(net, path, dtype, metadata)
+
+
+def load_rt2(path: Path) -> rt2.MalleNetRT:
+    """Rebuild the network from a file of ``save_rt2``, in float32 and eval mode on the CPU.
+
+    Raises:
+        BackendError: when the file is missing, damaged or of another network.
+    """
+    fields, state = _read(path, "rt2", "second-generation MalleNet-RT")
+    for name in ("widths", "depths"):  # JSON has no tuples
+        fields[name] = tuple(fields[name])
+    net = rt2.MalleNetRT(rt2.RTConfig(**fields))
+    net.load_state_dict(state)
+    return net.eval()
 
 
 def save_stills_net(net: MalleNet, path: Path, *, note: dict[str, str] | None = None) -> None:

@@ -17,8 +17,9 @@ ROOT = HERE.parent.parent
 KERNEL = ROOT / "malle_rt/ops/csrc"
 BUILT = ROOT / "build/compiledslice"
 
-UNITS = (HERE / "kernels.cpp", HERE / "threads.cpp")
-SOURCES = (*sorted(HERE.glob("*.?pp")), KERNEL / "malle_slice.cpp", KERNEL / "malle_slice.hpp")
+UNITS = (HERE / "kernels.cpp", HERE / "threads.cpp", KERNEL / "motion.cpp")
+PARTS = ("malle_slice.cpp", "malle_slice.hpp", "motion.cpp", "motion.hpp")
+SOURCES = (*sorted(HERE.glob("*.?pp")), *(KERNEL / name for name in PARTS))
 COMPILERS = ("c++", "g++", "clang++")
 # As setup.py compiles the kernel; it picks the instruction set at run time, so the machine is not named here.
 FLAGS = ("-std=c++17", "-O3", "-ffp-contract=fast", "-fopenmp", "-fvisibility=hidden", "-fPIC", "-shared")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
+import malle_rt.ops.motion  # noqa: F401  # registers torch.ops.malle.find_motion
 from compiledslice.build import BuildError, build
 from compiledslice.library import SliceLibrary
 
@@ -22,6 +23,7 @@ def compiled_slice(library: SliceLibrary) -> Iterator[None]:
     registration = torch.library.Library("malle", "IMPL")
     registration.impl("slice", library.slice, "CPU")
     registration.impl("slice_backward", library.gradient, "CPU")
+    registration.impl("find_motion", library.find_motion, "CPU")
     try:
         yield
     finally:

@@ -1,9 +1,10 @@
-// What Python calls: the slice and its gradients, each spread over threads.
+// What Python calls: the slice, its gradients and the search for motion, each spread over threads.
 #include <algorithm>
 #include <cstddef>
 #include <vector>
 
 #include "malle_slice.hpp"
+#include "motion.hpp"
 #include "slice_gradient.hpp"
 
 namespace {
@@ -67,5 +68,21 @@ __attribute__((visibility("default"))) void malle_train_grid_gradient(const floa
           [=](std::size_t first, std::size_t last, float* scratch) {
               malle::grid_gradient_rows(grad, x, grad_grid, *dims, first, last, scratch);
           });
+}
+
+// Dense luma codes (pictures, height, width); motion is (pictures, height / 8, width / 8) of pairs down, right.
+__attribute__((visibility("default"))) void malle_train_find_motion(const std::uint8_t* now, const std::uint8_t* before,
+                                                                    malle::Motion* motion, std::size_t pictures,
+                                                                    std::size_t height, std::size_t width,
+                                                                    std::size_t threads) noexcept {
+    const malle::MotionDims dims{height, width};
+#pragma omp parallel for schedule(dynamic) num_threads(static_cast<int>(threads))
+    for (std::size_t picture = 0; picture < pictures; ++picture) {
+        std::vector<std::uint8_t> memory(malle::MotionSearch::memory(dims));
+        malle::MotionSearch search(dims, memory.data());
+        search.prepare(now + picture * height * width, before + picture * height * width);
+        for (std::size_t step = 0; step < malle::MotionSearch::kSteps; ++step) search.step(step, 0, dims.rows());
+        std::copy_n(search.motion(), dims.blocks(), motion + picture * dims.blocks());
+    }
 }
 }

@@ -1,0 +1,320 @@
+"""MalleNet-RT, second generation: it is given a past that was moved to where it is now, and told what the noise is like.
+
+Before the network runs, the previous output and the hidden state are aligned with the frame (``malle_rt.ops.motion``).
+The trunk is a thin U-Net that starts at half resolution. It does not paint the picture: it predicts, for every block of
+4 x 4 pixels, kernels that ``malle_slice`` applies, over two bands of the noisy frame and of the aligned past. The *low*
+band are means of 4 x 4 pixels; the *fine* one is what is left without it. Kernels of the low band, 5 x 5 of these means,
+reach over 20 pixels, add up to one and carry the brightness; those of the fine band, whose mean is zero, cannot change
+it. So no told noise level, however wrong, makes a picture darker.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from malle_rt.ops.reference import malle_slice
+
+__all__ = ["PRESETS", "MalleNetRT", "RTConfig", "RTState", "macs_per_pixel"]
+
+LUMA_KERNEL = 5
+CHROMA_KERNEL = 3  # of the fine band, at half resolution
+LOW_KERNEL = 5
+GRID = 4  # stride of the kernels' grid to the luma
+NOISE_VALUES = 4  # see ``MalleNetRT.forward``
+# Inputs of about unit spread: pictures are centred and stretched, and noise levels, at most 0.3, would whisper.
+PICTURE_GAIN = 4.0
+SIGMA_GAIN = 8.0
+MISFIT_GAIN, LARGEST_MISFIT = 16.0, 2.0
+# Of the leaky rectifiers: with plain ones, half of the thin trunk dies in the first thousand steps.
+SLOPE = 0.1
+_FRAME = 6  # channels of one frame at half resolution: Y unshuffled by 2, U, V
+_KNOWN = 4  # planes that say what the noise is like: luma, chroma, coarseness; and how well the past fits
+
+
+@dataclass(frozen=True, kw_only=True)
+class RTConfig:
+    """Size of a MalleNet-RT.
+
+    Attributes:
+        widths: channels at 1/2, 1/4 and 1/8 of the luma's resolution.
+        depths: 3x3 layers at each of the three resolutions on the way down; the first one at 1/2 is the stem.
+        tail: channels at 1/4 from which all kernels are read.
+        hidden: channels of the recurrent state, at 1/2.
+    """
+
+    widths: tuple[int, int, int]
+    depths: tuple[int, int, int] = (1, 2, 2)
+    tail: int = 48
+    hidden: int = 8
+
+
+PRESETS = {
+    "rt-s": RTConfig(widths=(16, 32, 64)),
+    "rt-m": RTConfig(widths=(32, 64, 128), depths=(2, 4, 3), tail=96, hidden=16),
+}
+
+
+class RTState(NamedTuple):
+    """What the network carries from frame to frame; to be aligned before it is used.
+
+    Attributes:
+        y: (N, 1, H, W) previous denoised luma, [0, 1].
+        uv: (N, 2, H/2, W/2) previous denoised chroma, [0, 1].
+        hidden: (N, hidden, H/2, W/2), in [-1, 1].
+    """
+
+    y: Tensor
+    uv: Tensor
+    hidden: Tensor
+
+
+def _layers(channels: int, count: int) -> nn.Sequential:
+    stack: list[nn.Module] = []
+    for _ in range(count):
+        stack += [nn.Conv2d(channels, channels, 3, padding=1), nn.LeakyReLU(SLOPE)]
+    return nn.Sequential(*stack)
+
+
+def _down(fine: int, coarse: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(fine, coarse, 2, stride=2), nn.LeakyReLU(SLOPE))
+
+
+def _keep_variance(net: nn.Module) -> None:
+    """He initialisation (He et al., 2015): torch's own lets the picture fade to nothing within six layers."""
+    for module in net.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) and module.kernel_size != (1, 1):
+            # A transposed layer of stride 2 and size 2 meets one tap of each input channel.
+            transposed = isinstance(module, nn.ConvTranspose2d)
+            fan_in = module.in_channels if transposed else module.weight[0].numel()
+            nn.init.normal_(module.weight, std=math.sqrt(2 / ((1 + SLOPE**2) * fan_in)))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def _head(tail: int, start: Tensor) -> nn.Conv2d:
+    """A 1x1 layer from ``tail`` channels that starts out near ``start``, (channels,), everywhere."""
+    layer = nn.Conv2d(tail, len(start), 1)
+    with torch.no_grad():
+        layer.weight.mul_(0.1)
+    layer.bias = nn.Parameter(start)
+    return layer
+
+
+class KernelPair(nn.Module):
+    """Kernels over one band of the noisy frame and over the same band of the past.
+
+    Args:
+        tail: channels the kernels are read from.
+        kernel_size: of both kernels.
+        balanced: whether the taps of both, together, sum to one everywhere, as the low band needs it. The balance is
+            linear in the layers' weights, so runtimes fold it into constants.
+    """
+
+    def __init__(self, tail: int, kernel_size: int, *, balanced: bool) -> None:
+        super().__init__()
+        start = torch.zeros(kernel_size**2)
+        self.before = _head(tail, start.clone())
+        start[kernel_size**2 // 2] = 1.0
+        self.now = _head(tail, start)
+        self.balanced = balanced
+
+    def forward(self, tail: Tensor) -> tuple[Tensor, Tensor]:
+        """Args: tail (N, tail, h, w). Returns two grids for ``malle_slice``, (N, kernel_size**2 + 1, h, w) each.
+
+        Their last channel, the bias, is zero.
+        """
+        now, before = (F.conv2d(tail, weight, bias) for weight, bias in self._layers())
+        return now, before
+
+    @torch.no_grad()
+    def folded(self) -> FoldedPair:
+        """Two plain layers that give the same: to run or to round, not to train."""
+        return FoldedPair(*self._layers())
+
+    def _layers(self) -> list[tuple[Tensor, Tensor]]:
+        """Weight and bias of both layers, balanced, with a row of zeros for the operator's own bias."""
+        layers = (self.now, self.before)
+        weights = [layer.weight for layer in layers]
+        biases = [cast(Tensor, layer.bias) for layer in layers]
+        if self.balanced:
+            weights, biases = _balanced(weights, total=0.0), _balanced(biases, total=1.0)
+        return [
+            (
+                torch.cat((weight, weight.new_zeros(1, *weight.shape[1:]))),
+                torch.cat((bias, bias.new_zeros(1))),
+            )
+            for weight, bias in zip(weights, biases, strict=True)
+        ]
+
+
+class FoldedPair(nn.Module):
+    """What ``KernelPair.folded`` gives."""
+
+    def __init__(self, now: tuple[Tensor, Tensor], before: tuple[Tensor, Tensor]) -> None:
+        super().__init__()
+        self.now, self.before = _plain(*now), _plain(*before)
+
+    def forward(self, tail: Tensor) -> tuple[Tensor, Tensor]:
+        """As ``KernelPair``."""
+        return self.now(tail), self.before(tail)
+
+
+def _plain(weight: Tensor, bias: Tensor) -> nn.Conv2d:
+    layer = nn.Conv2d(weight.shape[1], weight.shape[0], 1)
+    layer.weight, layer.bias = nn.Parameter(weight.clone()), nn.Parameter(bias.clone())
+    return layer
+
+
+def _balanced(rows: list[Tensor], *, total: float) -> list[Tensor]:
+    """Shift all taps evenly so that they add up to ``total``."""
+    shift = torch.cat(rows).mean(0, keepdim=True) - total / sum(len(each) for each in rows)
+    return [each - shift for each in rows]
+
+
+def _low(plane: Tensor, stride: int) -> Tensor:
+    """The low band: means of ``stride`` x ``stride`` pixels."""
+    return F.avg_pool2d(plane, stride)
+
+
+def _wide(low: Tensor, stride: int) -> Tensor:
+    """The low band at the plane's size, half-pixel centres and clamped edges: as the slice reads its grid."""
+    return F.interpolate(low, scale_factor=float(stride), mode="bilinear", align_corners=False)
+
+
+def _slice_low(low: Tensor, grid: Tensor) -> Tensor:
+    """``malle_slice`` at stride 1; beyond the picture its edges go on, so that they do not get darker either."""
+    reach = LOW_KERNEL // 2
+    low, grid = (F.pad(each, (reach,) * 4, mode="replicate") for each in (low, grid))
+    return malle_slice(low, grid, LOW_KERNEL)[..., reach:-reach, reach:-reach]
+
+
+class Bands(nn.Module):
+    """One plane, or two alike, denoised in two bands by kernels of one tail.
+
+    Args:
+        tail: channels the kernels are read from.
+        kernel_size: of the fine band's kernels.
+        stride: of the kernels' grid to the plane; also the side of what the low band averages.
+    """
+
+    def __init__(self, tail: int, kernel_size: int, stride: int) -> None:
+        super().__init__()
+        self.kernel_size, self.stride = kernel_size, stride
+        self.fine: nn.Module = KernelPair(tail, kernel_size, balanced=False)
+        self.low: nn.Module = KernelPair(tail, LOW_KERNEL, balanced=True)
+
+    def forward(self, tail: Tensor, now: Tensor, before: Tensor) -> Tensor:
+        """Args: tail (N, tail, h, w); now, before (N, C, stride * h, stride * w). Returns their shape."""
+        fine_kernels, low_kernels = self.fine(tail), self.low(tail)
+        fine: Tensor | float = 0.0
+        low: Tensor | float = 0.0
+        for plane, fine_grid, low_grid in zip((now, before), fine_kernels, low_kernels, strict=True):
+            means = _low(plane, self.stride)
+            fine = fine + malle_slice(plane - _wide(means, self.stride), fine_grid, self.kernel_size)
+            low = low + _slice_low(means, low_grid)
+        return fine + _wide(cast(Tensor, low), self.stride)
+
+
+class MalleNetRT(nn.Module):
+    """Recurrent 4:2:0 denoiser; see the module's text.
+
+    Attributes:
+        multiple: H and W of the luma must be multiples of this (8).
+    """
+
+    multiple = 8
+
+    def __init__(self, config: RTConfig) -> None:
+        super().__init__()
+        self.config = config
+        half, quarter, eighth = config.widths
+        self.stem = nn.Sequential(
+            nn.Conv2d(2 * _FRAME + _KNOWN + config.hidden, half, 3, padding=1),
+            nn.LeakyReLU(SLOPE),
+            _layers(half, config.depths[0] - 1),
+        )
+        self.to_quarter = _down(half, quarter)
+        self.quarter = _layers(quarter, config.depths[1])
+        self.to_eighth = _down(quarter, eighth)
+        self.eighth = _layers(eighth, config.depths[2])
+        self.from_eighth = nn.ConvTranspose2d(eighth, quarter, 2, stride=2)
+        self.merge_quarter = _layers(quarter, 1)
+        self.from_quarter = nn.ConvTranspose2d(quarter, half, 2, stride=2)
+        self.merge_half = _layers(half, 1)
+        self.tail = nn.Sequential(nn.Conv2d(half, config.tail, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE))
+        _keep_variance(self)
+        self.luma = Bands(config.tail, LUMA_KERNEL, GRID)
+        self.chroma = Bands(config.tail, CHROMA_KERNEL, GRID // 2)
+        self.hidden = _head(half, torch.zeros(config.hidden))
+
+    def folded(self) -> MalleNetRT:
+        """A copy that computes the same with fewer operations, for inference only."""
+        net = copy.deepcopy(self)
+        for bands in (net.luma, net.chroma):
+            bands.fine, bands.low = (cast(KernelPair, pair).folded() for pair in (bands.fine, bands.low))
+        return net
+
+    def first_state(self, y: Tensor, uv: Tensor) -> RTState:
+        """What stands in for the past at the first frame, ``y`` and ``uv`` as for ``forward``: the frame itself."""
+        n, _, height, width = uv.shape
+        return RTState(y, uv, uv.new_zeros(n, self.config.hidden, height, width))
+
+    def forward(self, y: Tensor, uv: Tensor, noise: Tensor, state: RTState) -> tuple[Tensor, Tensor, Tensor]:
+        """Denoise one frame of each of N videos.
+
+        Args:
+            y: (N, 1, H, W) noisy luma, code value / largest code value, [0, 1]; H and W multiples of ``multiple``.
+            uv: (N, 2, H/2, W/2) noisy U and V, the same scale.
+            noise: (N, 4, 1, 1): standard deviation of the luma's noise in black and in white parts, the same scale,
+                between which it is interpolated by brightness; of the chroma's; and how coarse it is, 0 (white) to 1
+                (its variance is all in means of 4 x 4 pixels).
+            state: what the previous call returned, aligned with this frame; or ``first_state(y, uv)``.
+
+        Returns:
+            Denoised y and uv, clipped to [0, 1], and the new hidden state; the three make the next ``RTState``.
+        """
+        tail, hidden = self.trunk(self.joined(y, uv, noise, state))
+        clean_y = self.luma(tail, y, state.y)
+        clean_uv = self.chroma(tail, uv, state.uv)
+        return clean_y.clamp(0, 1), clean_uv.clamp(0, 1), hidden
+
+    def joined(self, y: Tensor, uv: Tensor, noise: Tensor, state: RTState) -> Tensor:
+        """Arguments of ``forward`` as the first layer's input: (N, 16 + hidden, H/2, W/2), of about unit spread."""
+        brightness = _low(y, GRID)
+        dark, bright, chroma, coarse = noise.split(1, 1)
+        luma = SIGMA_GAIN * (dark + (bright - dark) * brightness)
+        misfit = F.avg_pool2d((brightness - _low(state.y, GRID)).abs(), 3, 1, 1, count_include_pad=False)
+        misfit = (MISFIT_GAIN * misfit).clamp(max=LARGEST_MISFIT)
+        known = F.interpolate(torch.cat((luma, misfit), 1), scale_factor=2.0, mode="nearest")
+        constant = torch.cat((SIGMA_GAIN * chroma, coarse), 1).expand(-1, -1, *uv.shape[2:])
+        pictures = torch.cat((F.pixel_unshuffle(y, 2), uv, F.pixel_unshuffle(state.y, 2), state.uv), 1)
+        return torch.cat((PICTURE_GAIN * (pictures - 0.5), known, constant, state.hidden), 1)
+
+    def trunk(self, joined: Tensor) -> tuple[Tensor, Tensor]:
+        """What all kernels are read from, (N, tail, H/4, W/4), and the new hidden state."""
+        stem = self.stem(joined)
+        quarter = self.quarter(self.to_quarter(stem))
+        eighth = self.eighth(self.to_eighth(quarter))
+        quarter = self.merge_quarter(quarter + self.from_eighth(eighth))
+        half = self.merge_half(stem + self.from_quarter(quarter))
+        return self.tail(half), torch.tanh(self.hidden(half))
+
+
+def macs_per_pixel(net: MalleNetRT) -> float:
+    """Multiply-adds per luma pixel: every convolution, and the slices with the interpolation of their kernels."""
+    scale = {"stem": 4, "merge_half": 4, "hidden": 4, "tail": 16, "luma": 16, "chroma": 16}
+    scale |= {"to_quarter": 16, "quarter": 16, "merge_quarter": 16, "from_quarter": 16}
+    scale |= {"to_eighth": 64, "eighth": 64, "from_eighth": 64}
+    total = 0.0
+    for name, parameter in net.named_parameters():
+        if parameter.dim() == 4:
+            total += parameter.numel() / scale[name.split(".")[0]]
+    # One lerp per tap along x at every pixel; the one along y is shared by a row. The low band has one kernel a pixel.
+    return total + 2 * 2 * LUMA_KERNEL**2 + 2 * 2 * 2 * CHROMA_KERNEL**2 / 4 + 3 * 2 * LOW_KERNEL**2 / 16

@@ -1,0 +1,85 @@
+// Where each block of a frame was in the frame before: block search on luma codes, and planes moved by what it finds.
+// It knows neither torch nor OpenVINO: pointers, sizes and ranges of work, so the caller brings threads and memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace malle {
+
+constexpr std::size_t kMotionBlock = 8;  // side of a block, in luma pixels
+constexpr std::size_t kMotionLevels = 4;
+
+// Sizes of the luma, multiples of kMotionBlock.
+struct MotionDims {
+    std::size_t height;
+    std::size_t width;
+
+    std::size_t rows() const noexcept { return height / kMotionBlock; }
+    std::size_t columns() const noexcept { return width / kMotionBlock; }
+    std::size_t blocks() const noexcept { return rows() * columns(); }
+};
+
+// How far to go for the block's past, in luma pixels.
+struct Motion {
+    std::int16_t down;
+    std::int16_t right;
+};
+
+// Search in steps; each is done for all block rows before the next begins, rows of one step in any order and at once.
+//
+// The luma is halved three times by means of 2 x 2. At an eighth of its size every displacement of up to 4 pixels (32 of
+// the luma) is tried; each finer level tries twice what the coarser one found, and one pixel around it. No displacement
+// is a candidate at every level and wins ties. In the end a block moves only where it and its neighbours, 5 x 5 blocks,
+// fit better by more than one part in 20: between two noisy pictures of what stands still, something always fits a
+// little better.
+class MotionSearch {
+public:
+    static constexpr std::size_t kSteps = kMotionLevels + 1;
+
+    // Bytes of memory that a search of this size needs.
+    static std::size_t memory(const MotionDims& dims) noexcept;
+
+    // `memory` belongs to the search from here on.
+    MotionSearch(const MotionDims& dims, std::uint8_t* memory) noexcept;
+
+    // Copy and halve the pictures, dense luma of 8 bits: before the first step.
+    void prepare(const std::uint8_t* now, const std::uint8_t* before) noexcept;
+
+    // Block rows [first, last) of step 0 to kSteps - 1.
+    void step(std::size_t number, std::size_t first, std::size_t last) noexcept;
+
+    // (rows, columns) in the order of the luma, once the last step is done.
+    const Motion* motion() const noexcept { return chosen_; }
+
+private:
+    struct Level {
+        std::uint8_t* now;     // first pixel of the picture; a margin repeats its edges
+        std::uint8_t* before;
+        std::size_t pitch;
+        std::size_t height;
+        std::size_t width;
+    };
+
+    void coarse_rows(std::size_t first, std::size_t last) noexcept;
+    template <std::size_t Number>
+    void refine_rows(std::size_t first, std::size_t last) noexcept;
+    void choose_rows(std::size_t first, std::size_t last) noexcept;
+
+    MotionDims dims_;
+    Level levels_[kMotionLevels];
+    Motion* found_[kMotionLevels];  // at each level, in its own pixels
+    Motion* chosen_;
+    std::uint32_t* standing_;  // sum of differences of each block where nothing moves, and where it moves as found
+    std::uint32_t* moving_;
+};
+
+// Move a plane's block rows [first, last): each block is read from where the motion points, clamped to the picture.
+//
+// Args: from, to: (channels, height, width); block: side of a block in this plane, 8 for the luma and 4 for planes of
+// half its size, whose motion is half as far, rounded up.
+template <typename Value>
+void move_rows(const Value* from, Value* to, std::size_t channels, std::size_t height, std::size_t width,
+               std::size_t block, const Motion* motion, std::size_t first, std::size_t last) noexcept;
+
+}  // namespace malle
