@@ -1,11 +1,12 @@
-"""MalleNet-RT, second generation: it is given a past that was moved to where it is now, and told what the noise is like.
+"""MalleNet-RT, second generation: its past is moved to where it is now, and it is told what the noise is like.
 
 Before the network runs, the previous output and the hidden state are aligned with the frame (``malle_rt.ops.motion``).
 The trunk is a thin U-Net that starts at half resolution. It does not paint the picture: it predicts, for every block of
-4 x 4 pixels, kernels that ``malle_slice`` applies, over two bands of the noisy frame and of the aligned past. The *low*
-band are means of 4 x 4 pixels; the *fine* one is what is left without it. Kernels of the low band, 5 x 5 of these means,
-reach over 20 pixels, add up to one and carry the brightness; those of the fine band, whose mean is zero, cannot change
-it. So no told noise level, however wrong, makes a picture darker.
+4 x 4 pixels, kernels that ``malle_slice`` applies, over two bands of the noisy frame and of the aligned past. The
+*low* band are means of 4 x 4 pixels; the *fine* one is what is left without it. Kernels of the low band, 5 x 5 of these
+means, reach over 20 pixels and carry the brightness; those of the fine band, whose mean is zero, cannot change it. The
+taps over frame and past add up to one and there is no bias, so that no told noise level, however wrong, makes a picture
+darker.
 """
 
 from __future__ import annotations
@@ -108,22 +109,23 @@ def _head(tail: int, start: Tensor) -> nn.Conv2d:
 
 
 class KernelPair(nn.Module):
-    """Kernels over one band of the noisy frame and over the same band of the past.
+    """Kernels over one band of the noisy frame and of the past whose taps, together, sum to one everywhere.
+
+    An unbalanced kernel multiplies the picture's brightness, a hundred times the effect of anything else it does. The
+    fine band has none, but learns faster so, too. The balance is linear in the layers' weights, so runtimes fold it
+    into constants.
 
     Args:
         tail: channels the kernels are read from.
         kernel_size: of both kernels.
-        balanced: whether the taps of both, together, sum to one everywhere, as the low band needs it. The balance is
-            linear in the layers' weights, so runtimes fold it into constants.
     """
 
-    def __init__(self, tail: int, kernel_size: int, *, balanced: bool) -> None:
+    def __init__(self, tail: int, kernel_size: int) -> None:
         super().__init__()
         start = torch.zeros(kernel_size**2)
         self.before = _head(tail, start.clone())
         start[kernel_size**2 // 2] = 1.0
         self.now = _head(tail, start)
-        self.balanced = balanced
 
     def forward(self, tail: Tensor) -> tuple[Tensor, Tensor]:
         """Args: tail (N, tail, h, w). Returns two grids for ``malle_slice``, (N, kernel_size**2 + 1, h, w) each.
@@ -141,10 +143,8 @@ class KernelPair(nn.Module):
     def _layers(self) -> list[tuple[Tensor, Tensor]]:
         """Weight and bias of both layers, balanced, with a row of zeros for the operator's own bias."""
         layers = (self.now, self.before)
-        weights = [layer.weight for layer in layers]
-        biases = [cast(Tensor, layer.bias) for layer in layers]
-        if self.balanced:
-            weights, biases = _balanced(weights, total=0.0), _balanced(biases, total=1.0)
+        weights = _balanced([layer.weight for layer in layers], total=0.0)
+        biases = _balanced([cast(Tensor, layer.bias) for layer in layers], total=1.0)
         return [
             (
                 torch.cat((weight, weight.new_zeros(1, *weight.shape[1:]))),
@@ -207,8 +207,8 @@ class Bands(nn.Module):
     def __init__(self, tail: int, kernel_size: int, stride: int) -> None:
         super().__init__()
         self.kernel_size, self.stride = kernel_size, stride
-        self.fine: nn.Module = KernelPair(tail, kernel_size, balanced=False)
-        self.low: nn.Module = KernelPair(tail, LOW_KERNEL, balanced=True)
+        self.fine: nn.Module = KernelPair(tail, kernel_size)
+        self.low: nn.Module = KernelPair(tail, LOW_KERNEL)
 
     def forward(self, tail: Tensor, now: Tensor, before: Tensor) -> Tensor:
         """Args: tail (N, tail, h, w); now, before (N, C, stride * h, stride * w). Returns their shape."""

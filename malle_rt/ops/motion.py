@@ -44,8 +44,8 @@ def _find_motion(now: Tensor, before: Tensor) -> Tensor:
         levels.append((_halved(levels[-1][0]), _halved(levels[-1][1])))
     n, _, rows, columns = levels[-1][0].shape
     found = torch.zeros(n, 2, rows, columns, dtype=torch.long, device=now.device)
-    best: Tensor | None = None
     compare = _Comparison(levels, LEVELS - 1)
+    best = compare(found)
     for down, right in _spiral():
         step = torch.tensor([down, right], device=now.device).view(1, 2, 1, 1).expand_as(found)
         best, found = _better(compare(step), step, best, found)
@@ -136,9 +136,7 @@ class _Comparison:
         return (self._now - there).abs().sum(2).view(-1, self._rows, self._columns)
 
 
-def _better(cost: Tensor, step: Tensor, best: Tensor | None, found: Tensor) -> tuple[Tensor, Tensor]:
-    if best is None:
-        return cost, step
+def _better(cost: Tensor, step: Tensor, best: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
     less = cost < best
     return torch.where(less, cost, best), torch.where(less.unsqueeze(1), step, found)
 
