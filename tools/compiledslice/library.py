@@ -25,6 +25,7 @@ class _Dims(ctypes.Structure):
         ("grid_width", ctypes.c_size_t),
         ("stride", ctypes.c_size_t),
         ("kernel_size", ctypes.c_size_t),
+        ("channels_last", ctypes.c_bool),
     )
 
     @classmethod
