@@ -1,11 +1,11 @@
 """Noise as cameras, tapes and films leave it: clean RGB sequences to the planes that a decoder would give.
 
 In the order in which it happens in a camera: light -> mosaic of colour filters -> shot and read noise, hot pixels,
-noise of whole rows -> white balance -> demosaicing -> tone curve -> cored details (how cameras smooth noise) -> sharpening ->
-a smaller picture -> 4:2:0 -> an encoder. The ranges of shot and read noise are those of Brooks et al.,
-"Unprocessing Images for Learned Raw Denoising", CVPR 2019, widened towards low light. Tapes carry luma of about 3 MHz and chroma of
-about 0.5 MHz, whose noise is smeared along the lines; the grain of films is 1 to 3 pixels wide and strongest in the
-middle tones. Standard deviations are on the 8-bit scale (0 to 255); tensors hold [0, 1].
+noise of whole rows -> white balance -> demosaicing -> tone curve -> cored details (how cameras smooth noise) ->
+sharpening -> a smaller picture -> 4:2:0 -> an encoder. The ranges of shot and read noise are those of Brooks et al.,
+"Unprocessing Images for Learned Raw Denoising", CVPR 2019, widened towards low light. Tapes carry luma of about 3 MHz
+and chroma of about 0.5 MHz, whose noise is smeared along the lines; the grain of films is 1 to 3 pixels wide and
+strongest in the middle tones. Standard deviations are on the 8-bit scale (0 to 255); tensors hold [0, 1].
 """
 
 from __future__ import annotations
