@@ -51,7 +51,7 @@ def _automatic(config: DenoiseConfig) -> Selection:
     for name in _NVIDIA:
         try:
             return Selection(_OPENERS[name](config), "; ".join(["fastest here", *reasons]))
-        except BackendUnavailable as exc:
+        except (BackendUnavailable, ConfigError) as exc:  # ConfigError: not in this precision
             reasons.append(f"not {name}: {exc}")
     return Selection(_openvino(config), "; ".join(["default here", *reasons]))
 

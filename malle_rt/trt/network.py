@@ -40,7 +40,7 @@ class TensorRTNetwork:
         flavour: that built the engine.
         engine: its bytes, from the private cache or vouched for by the user: an engine is executable code.
         rows, columns: of the padded luma.
-        slicer: starts our kernel for the plugins; it serves every engine of this flavour in the process.
+        slicer: starts our kernel for this engine's plugins, and must live as long as the network.
         kernels_file: where TensorRT-RTX keeps what it compiles for this GPU, private as the engine; None: nowhere.
 
     Attributes:
@@ -66,12 +66,12 @@ class TensorRTNetwork:
     ) -> None:
         self._flavour = flavour
         self._library = plugin_library(flavour)
-        self._library.slicer = slicer
         self._compiled: Any = None
         self._kernels_file = kernels_file
         flavour.messages.forget()
         self._runtime = flavour.module.Runtime(flavour.messages.logger)
-        self._engine = _deserialized(flavour, self._runtime, engine)
+        with self._library.serving(slicer):
+            self._engine = _deserialized(flavour, self._runtime, engine)
         self.storage: Storage = _storage(flavour.module, self._engine)
         self.hidden = int(self._engine.get_tensor_shape("hidden_before")[1])
         self._context = self._new_context()

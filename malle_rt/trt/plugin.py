@@ -1,7 +1,8 @@
 """``malle::MalleSlice`` as a TensorRT plugin, written once for every flavour.
 
 TensorRT creates, copies and calls plugins itself, also while it reads an engine, so they cannot be handed the kernel
-they start. They find it in the ``PluginLibrary`` of their flavour, which is registered once in a process.
+they start. A plugin takes it, when it is made, from the ``PluginLibrary`` of its flavour, which is registered once in a
+process; copies keep it. So each engine runs the kernels of whoever read it, however many are open.
 
 An exception in a plugin's method is the way to report a failure: the bindings turn it into TensorRT's error status,
 whatever the method returns. They print it and forget it, so the library keeps it for the error that the user reads.
@@ -10,8 +11,10 @@ whatever the method returns. They print it and forget it, so the library keeps i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache, wraps
+from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -36,8 +39,8 @@ class PluginLibrary:
     """Our plugin within one flavour, in this process.
 
     Attributes:
-        slicer: starts the kernel; set it before an engine runs, and on TensorRT before one is built, since its
-            builder measures. None: running fails.
+        slicer: starts the kernel for the plugins made from now on; on TensorRT set it before an engine is built,
+            since its builder measures. None: running fails. Engines are read within ``serving``.
         failure: the latest exception of a plugin, None for none; ``forget`` before work that may fail.
         plugin: the plugin's class.
         creator: what TensorRT calls to make one.
@@ -49,6 +52,17 @@ class PluginLibrary:
         self.plugin = _plugin_class(flavour.module, self)
         self.creator = _creator_class(flavour.module, self)()
         self._title = flavour.title
+        self._reading = Lock()
+
+    @contextmanager
+    def serving(self, slicer: Slicer) -> Iterator[None]:
+        """Plugins made within, as those of an engine that is read, start this kernel for as long as they live."""
+        with self._reading:
+            before, self.slicer = self.slicer, slicer
+            try:
+                yield
+            finally:
+                self.slicer = before
 
     def register(self, registry: Any) -> None:
         """Make graphs and engines find the plugin. Raises ``BackendError``."""
@@ -95,6 +109,7 @@ def _plugin_class(trt: Any, library: PluginLibrary) -> Any:
             for base in bases:
                 base.__init__(self)
             self.library = library
+            self.slicer = library.slicer
             self.kernel_size = kernel_size
             self.node = node
             self.dims: SliceDims | None = None
@@ -164,9 +179,9 @@ def _plugin_class(trt: Any, library: PluginLibrary) -> Any:
 
         @_reported
         def enqueue(self, _in: Any, _out: Any, inputs: Any, outputs: Any, _work: int, stream: int) -> None:
-            if library.slicer is None or self.dims is None or self.storage is None:
+            if self.slicer is None or self.dims is None or self.storage is None:
                 raise KernelError(f"{self.node}: no kernels are loaded for the plugin {NAMESPACE}::{NAME}")
-            library.slicer.slice(inputs[0], inputs[1], outputs[0], self.dims, self.storage, stream)
+            self.slicer.slice(inputs[0], inputs[1], outputs[0], self.dims, self.storage, stream)
 
         def clone(self) -> Any:
             copy = MalleSlice(self.kernel_size, self.node)

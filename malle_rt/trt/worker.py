@@ -134,6 +134,8 @@ def _configure(flavour: Flavour, config: Any, order: dict[str, Any]) -> None:
     config.builder_optimization_level = order["optimization_level"]
     # Names and shapes of the layers stay in the engine: that is how it shows what runs in it.
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    # Their streams wait for the legacy stream, which FFmpeg copies on: that breaks a capture (CUDA's error 906).
+    config.max_aux_streams = 0
     if order["workspace"] is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, order["workspace"] << 20)
     if flavour.is_rtx:

@@ -29,7 +29,7 @@ enum Result : int {
     kUnsupportedPtxVersion = 222, kInvalidHandle = 400, kNotFound = 500, kNotReady = 600, kIllegalAddress = 700,
     kLaunchFailed = 719, kNotSupported = 801, kCaptureUnsupported = 900, kCaptureInvalidated = 901,
     kCaptureMerge = 902, kCaptureUnmatched = 903, kCaptureUnjoined = 904, kCaptureIsolation = 905,
-    kCapturedEvent = 907, kCaptureWrongThread = 908,
+    kCaptureImplicit = 906, kCapturedEvent = 907, kCaptureWrongThread = 908,
 };
 const char* error_name(int code);   // nullptr for a number it does not know
 const char* error_text(int code);
@@ -121,6 +121,7 @@ bool step(Lock& lock);                    // run one piece of work of some strea
 int drain(Stream* stream, Lock& lock);
 int drain_all(Lock& lock, bool only_blocking);
 int unsafe_in_capture();                  // for calls that CUDA refuses on a thread that captures
+int legacy_in_capture();                  // for work on the default stream, which blocking streams wait for
 void invalidate(Capture* capture);
 void add_node(Stream* stream, Work work);
 

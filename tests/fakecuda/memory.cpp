@@ -226,6 +226,7 @@ API cuMemcpyDtoDAsync_v2(DevicePointer target, DevicePointer source, size_t coun
 
 // Blocking copies wait for the default stream, so not for streams made with CU_STREAM_NON_BLOCKING.
 static int copy_now(DevicePointer target, DevicePointer source, size_t count, Lock& lock) {
+    if (int refused = legacy_in_capture()) return refused;
     if (int refused = unsafe_in_capture()) return refused;
     if (int failed = drain_all(lock, true)) return failed;
     step(lock);

@@ -23,8 +23,21 @@ int unsafe_in_capture() {
     return kSuccess;
 }
 
+int legacy_in_capture() {
+    for (Stream* stream : state().streams) {
+        if (!stream->capture || !stream->blocking) continue;
+        invalidate(stream->capture);
+        return kCaptureImplicit;
+    }
+    return kSuccess;
+}
+
 int put(Stream* stream, Work work) {
-    if (!state().streams.count(stream)) return stream ? kInvalidHandle : kNotSupported;
+    if (!stream) {
+        const int refused = legacy_in_capture();
+        return refused ? refused : static_cast<int>(kNotSupported);
+    }
+    if (!state().streams.count(stream)) return kInvalidHandle;
     if (stream->capture) {
         if (stream->capture->invalid) return kCaptureInvalidated;
         add_node(stream, std::move(work));

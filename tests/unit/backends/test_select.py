@@ -44,6 +44,23 @@ def test_auto_names_every_backend_it_passed_over(monkeypatch):
         assert f"not {name}: it is not installed" in selection.reason
 
 
+def test_auto_goes_on_where_a_backend_lacks_the_precision(monkeypatch):
+    """A GPU with torch and without TensorRT: the embedded backend has int8."""
+
+    def missing(config):
+        raise BackendUnavailable("it is not installed")
+
+    def half_only(config):
+        raise ConfigError(f"backend 'cuda' runs in fp16 or fp32, got {config.precision}")
+
+    monkeypatch.setattr("malle_rt.backends.select.cuda_problem", lambda: None)
+    for name, opener in (("tensorrt", missing), ("tensorrt-rtx", missing), ("cuda", half_only)):
+        monkeypatch.setitem(select_backend.__globals__["_OPENERS"], name, opener)
+    selection = selected("auto", precision="int8")
+    assert (selection.backend.info.name, selection.backend.info.precision) == ("openvino", "int8")
+    assert "not cuda: backend 'cuda' runs in fp16 or fp32, got int8" in selection.reason
+
+
 def test_the_backend_asked_for_runs():
     assert selected("torch").backend.info.name == "torch"
 

@@ -12,7 +12,14 @@ from helpers.fakecuda import IMAGE, arithmetic_kernels, fake_cuda
 
 SUCCESS, INVALID_VALUE, NO_DEVICE, INVALID_CONTEXT, NO_BINARY = 0, 1, 100, 201, 209
 INVALID_HANDLE, NOT_FOUND, NOT_READY, ILLEGAL_ADDRESS, NOT_SUPPORTED = 400, 500, 600, 700, 801
-CAPTURE_UNSUPPORTED, CAPTURE_UNMATCHED, UNJOINED, ISOLATION, CAPTURED_EVENT = 900, 903, 904, 905, 907
+CAPTURE_UNSUPPORTED, CAPTURE_UNMATCHED, UNJOINED, ISOLATION, IMPLICIT, CAPTURED_EVENT = (
+    900,
+    903,
+    904,
+    905,
+    906,
+    907,
+)
 THREAD_LOCAL = 1
 
 
@@ -273,6 +280,30 @@ def test_a_capture_does_not_wait_for_work_outside_of_it(raw, stream):
     raw.ok("cuEventRecord", event, raw.make("cuStreamCreate", 1))
     begin(raw, stream)
     assert raw.code("cuStreamWaitEvent", stream, event, 0) == ISOLATION
+
+
+def on_another_thread(work):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(work()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+@pytest.mark.parametrize(("flags", "code"), [(0, IMPLICIT), (1, SUCCESS)])
+def test_the_legacy_stream_breaks_the_capture_of_a_stream_that_waits_for_it(raw, stream, flags, code):
+    """The auxiliary stream, forked into the capture, is what counts, on whatever thread the copy is."""
+    auxiliary, event = raw.make("cuStreamCreate", flags), raw.make("cuEventCreate", 2)
+    source, target = raw.make("cuMemAlloc_v2", 4), raw.make("cuMemAlloc_v2", 4)
+    begin(raw, stream)
+    raw.ok("cuEventRecord", event, stream)
+    raw.ok("cuStreamWaitEvent", auxiliary, event, 0)
+
+    def copy():
+        raw.ok("cuCtxSetCurrent", raw.make("cuDevicePrimaryCtxRetain", 0))
+        return raw.code("cuMemcpyDtoD_v2", target, source, 4)
+
+    assert on_another_thread(copy) == code
 
 
 def test_an_event_of_a_capture_is_no_moment(raw, stream):

@@ -119,6 +119,29 @@ def test_enqueue_starts_the_kernel_on_what_it_is_given(library, dtype, name):
     assert library.slicer.calls == [(0x1000, 0x2000, 0x3000, DIMS, name, 0x77)]
 
 
+def test_each_engine_keeps_the_kernels_it_was_read_with(library):
+    """Two engines open at once, and the one opened last closed first."""
+    first, second = NotedSlices(), NotedSlices()
+    engines = []
+    for slicer in (first, second):
+        with library.serving(slicer):
+            made = make(library, phase=trt.TensorRTPhase.RUNTIME)
+        engines.append(made.attach_to_context(None).clone())
+    for plugin in engines:
+        settle(plugin)
+    engines[0].enqueue([], [], [1, 2], [3], 0, 4)
+    assert (len(first.calls), len(second.calls)) == (1, 0)
+    engines[1].enqueue([], [], [1, 2], [3], 0, 4)
+    assert (len(first.calls), len(second.calls)) == (1, 1)
+
+
+def test_an_engine_that_is_not_read_leaves_nothing_behind(library):
+    before = library.slicer
+    with pytest.raises(BackendError), library.serving(NotedSlices()):
+        raise BackendError("not of this version")
+    assert library.slicer is before
+
+
 def test_enqueue_follows_a_change_of_size(library):
     plugin = make(library)
     for height in (16, 32):
