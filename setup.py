@@ -1,13 +1,16 @@
-"""Build the fused OpenVINO operator, when this machine can; metadata is in setup.cfg."""
+"""Build the fused OpenVINO operator, when this machine can, and take the engines in; metadata is in setup.cfg."""
 
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 from setuptools.errors import BaseError, CCompilerError
 
 NAME = "malle_rt.ops.libmalle_openvino"
@@ -55,6 +58,26 @@ class BuildOptional(build_ext):
             self.warn(f"malle-rt is installed WITHOUT its fused OpenVINO operator (slower): {reason}")
 
 
+class BuildWithEngines(build_py):
+    """Put ``engines/`` of the source tree into the package; an editable installation reads it where it is."""
+
+    def run(self) -> None:
+        """Copy the package, then the engines, without what an earlier build left there."""
+        super().run()
+        if not self.editable_mode:
+            target = Path(self.build_lib) / "malle_rt" / "engines"
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree("engines", target)
+
+
+class WheelForEveryPython(bdist_wheel):
+    """The operator is a plain library: the wheel belongs to a platform and to no interpreter."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        """Tags of interpreter, of its C interface and of the platform."""
+        return "py3", "none", super().get_tag()[2]
+
+
 setup(
     ext_modules=[
         Extension(
@@ -69,5 +92,5 @@ setup(
             optional=True,
         )
     ],
-    cmdclass={"build_ext": BuildOptional},
+    cmdclass={"bdist_wheel": WheelForEveryPython, "build_ext": BuildOptional, "build_py": BuildWithEngines},
 )

@@ -26,8 +26,10 @@ PRECISIONS = {"fp16": ".f16.onnx", "int8": ".int8.onnx", "fp32": ".onnx"}
 
 
 def engines_folder() -> Path:
-    """The folder of graphs and weights; in a source checkout it is a link to the ``engines`` beside the package."""
-    return Path(__file__).resolve().parent / "engines"
+    """The folder of graphs and weights: inside the installed package, or beside it in a source checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "engines"
+    return installed if installed.is_dir() else package.parent / "engines"
 
 
 def model_names() -> list[str]:
