@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -23,6 +24,8 @@ from malle_rt.pipeline import Pipeline, Progress, Report
 from malle_rt.protocols import Denoiser
 
 __all__ = ["Transcode", "TranscodeReport", "denoise_video", "open_denoiser"]
+
+log = logging.getLogger(__name__)
 
 
 def open_denoiser(config: DenoiseConfig | None = None) -> tuple[Denoiser, str]:
@@ -102,6 +105,7 @@ class Transcode:
         strict: bool = False,
         compare: str | os.PathLike[str] | None = None,
         hwaccel: str = "auto",
+        keep_times: bool = False,
         deinterlace: Deinterlace | None = None,
     ) -> None:
         """Open everything; nothing is decoded beyond the first frame, and nothing appears under the output's name.
@@ -120,6 +124,7 @@ class Transcode:
             hwaccel: "auto" lets NVDEC decode, and NVENC encode where it is asked for, without a copy in host memory
                 if the backend runs on that GPU and they take the video; "cuda" insists on NVDEC; "none" decodes on
                 the processor.
+            keep_times: whether the output gets the times of last access and change of the source, if that is a file.
             deinterlace: "field" makes a frame of each field of interlaced pictures, "frame" one of both; None: they
                 stay interlaced, and each field is denoised by itself.
 
@@ -161,6 +166,7 @@ class Transcode:
                 self._place(hwaccel, surface)
             undo.pop_all()
         self._used = False
+        self._times = Path(source) if keep_times and Path(source).is_file() else None
         self._pipeline = Pipeline(self._source, self._shown or self._denoiser, self._sink)
 
     def run(self, on_progress: Callable[[Progress], None] | None = None) -> TranscodeReport:
@@ -172,6 +178,8 @@ class Transcode:
         self._used = True
         report = self._pipeline.run(on_progress)
         shown = self._shown is not None and self._shown.save()
+        if self._times is not None:
+            _copy_times(self._times, Path(self._sink.path))
         return TranscodeReport(
             pipeline=report,
             backend=self.backend,
@@ -235,6 +243,15 @@ class Transcode:
     def leave(self) -> Path | None:
         """For a process that ends at once: the file that stays, playable, or None; from any thread, after ``stop``."""
         return Path(self._sink.path) if self._sink.leave() else None
+
+
+def _copy_times(source: Path, output: Path) -> None:
+    """Times of last access and change, of a film that is done: a failure is said and loses nothing."""
+    try:
+        found = source.stat()
+        os.utime(output, ns=(found.st_atime_ns, found.st_mtime_ns))
+    except OSError as exc:
+        log.warning("%s: its times cannot be those of the source (%s)", output, exc.strerror)
 
 
 def _decoding_gpu(denoiser: Denoiser, config: DenoiseConfig, hwaccel: str) -> int | None:

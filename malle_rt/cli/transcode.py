@@ -73,6 +73,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="stopped early, still name the result OUT and not OUT.partial.EXT",
     )
     parser.add_argument(
+        "--keep-times", action="store_true", help="give OUT the times of last access and change of IN"
+    )
+    parser.add_argument(
         "--compare",
         nargs="?",
         const="",
@@ -144,6 +147,7 @@ def _open(options: argparse.Namespace, ending: Ending) -> Transcode:
         strict=options.strict,
         compare=compare,
         hwaccel=options.hwaccel,
+        keep_times=options.keep_times,
         deinterlace=options.deinterlace,
     )
 

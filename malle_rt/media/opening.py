@@ -18,6 +18,7 @@ from malle_rt.shown import shown_address
 
 __all__ = [
     "INDEX_BEHIND",
+    "LOCAL_ONLY",
     "check_file",
     "is_attached_picture",
     "is_path",
@@ -35,7 +36,7 @@ INDEX_BEHIND = (
     "its index first (ffmpeg: -movflags +faststart)"
 )
 # What a local file may make FFmpeg open: play lists can name anything, and none may reach the network.
-_LOCAL = "file,crypto,data"
+LOCAL_ONLY = {"protocol_whitelist": "file,crypto,data"}
 _DEFAULT, _ATTACHED_PICTURE = 1 << 0, 1 << 10
 
 
@@ -76,7 +77,7 @@ def open_input(location: str, pipe: PipeInput) -> InputContainer:
         if is_pipe(location):
             pipe.open(location)
             target = pipe
-        options = {} if url else {"protocol_whitelist": _LOCAL}
+        options = {} if url else LOCAL_ONLY
         return open_reading(target, timeout=_NETWORK_TIMEOUT if url else None, options=options)
     except (av.error.FFmpegError, OSError, ValueError) as exc:
         if pipe.is_mp4:

@@ -149,6 +149,10 @@ class OutputStreams:
         self.encoder = VideoEncoder(self._container, template, config, plan, surface)
         if template.video is not None:
             copy_labels(template.video, self.encoder.stream)
+            # Frames have no transparency: a player must not look for one.
+            labels = self.encoder.stream.metadata
+            for key in [key for key in labels if key.lower() == "alpha_mode"]:
+                del labels[key]
         if template.display_matrix is not None and tells:
             self.encoder.stream.set_display_matrix(template.display_matrix)
 

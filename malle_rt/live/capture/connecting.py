@@ -12,7 +12,7 @@ from av.container import InputContainer
 from malle_rt.errors import SourceError
 from malle_rt.live.capture.address import Address
 from malle_rt.media.compat import open_reading
-from malle_rt.media.opening import check_file
+from malle_rt.media.opening import LOCAL_ONLY, check_file
 
 __all__ = ["Timeouts", "connect"]
 
@@ -67,7 +67,7 @@ def _open(address: Address, timeouts: Timeouts) -> InputContainer:
         return open_reading(address.target, format="lavfi")
     if address.kind == "file":
         # FFmpeg takes what stands before a colon in a relative name for a protocol.
-        return open_reading(str(Path(address.target).absolute()))
+        return open_reading(str(Path(address.target).absolute()), options=LOCAL_ONLY)
     timeout = (timeouts.opening, timeouts.reading)
     return open_reading(address.target, options=_LOW_DELAY, timeout=timeout)
 

@@ -1,12 +1,13 @@
 """Encoders with a few rates, RGB in MP4, data tracks, play lists: what opens, what is said, what is read."""
 
+import os
 import socket
 from fractions import Fraction
 
 import av
 import pytest
 
-from malle_rt.api import denoise_video
+from malle_rt.api import Transcode, denoise_video
 from malle_rt.config import DenoiseConfig
 from malle_rt.errors import SourceError
 from malle_rt.media.encode_config import EncodeConfig
@@ -75,3 +76,29 @@ def test_a_local_play_list_cannot_reach_the_network(tmp_path):
             FileSource(path)
         with pytest.raises(TimeoutError):
             server.accept()
+
+
+def test_times_of_the_source_are_kept_when_asked_for(tmp_path):
+    path = write_clip(tmp_path / "in.mkv", frames=2)
+    os.utime(path, (1_241_593_689, 1_241_593_690))
+    for keep in (True, False):
+        output = tmp_path / f"{keep}.mkv"
+        with Transcode(path, output, config=PLAIN, keep_times=keep) as job:
+            job.run()
+        assert (output.stat().st_mtime == 1_241_593_690) == keep
+
+
+def test_an_opaque_output_does_not_say_that_it_is_transparent(tmp_path):
+    path = write_clip(
+        tmp_path / "in.webm",
+        frames=2,
+        codec="libvpx",
+        time_base=Fraction(1, 1000),
+        pts=[0, 40],
+        setup=lambda stream: stream.metadata.update({"alpha_mode": "1"}),
+    )
+    denoise_video(path, tmp_path / "out.webm", config=PLAIN)
+    for file, tagged in ((path, True), (tmp_path / "out.webm", False)):
+        with av.open(str(file)) as container:
+            tags = {key.lower() for key in container.streams.video[0].metadata}
+            assert ("alpha_mode" in tags) == tagged
