@@ -20,6 +20,7 @@ from malle_rt.media.encode_config import EncodeConfig, default_codec
 from malle_rt.media.file_sink import FileSink
 from malle_rt.media.file_source import FileSource
 from malle_rt.media.side_by_side import SideBySide
+from malle_rt.memory import require_memory
 from malle_rt.pipeline import Pipeline, Progress, Report
 from malle_rt.protocols import Denoiser
 
@@ -145,6 +146,7 @@ class Transcode:
             )
             undo.callback(self._source.close)
             info = self._source.info
+            require_memory(info.width, info.height)
             self.frames = info.frames
             if self.frames is None and info.duration is not None and info.frame_rate is not None:
                 self.frames = round(info.duration * info.frame_rate)

@@ -19,6 +19,7 @@ ALLOWED = {
     "frame": {"errors"},
     "protocols": {"frame"},
     "child": set(),
+    "memory": {"errors"},
     "models": {"errors"},
     "cuts": {"frame"},
     "fields": {"frame"},
@@ -37,7 +38,7 @@ ALLOWED = {
     "pipeline": BASE,
     "denoiser": {"backends", "chroma", "cuts", "estimate", "fields", "telecine"} | BASE,
     "engine_job": {"backends", "cuda", "trt", "errors"},
-    "api": {"backends", "denoiser", "media", "pipeline", "models"} | BASE,
+    "api": {"backends", "denoiser", "media", "memory", "pipeline", "models"} | BASE,
     "doctor": {"api", "child", "live", "backends", "cuda", "trt", "media", "models", "ops", "opencv", "vino"}
     | BASE,
     "bench": {

@@ -107,4 +107,4 @@ class Recording:
         try:
             sink.write(item)
         except SinkError as exc:
-            raise SinkError(f"{exc}. The first {self._seconds:.0f} s are kept") from exc
+            raise SinkError(f"{exc}. The seconds until then are kept") from exc

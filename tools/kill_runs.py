@@ -1,0 +1,115 @@
+"""What does a killed run leave? Kill transcodes at random moments, and play what is there.
+
+    python tools/kill_runs.py --kills 60 --seed 1
+
+Each run is ended by SIGINT, SIGTERM, SIGHUP or SIGKILL. Nothing may ever stand under the output's name; what stands
+under the partial name must play, or be a stub in which no frame was yet (SIGKILL only). The next run of the same
+command must clear it. Exit code 1 if one does not. Not for Windows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from fuzz_media import frames_of, write_clip
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
+FRAMES = 3000  # more than a run denoises before it is killed
+_LONGEST = 10.0  # seconds a run may take to end; 2 on a machine that has nothing else to do
+_STUB = 100_000  # bytes: a header, and what is held back until the first second is complete
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--latest", type=float, default=4.0, help="seconds after which a run is killed at last (4)"
+    )
+    options = parser.parse_args()
+    failed = kill_runs(options.kills, options.seed, options.latest)
+    print(f"{options.kills} kills, seed {options.seed}: {failed} left what they should not")
+    return int(failed > 0)
+
+
+def kill_runs(kills: int, seed: int, latest: float, frames_in: int = FRAMES) -> int:
+    """Kill so many runs; how many left what they should not."""
+    chance = random.Random(seed)
+    failed, playing = 0, 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        clip = write_clip(folder / "long.mkv", "libx264", frames_in)
+        for number in range(kills):
+            output = folder / f"out{('.mp4', '.mkv', '.mov')[number % 3]}"
+            sent = SIGNALS[number % len(SIGNALS)]
+            after = chance.uniform(0.1, latest)
+            problem, frames = attempt(clip, output, sent, after)
+            playing += frames > 0
+            if problem:
+                failed += 1
+                print(f"{number}: {sent.name} after {after:.2f} s, {output.suffix}: {problem}", flush=True)
+        problems = [sweep(clip, folder / f"out{suffix}") for suffix in (".mp4", ".mkv", ".mov")]
+        for problem in filter(None, problems):
+            failed += 1
+            print(problem)
+    print(f"{playing} of {kills} left a partial file that plays, the others nothing")
+    return failed
+
+
+def attempt(clip: Path, output: Path, sent: signal.Signals, after: float) -> tuple[str | None, int]:
+    """Start a run, kill it; what is wrong with what it left (None: nothing), and the frames in it."""
+    process = subprocess.Popen(
+        [*_command(clip, output), "--encoder-option", "threads=1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(after)
+    process.send_signal(sent)
+    try:
+        _, errors = process.communicate(timeout=_LONGEST)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return f"still running {_LONGEST:.0f} s after the signal", 0
+    if process.returncode == 0:
+        output.unlink()
+        return None, 0  # it was faster
+    partial = output.with_name(f"{output.stem}.partial{output.suffix}")
+    if output.exists():
+        return "half a file under the final name", 0
+    if "Traceback" in errors and "malle_rt" in errors and after > 1:
+        return f"a traceback: {errors[-300:]}", 0
+    if not partial.exists():
+        return None, 0
+    frames = frames_of(partial)
+    if not frames and not (sent == signal.SIGKILL and partial.stat().st_size < _STUB):
+        return f"what is left does not play ({partial.stat().st_size} bytes): {errors[-200:]}", 0
+    return None, frames
+
+
+def sweep(clip: Path, output: Path) -> str | None:
+    """Run to the end once; what is still there beside the result."""
+    subprocess.run(
+        [*_command(clip, output), "--duration", "0.2", "--overwrite"], capture_output=True, check=False
+    )
+    left = sorted(path.name for path in output.parent.glob(f"{output.stem}*{output.suffix}"))
+    return None if left == [output.name] else f"after the next run there is {left}"
+
+
+def _command(clip: Path, output: Path) -> list[str]:
+    return [sys.executable, "-m", "malle_rt", "transcode", str(clip), str(output), "--backend", "none"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
