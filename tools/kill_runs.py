@@ -95,6 +95,8 @@ def attempt(clip: Path, output: Path, sent: signal.Signals, after: float) -> tup
     frames = frames_of(partial)
     if not frames and not (sent == signal.SIGKILL and partial.stat().st_size < _STUB):
         return f"what is left does not play ({partial.stat().st_size} bytes): {errors[-200:]}", 0
+    if not frames:
+        partial.unlink()  # else it would be taken for what the next run leaves
     return None, frames
 
 

@@ -100,8 +100,7 @@ class Ending:
         _exit(128 + self.received[0], f"interrupted; what was done by then is in {kept}")
 
     def _end(self, text: str) -> None:
-        self.discard()
-        _exit(128 + self.received[0], text)
+        _exit(128 + self.received[0], text, self.discard)
 
 
 @contextmanager
@@ -142,8 +141,9 @@ def _nothing(_number: int, _frame: FrameType | None) -> None:
     """The socket has told already."""
 
 
-def _exit(code: int, text: str) -> None:
+def _exit(code: int, text: str, last: Callable[[], object] = lambda: None) -> None:
     """End without waiting for anything: the main thread may hold the lock of ``sys.stderr``, or be stuck for good."""
     with suppress(OSError):
         os.write(2, f"malle-rt: {text}\n".encode(errors="backslashreplace"))
+    last()  # as late as possible: the main thread is still at work
     os._exit(code)
