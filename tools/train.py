@@ -17,7 +17,7 @@ import copy
 import math
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from encoded import through_encoder
 from growing import grow
 from torch import Tensor
 from training import (
+    Stop,
     add_computing_options,
     append_row,
     autocast,
@@ -62,11 +63,11 @@ def main() -> int:
             f"train.py: {options.out} holds a run already: pass --resume, or another --out", file=sys.stderr
         )
         return 2
-    with fastest_slice(device, compiled=options.compiled_slice) as slice_name:
+    with fastest_slice(device, compiled=options.compiled_slice) as slice_name, Stop() as stop:
         computes = computing(device, slice_name, float32=options.float32)
         append_row({"step": run.step, "computes": computes}, options.out / "log.jsonl")
-        run.train(data, checks)
-    return 0
+        run.train(data, checks, stop.asked)
+    return 128 + stop.signal if stop.signal else 0
 
 
 def parse() -> argparse.Namespace:
@@ -157,23 +158,21 @@ class Run:
             self.options.out / "last.pt",
         )
 
-    def train(self, data: TrainSet, checks: list[Tensor]) -> None:
-        """Until the budget is spent; an interruption loses nothing but the step it came in."""
+    def train(self, data: TrainSet, checks: list[Tensor], stop: Callable[[], bool]) -> None:
+        """Until the budget is spent or ``stop`` asks, after a whole batch: a state saved in one would be none."""
         since_check = 0.0
-        try:
-            while self.progress() < 1:
-                begun = time.monotonic()
-                self.one_batch(data)
-                took = time.monotonic() - begun
-                self.spent += took
-                since_check += took
-                if since_check > SECONDS_BETWEEN_CHECKS or self.progress() >= 1:
-                    since_check = 0.0
-                    self.check(checks)
-                    self.save(data.generator)
-        except KeyboardInterrupt:
+        while self.progress() < 1 and not stop():
+            begun = time.monotonic()
+            self.one_batch(data)
+            took = time.monotonic() - begun
+            self.spent += took
+            since_check += took
+            if since_check > SECONDS_BETWEEN_CHECKS or self.progress() >= 1:
+                since_check = 0.0
+                self.check(checks)
+                self.save(data.generator)
+        if stop():
             self.save(data.generator)
-            raise
 
     def one_batch(self, data: TrainSet) -> None:
         """Learn from fresh sequences, chunk after chunk."""

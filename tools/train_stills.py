@@ -19,17 +19,15 @@ computes with, as that of ``tools/train.py`` does.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 
 import torch
 from compiledslice.install import fastest_slice
 from evaluation.stills import load_stills
 from stills.photographs import Photographs
 from stills.run import Diverged, Recipe, Run
-from training import add_computing_options, append_row, computing
+from training import Stop, add_computing_options, append_row, computing
 
 from malle_rt.errors import MalleError
 from malle_rt.net.mallenet import STILLS_PRESETS
@@ -108,28 +106,6 @@ def parse() -> argparse.Namespace:
     )
     add_computing_options(parser)
     return parser.parse_args()
-
-
-class Stop:
-    """Within it, SIGTERM and Ctrl-C only set a flag that the training loop looks at between two steps."""
-
-    def __init__(self) -> None:
-        self.signal = 0
-
-    def __enter__(self) -> Stop:
-        self._before = {each: signal.signal(each, self._note) for each in (signal.SIGTERM, signal.SIGINT)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def asked(self) -> bool:
-        """Whether to stop."""
-        return self.signal != 0
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import signal
 from collections.abc import Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 __all__ = [
+    "Stop",
     "add_computing_options",
     "append_row",
     "autocast",
@@ -30,6 +33,28 @@ __all__ = [
 EMA = 0.999
 FLOOR = 1.5  # root mean square error on the 8-bit scale
 WARM_UP = 200  # steps
+
+
+class Stop:
+    """Within it, SIGTERM and Ctrl-C only set a flag that the training loop looks at between two steps."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+
+    def __enter__(self) -> Stop:
+        self._before = {each: signal.signal(each, self._note) for each in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def asked(self) -> bool:
+        """Whether to stop."""
+        return self.signal != 0
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
 
 
 def psnr_loss(output: Tensor, target: Tensor) -> Tensor:

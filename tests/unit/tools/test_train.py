@@ -1,8 +1,10 @@
 """Training as it is run: the program, on clips and pictures made here."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,29 @@ def test_trains_checks_stops_and_resumes(material):
     second = train(material, "--budget", "0.1", "--resume", "--no-compiled-slice")[-1]
     assert second["step"] > first["step"]
     assert second["minutes"] >= first["minutes"]
+
+
+def test_a_signal_ends_it_between_two_batches_with_a_whole_state(material):
+    command = [
+        sys.executable, TRAIN, "--clips", material / "clips", "--stills", material / "stills",
+        "--cache", material / "cache.pt", "--out", material / "run", "--budget", "60",
+        "--size", "32", "--frames", "4", "--chunk", "2", "--batch", "2", "--threads", "1", "--float32",
+        "--no-compiled-slice",
+    ]  # fmt: skip
+    child = subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True)
+    try:
+        end = time.monotonic() + 60
+        while not (material / "run" / "log.jsonl").exists() and time.monotonic() < end:
+            time.sleep(0.1)
+        time.sleep(1)
+        child.send_signal(signal.SIGTERM)
+        _, errors = child.communicate(timeout=60)
+    finally:
+        child.kill()
+    assert child.returncode == 128 + signal.SIGTERM, errors
+    saved = torch.load(material / "run" / "last.pt", weights_only=True)
+    steps = {int(each["step"]) for each in saved["optimizer"]["state"].values()}
+    assert steps <= {saved["step"]} and saved["step"] % 2 == 0  # both chunks of the batch, all parameters
 
 
 @pytest.mark.usefixtures("slice_library")
