@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import cache
+from importlib.metadata import PackageNotFoundError, requires
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,30 +40,45 @@ def load_extension(core: ov.Core) -> bool:
     path = extension_path()
     if path is None:
         reason = f"{_LIBRARY} was not built (no C++ compiler when malle-rt was installed?)"
+        advice = (
+            "Install g++, then run: python -m pip install --force-reinstall --no-deps --no-cache-dir SOURCE, "
+            "where SOURCE is what malle-rt was installed from"
+        )
     else:
         try:
             core.add_extension(str(path))
         except RuntimeError as exc:
             cause = "most likely it was built for another OpenVINO version"
             reason = f"{path.name} does not load, {cause} ({_last_line(exc)})"
+            advice = f"Run: python -m pip install '{_openvino_pin()}'"
         else:
             return True
     # Only machines without the extension pay for importing the frontend's Python side.
     from malle_rt.ops.decomposed import conversion_extension
 
     core.add_extension(conversion_extension())
-    _warn(reason)
+    _warn(reason, advice)
     return False
 
 
 @cache
-def _warn(reason: str) -> None:
+def _warn(reason: str, advice: str) -> None:
     """Say it once for each reason, however many cores are made."""
     log.warning(
         "the fused slicing operator is not available: %s. Running it as standard operations, 10 to 30 times "
-        "slower; reinstall malle-rt where g++ is installed to build it.",
+        "slower. %s",
         reason,
+        advice,
     )
+
+
+def _openvino_pin() -> str:
+    """The OpenVINO that this installation requires, and was built against, as pip takes it."""
+    try:
+        declared = requires("malle-rt") or []
+    except PackageNotFoundError:
+        declared = []
+    return next((each for each in declared if each.startswith("openvino==")), "openvino")
 
 
 def _last_line(exc: BaseException) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -33,7 +34,10 @@ def test_says_once_that_it_was_not_built(monkeypatch, tmp_path, caplog):
         assert not native.load_extension(ov.Core())
     assert len(caplog.records) == 1
     assert "libmalle_openvino.so was not built (no C++ compiler" in caplog.text
-    assert "reinstall malle-rt" in caplog.text
+    assert (
+        "Install g++, then run: python -m pip install --force-reinstall --no-deps --no-cache-dir"
+        in caplog.text
+    )
     assert runs_without_the_extension(core, tmp_path)
 
 
@@ -48,6 +52,7 @@ def test_says_why_it_does_not_load(monkeypatch, tmp_path, caplog):
         "libmalle_openvino.so does not load, most likely it was built for another OpenVINO version ("
         in caplog.text
     )
+    assert re.search(r"python -m pip install 'openvino==[\d.]+'", caplog.text)
     assert "file too short" in caplog.text or "invalid ELF header" in caplog.text
     assert runs_without_the_extension(core, tmp_path)
 
