@@ -280,7 +280,7 @@ def denoise_video(
     overwrite: bool = False,
     keep_partial: bool = False,
 ) -> TranscodeReport:
-    """Denoise one video file into another; sound, subtitles, chapters and metadata come along untouched.
+    """Denoise one video file into another; sound, subtitles, chapters and metadata come along.
 
     Ctrl-C is raised as KeyboardInterrupt once what was done is safe in OUT.partial.EXT.
 

@@ -43,7 +43,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "transcode",
         help="denoise a video file",
-        description="Denoise a video file. Sound, subtitles, chapters and metadata are copied untouched.",
+        description="Denoise a video file. Sound, subtitles, chapters and metadata are copied; what OUT's container "
+        "cannot hold is converted and said.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
