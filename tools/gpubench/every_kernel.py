@@ -2,7 +2,9 @@
 
     compute-sanitizer python -m gpubench.every_kernel
 
-Whether the results are right is for the tests; here is nothing but our kernels, so that the sanitizer is quick.
+Only what a kernel reads is written before it: ``initcheck`` finds a read outside of that, and one of a result that the
+kernel before was to write. Whether the results are right is for the tests; here is nothing but our kernels, so that the
+sanitizer is quick.
 """
 
 from __future__ import annotations
@@ -40,18 +42,23 @@ _DEPTHS = (8, 10)
 
 @dataclass
 class _Memory:
-    """Device memory of exactly the sizes asked for, filled with zeros."""
+    """Device memory of exactly the sizes asked for."""
 
     driver: Driver
     stream: Stream
     undo: ExitStack
 
-    def take(self, nbytes: int, shift: int = 0) -> int:
-        """Address of ``nbytes`` bytes, ``shift`` bytes away from the allocator's alignment."""
+    def unwritten(self, nbytes: int, shift: int = 0) -> int:
+        """Address of ``nbytes`` bytes, ``shift`` bytes away from the allocator's alignment, for a kernel to write."""
         buffer = self.driver.allocate(nbytes + shift)
         self.undo.callback(buffer.close)
-        self.driver.clear(buffer.pointer, nbytes + shift, self.stream)
         return buffer.pointer + shift
+
+    def zeros(self, nbytes: int, shift: int = 0) -> int:
+        """The same, for a kernel to read: the bytes hold 0, those before them nothing."""
+        pointer = self.unwritten(nbytes, shift)
+        self.driver.clear(pointer, nbytes, self.stream)
+        return pointer
 
 
 def run(driver: Driver) -> set[str]:
@@ -82,7 +89,8 @@ class _SliceCase:
         d, values = self.dims, self.dims.kernel_size**2 + 1
         picture = d.batch * d.channels * d.height * d.width * item
         cells = d.batch * d.groups * values * d.rows * d.columns * item
-        x, grid, y = (memory.take(size, self.shift * item) for size in (picture, cells, picture))
+        x, grid = (memory.zeros(size, self.shift * item) for size in (picture, cells))
+        y = memory.unwritten(picture, self.shift * item)
         yield slice_launch(x, grid, y, d, self.storage)
 
 
@@ -108,10 +116,11 @@ class _PlaneCase:
         padded = padded_size(width, height)
         item, sample = 2 if self.storage == "f16" else 4, 1 if self.bits == 8 else 2
         pixels = padded[0] * padded[1] * item
-        y, uv, to_sigma, sigma = (memory.take(each) for each in (pixels, pixels // 2, item, 4))
+        y, uv, to_sigma = (memory.unwritten(each) for each in (pixels, pixels // 2, item))
+        sigma = memory.zeros(4)
         shapes = self._shapes(sample)
         planes = DevicePlanes(
-            pointers=tuple(memory.take(rows * pitch, self.shift * sample) for rows, pitch in shapes),
+            pointers=tuple(memory.zeros(rows * pitch, self.shift * sample) for rows, pitch in shapes),
             pitches=tuple(pitch for _, pitch in shapes),
             width=width,
             height=height,

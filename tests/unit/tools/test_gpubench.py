@@ -1,6 +1,7 @@
 """The measurements for GPUs, run on the host implementation of the driver: what they call must be there and agree."""
 
 import json
+from contextlib import ExitStack
 
 import pytest
 from gpubench import every_kernel, machine, sessions, slices
@@ -67,6 +68,21 @@ def test_the_sanitizer_sees_every_kernel(fake):
     started = every_kernel.run(driver)
     driver.close()
     assert started == set(json.loads((COMPILED / "manifest.json").read_text())["kernels"])
+
+
+@pytest.mark.parametrize(("cases", "inputs"), [("_slice_cases", 2), ("_plane_cases", 4)])
+def test_the_sanitizer_gets_nothing_written_that_a_kernel_does_not_read(fake, cases, inputs):
+    """Else a result that a kernel leaves out would look as if it was there: inputs are x and grid; sigma and planes."""
+    driver = open_driver("cuda-bindings")
+    stream = driver.stream()
+    with ExitStack() as undo:
+        undo.callback(driver.close)
+        undo.callback(stream.close)
+        case = next(getattr(every_kernel, cases)())
+        launches = list(case.launches(every_kernel._Memory(driver, stream, undo)))
+        stream.synchronize()
+    assert launches
+    assert fake.calls("cuMemsetD8Async") == inputs
 
 
 def ticking(milliseconds):
