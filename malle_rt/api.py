@@ -54,6 +54,7 @@ class TranscodeReport:
         pipeline: frames, speed and latency.
         backend: what ran, and why.
         sigma: what the last frame was denoised with, 8-bit scale; None when frames passed through.
+        untouched: frames that strength "auto" left as they were, for it found next to no noise.
         corrupt_packets: damaged packets that were skipped.
         losses: what the input lacked, damaged packets among it, a line each; empty for a run that was stopped early.
         repaired_timestamps: frames that came without a usable presentation time.
@@ -64,6 +65,7 @@ class TranscodeReport:
     pipeline: Report
     backend: str
     sigma: float | None
+    untouched: int
     corrupt_packets: int
     losses: tuple[str, ...]
     repaired_timestamps: int
@@ -75,6 +77,8 @@ class TranscodeReport:
         lines = [self.pipeline.summary(), f"backend: {self.backend}"]
         if self.sigma is not None:
             lines[-1] += f", strength {self.sigma:.1f} at the end"
+        if self.untouched > self.pipeline.frames_out / 2:
+            lines.append("almost no noise found; `--strength 4` cleans anyway")
         lines.extend(self.losses)
         if self.repaired_timestamps:
             lines.append(f"{self.repaired_timestamps} frames had no usable time and were given one")
@@ -186,6 +190,7 @@ class Transcode:
             pipeline=report,
             backend=self.backend,
             sigma=self._denoiser.sigma if isinstance(self._denoiser, FrameDenoiser) else None,
+            untouched=self._denoiser.untouched if isinstance(self._denoiser, FrameDenoiser) else 0,
             corrupt_packets=self._source.corrupt_packets,
             losses=() if report.stopped else self._source.losses,
             repaired_timestamps=self._source.repaired_timestamps,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Literal, cast
 
 import numpy as np
@@ -19,6 +20,10 @@ from malle_rt.frame import Frame, PixelLayout, Plane, Surface, pixel_layout
 from malle_rt.telecine import TelecineDetector
 
 __all__ = ["FrameDenoiser", "PassThrough"]
+
+# Noise that auto leaves alone, 8-bit scale: rounding to 8 bits alone makes 0.3.
+NEXT_TO_NOTHING = 0.5
+_SAMPLED = 61  # every so many rows are compared first: frames that differ do so there
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +49,13 @@ class FrameDenoiser:
     Of an interlaced frame each field is denoised as a picture of its own, whose past is the fields of its parity;
     frames on a GPU come to host memory for that.
 
+    In host memory, a frame whose samples are those of the one before gets the same result again, and the network does
+    not run: a duplicate tells nothing new. Neither does it where "auto" finds next to no noise.
+
     Attributes:
         sigma: what the last frame was denoised with, 8-bit scale.
         estimated: noise estimated in the video so far, 8-bit scale; None where it was not looked at yet.
+        untouched: frames that "auto" left as they were, for it found next to no noise.
         keep_surfaces: whether frames that come on a GPU are to stay there; set before the first.
     """
 
@@ -66,6 +75,10 @@ class FrameDenoiser:
         self.estimated: float | None = None
         self.sigma = 0.0 if config.strength == "auto" else config.strength
         self.keep_surfaces = False
+        self.untouched = 0
+        self._last: tuple[Frame, Callable[[], Frame]] | None = (
+            None  # as it came, and what waits for its result
+        )
         self._shape: FrameShape | None = None
         self._session: Session | None = None
         self._state: object | None = None
@@ -100,6 +113,10 @@ class FrameDenoiser:
             self._interlaced = interlaced
         if interlaced:
             return self._start_fields(frame)
+        if self._last is not None and _same_samples(frame, self._last[0]):
+            again = self._last[1]
+            return lambda: replace(frame, planes=again().planes)
+        self._last = None
         config = self._config
         if not isinstance(frame.planes, Surface) and self._cuts.update(frame.planes[0], layout.bits):
             self._estimator.restart()
@@ -112,13 +129,25 @@ class FrameDenoiser:
             self.forget()
             return lambda: frame
         self.sigma = self.estimated or 0.0 if config.strength == "auto" else config.strength
+        if (
+            config.strength == "auto"
+            and self.sigma < NEXT_TO_NOTHING
+            and not isinstance(frame.planes, Surface)
+        ):
+            self.sigma = 0.0
+            self.untouched += 1
+            self.forget()
+            return lambda: frame
         session = self._prepared(self._shape_of(frame, layout))
         if isinstance(frame.planes, Surface) and isinstance(session, SurfaceSession):
             return self._start_surface(session, frame, frame.planes)
         planes = tuple(frame.planes)
         noisy = to_420(planes, layout)
         result, self._state = session.start(noisy, self.sigma, self._state)
-        return lambda: _finished(frame, from_420(result(), noisy, planes, layout), config.mix)
+        finish = cache(lambda: _finished(frame, from_420(result(), noisy, planes, layout), config.mix))
+        if not isinstance(frame.planes, Surface):
+            self._last = frame, finish
+        return finish
 
     def denoise(self, frame: Frame) -> Frame:
         """Clean one frame and wait for it; errors as ``start``."""
@@ -132,12 +161,13 @@ class FrameDenoiser:
         """
         if (strength, mix) != (self._config.strength, self._config.mix):
             self._config = replace(self._config, strength=strength, mix=mix)
+            self._last = None
         for each in self._parities or ():
             each.adjust(strength=strength, mix=mix)
 
     def forget(self) -> None:
         """Take the next frame for the first of a video: nothing of the ones before will show through."""
-        self._state = None
+        self._state = self._last = None
         for each in self._parities or ():
             each.forget()
 
@@ -160,6 +190,7 @@ class FrameDenoiser:
             )
         started = [parity.start(half) for parity, half in zip(self._parities, halves, strict=True)]
         self.sigma = sum(each.sigma for each in self._parities) / 2
+        self.untouched = sum(each.untouched for each in self._parities) // 2
         found = [each.estimated for each in self._parities if each.estimated is not None]
         self.estimated = sum(found) / len(found) if found else None
         return lambda: weave_fields(frame, *(finish().planes for finish in started))
@@ -188,7 +219,17 @@ class FrameDenoiser:
     def _end_session(self) -> None:
         if self._session is not None:
             self._session.close()
-        self._session = self._state = None
+        self._session = self._state = self._last = None
+
+
+def _same_samples(frame: Frame, other: Frame) -> bool:
+    """Whether two frames in host memory show the same picture, to the last bit."""
+    ours, theirs = frame.planes, other.planes
+    if isinstance(ours, Surface) or isinstance(theirs, Surface) or frame.pix_fmt != other.pix_fmt:
+        return False
+    return np.array_equal(ours[0][::_SAMPLED], theirs[0][::_SAMPLED]) and all(
+        np.array_equal(mine, its) for mine, its in zip(ours, theirs, strict=True)
+    )
 
 
 def _finished(frame: Frame, clean: Sequence[Plane], mix: float) -> Frame:

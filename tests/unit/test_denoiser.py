@@ -160,3 +160,54 @@ def test_hard_telecine_is_said_in_one_line(backend, caplog):
     for frame in _fields_of(pictures):
         denoiser.denoise(frame)
     assert sum("hard telecine" in record.getMessage() for record in caplog.records) == 1
+
+
+class Counting:
+    """A backend that counts the frames its sessions start."""
+
+    def __init__(self, backend):
+        self.backend, self.info, self.started = backend, backend.info, 0
+
+    def prepare(self, shape):
+        session = self.backend.prepare(shape)
+        start = session.start
+
+        def counted(*arguments):
+            self.started += 1
+            return start(*arguments)
+
+        session.start = counted
+        return session
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("strength", [15, "auto"])
+def test_duplicates_cost_no_run_of_the_network_and_change_nothing(backend, strength):
+    frames = list(SyntheticSource(8, (128, 96), noise_sigma=15))
+    config = DenoiseConfig(strength=strength)
+    alone = [FrameDenoiser(backend, config)] * 8
+    wanted = [denoiser.denoise(frame) for denoiser, frame in zip(alone, frames, strict=True)]
+    counting = Counting(backend)
+    denoiser = FrameDenoiser(counting, config)
+    for frame, clean in zip(frames, wanted, strict=True):
+        copy = replace(frame, planes=tuple(p.copy() for p in frame.planes), pts=frame.pts + 1000)
+        started = [denoiser.start(frame), denoiser.start(copy)]
+        first, second = (finish() for finish in started)
+        for got in (first, second):
+            assert all(np.array_equal(a, b) for a, b in zip(got.planes, clean.planes, strict=True))
+        assert (first.pts, second.pts) == (frame.pts, frame.pts + 1000)
+    assert counting.started == len(frames)
+
+
+def test_auto_leaves_a_clean_picture_alone_without_running_the_network(backend):
+    flat = next(iter(SyntheticSource(1, (128, 96))))
+    flat = replace(flat, planes=tuple(np.full_like(plane, 100) for plane in flat.planes))
+    counting = Counting(backend)
+    denoiser = FrameDenoiser(counting, DenoiseConfig(strength="auto"))
+    for index in range(4):
+        planes = tuple(np.full_like(plane, 100 + index) for plane in flat.planes)
+        frame = replace(flat, planes=planes)
+        assert denoiser.denoise(frame).planes is planes
+    assert (counting.started, denoiser.untouched, denoiser.sigma) == (0, 4, 0.0)
