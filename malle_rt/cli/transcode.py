@@ -35,6 +35,9 @@ examples:
   malle-rt transcode noisy.mkv clean.mkv --strength 12 --crf 16 --preset medium
   ffmpeg ... -f matroska - | malle-rt transcode - clean.mkv
   malle-rt transcode long.mp4 part.mp4 --start 1:30 --duration 20 --compare
+
+exit codes: 0 done; 3 done, but the input is damaged or not whole; 2 options that cannot work; 1 any other failure;
+130, 143, 129 stopped by Ctrl-C, SIGTERM, SIGHUP (what was done is in OUT.partial.EXT).
 """
 
 
