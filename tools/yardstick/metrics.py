@@ -1,4 +1,4 @@
-"""How close two luma planes are."""
+"""How close two planes are."""
 
 from __future__ import annotations
 
@@ -6,14 +6,22 @@ import numpy as np
 import numpy.typing as npt
 from skimage.metrics import structural_similarity
 
-__all__ = ["luma", "psnr", "ssim"]
+__all__ = ["chroma", "luma", "psnr", "ssim"]
 
 Luma = npt.NDArray[np.uint8]
+Chroma = npt.NDArray[np.uint8]
 
 
 def luma(picture: npt.NDArray[np.uint8]) -> Luma:
     """Y of a raw yuv420p picture (H * 3 // 2, W): its first H rows."""
     return picture[: picture.shape[0] * 2 // 3]
+
+
+def chroma(picture: npt.NDArray[np.uint8]) -> tuple[Chroma, Chroma]:
+    """U and V of a raw yuv420p picture (H * 3 // 2, W): (H / 2, W / 2) each."""
+    height, width = picture.shape[0] * 2 // 3, picture.shape[1]
+    u, v = picture[height:].reshape(2, height // 2, width // 2)
+    return u, v
 
 
 def psnr(clean: Luma, other: Luma) -> float:

@@ -16,12 +16,43 @@ import numpy.typing as npt
 from av.video.reformatter import ColorRange, Colorspace
 from trainset import load_clip
 
-__all__ = ["NoisyClip", "Pictures", "add_noise", "find_clips", "fitted", "noisy_clip", "to_yuv420p"]
+from yardstick.motion import busiest_and_calmest, moves
+
+__all__ = [
+    "CleanClip",
+    "NoisyClip",
+    "Pictures",
+    "add_noise",
+    "clean_clips",
+    "find_clips",
+    "fitted",
+    "noisy_clip",
+    "to_yuv420p",
+    "white_noise",
+]
 
 Pictures = npt.NDArray[np.uint8]
 """(T, H * 3 // 2, W): Y, then U and V, as FFmpeg stores raw yuv420p; W and H even."""
 
 VIDEO = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".nut", ".webm", ".y4m"}
+
+
+@dataclass(frozen=True, eq=False)
+class CleanClip:
+    """A clip as it was found, or a part of it.
+
+    Attributes:
+        name: of the file or folder, and of the part.
+        rgb: (T, H, W, 3), sides even.
+    """
+
+    name: str
+    rgb: npt.NDArray[np.uint8]
+
+    @property
+    def moving(self) -> bool:
+        """Whether most of the picture moves."""
+        return len(self.rgb) > 1 and min(self.rgb.shape[1:3]) >= 16 and moves(self.rgb)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +62,15 @@ class NoisyClip:
     Attributes:
         name: of the file or folder.
         clean, noisy: (T, H * 3 // 2, W) each.
+        moving: whether most of the picture moves.
+        encoded: whether an encoder was at it.
     """
 
     name: str
     clean: Pictures
     noisy: Pictures
+    moving: bool = False
+    encoded: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -55,8 +90,28 @@ def find_clips(places: list[Path]) -> list[Path]:
 
 def noisy_clip(path: Path, size: tuple[int, int], frames: int, sigma: float, seed: int) -> NoisyClip:
     """Load, scale to fit ``size``, add noise of ``sigma`` (8-bit scale), convert."""
-    clean = fitted(load_clip(path, frames), size)
-    return NoisyClip(path.stem, to_yuv420p(clean), to_yuv420p(add_noise(clean, sigma, seed)))
+    return white_noise(clean_clips(path, size, frames)[0], sigma, seed)
+
+
+def clean_clips(
+    path: Path, size: tuple[int, int], frames: int, crop: tuple[int, int] | None = None
+) -> list[CleanClip]:
+    """The clip, scaled to fit ``size``; with ``crop`` (width, height) also its busiest and its calmest part, unscaled.
+
+    A clip that is no larger than the crop has no parts.
+    """
+    rgb = load_clip(path, frames)
+    whole = CleanClip(path.stem, fitted(rgb, size))
+    if crop is None or crop[0] >= rgb.shape[2] or crop[1] >= rgb.shape[1]:
+        return [whole]
+    busy, calm = busiest_and_calmest(rgb, crop)
+    return [whole, CleanClip(f"{path.stem} busiest", busy), CleanClip(f"{path.stem} calmest", calm)]
+
+
+def white_noise(clip: CleanClip, sigma: float, seed: int) -> NoisyClip:
+    """Add noise of ``sigma`` (8-bit scale), convert."""
+    noisy = to_yuv420p(add_noise(clip.rgb, sigma, seed))
+    return NoisyClip(clip.name, to_yuv420p(clip.rgb), noisy, clip.moving)
 
 
 def fitted(clip: Pictures, size: tuple[int, int]) -> Pictures:

@@ -24,12 +24,14 @@ class MalleRt:
     Attributes:
         model: the network.
         strength: as ``--strength``; None: tuned, as the peers are.
+        backend: as ``--backend``.
     """
 
     name: str
     model: str
     strength: str | None
     frame_limit: int | None = None
+    backend: str = "auto"
 
     @property
     def knobs(self) -> tuple[Knob, ...]:
@@ -42,7 +44,11 @@ class MalleRt:
 
     def denoise(self, noisy: RawVideo, output: Path | None, setting: Setting) -> DenoiseRun:
         """Timed inside the process, around the calls of the API."""
-        return run_worker("ours", noisy, output, self._strength(setting), self.model)
+        return run_worker("ours", noisy, output, self._strength(setting), self.model, self.backend)
+
+    def frame_seconds(self, noisy: RawVideo, setting: Setting) -> list[float]:
+        """From a frame's start to its end, one after the other."""
+        return list(self.denoise(noisy, None, setting).frame_seconds)
 
     def transcode_command(self, source: Path, output: Path, setting: Setting) -> list[str]:
         """The main job."""
@@ -56,7 +62,15 @@ class MalleRt:
             "--overwrite",
             "-q",
         ]
-        return [*program, "--model", self.model, "--strength", self._strength(setting)]
+        return [
+            *program,
+            "--model",
+            self.model,
+            "--strength",
+            self._strength(setting),
+            "--backend",
+            self.backend,
+        ]
 
     def _strength(self, setting: Setting) -> str:
         return self.strength or f"{setting[0]:g}"

@@ -36,8 +36,8 @@ class Overlap:
         return sum(self.busy.values()) / self.seconds
 
 
-def measure_overlap(source: Path, output: Path, model: str, strength: str) -> Overlap:
+def measure_overlap(source: Path, output: Path, model: str, strength: str, backend: str) -> Overlap:
     """Transcode in a process of its own."""
-    usage = measure([sys.executable, str(WORKER), str(source), str(output), model, strength])
+    usage = measure([sys.executable, str(WORKER), str(source), str(output), model, strength, backend])
     report = json.loads(usage.stdout)
     return Overlap(report["fps"], report["seconds"], report["busy"], usage.cpu_seconds / usage.seconds)

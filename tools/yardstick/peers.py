@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import subprocess
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
-from yardstick.process import measure
+from yardstick.process import TIMEOUT, measure
 from yardstick.raw_video import RawVideo
 from yardstick.search import Knob, Setting
 from yardstick.tool import DenoiseRun, Tool
@@ -42,6 +47,25 @@ class FfmpegFilter:
         usage = measure(self._raw_command(noisy, output, self.label(setting)))
         fps = noisy.frames / max(usage.seconds - rest, 1e-3)
         return DenoiseRun(fps, fps, usage)
+
+    def frame_seconds(self, noisy: RawVideo, setting: Setting) -> list[float]:
+        """From one frame's arrival at the end of a pipe to the next one's; reading and copying are in it."""
+        width, height = noisy.size
+        command = [*FFMPEG, *noisy.input_options(), "-vf", self.label(setting), "-f", "rawvideo", "-"]
+        arrivals = []
+        with subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0) as process:
+            timer = threading.Timer(TIMEOUT, process.kill)
+            timer.start()
+            try:
+                reader = io.BufferedReader(cast(io.RawIOBase, process.stdout), width * height * 3 // 2)
+                while len(reader.read(width * height * 3 // 2)) == width * height * 3 // 2:
+                    arrivals.append(time.perf_counter())
+            finally:
+                timer.cancel()
+                process.kill()
+        if len(arrivals) != noisy.frames:
+            raise RuntimeError(f"{' '.join(command)}\ngave {len(arrivals)} frames of {noisy.frames}")
+        return [after - before for before, after in itertools.pairwise(arrivals)]
 
     def transcode_command(self, source: Path, output: Path, setting: Setting) -> list[str]:
         """Decode, filter, encode."""

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Usage", "measure"]
+__all__ = ["TIMEOUT", "Usage", "measure"]
 
 TIMEOUT = 900.0
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
 
-from yardstick.metrics import luma, psnr, ssim
+from yardstick.metrics import chroma, luma, psnr, ssim
 from yardstick.noisy_clip import NoisyClip
 from yardstick.raw_video import RawVideo
 from yardstick.search import Setting, tune
@@ -33,28 +33,44 @@ class ClipScore:
         psnr: dB of luma, one per frame; a tool with a frame limit has fewer than others.
         ssim: of luma, one per frame.
         pictures: the first frames, (T, H * 3 // 2, W), to look at.
+        psnr_u, psnr_v: dB of the chroma planes, one per frame.
+        moving: whether most of the picture moves.
+        setting: of the tool, for this clip.
+        label: the same, as typed.
     """
 
     clip: str
     psnr: tuple[float, ...]
     ssim: tuple[float, ...]
     pictures: npt.NDArray[np.uint8]
+    psnr_u: tuple[float, ...] = ()
+    psnr_v: tuple[float, ...] = ()
+    moving: bool = False
+    setting: Setting = ()
+    label: str = ""
+
+    def chroma(self) -> tuple[float, float]:
+        """DB of U and of V, means over frames."""
+        return fmean(self.psnr_u), fmean(self.psnr_v)
 
 
 def tuned(tool: Tool, clips: Sequence[NoisyClip], sigma: float, frames: int, folder: Path) -> Setting:
-    """The setting with the highest PSNR-Y, mean of the clips, on their first ``frames`` frames."""
+    """The setting with the highest PSNR, mean of the clips, on their first ``frames`` frames.
+
+    It is the PSNR of luma, and that of chroma for knobs that only touch chroma.
+    """
     if not tool.knobs:
         return ()
 
-    def score(setting: Setting) -> float:
-        values = [
-            fmean(
-                map(psnr, _lumas(clip.clean[:frames]), _lumas(_denoised(tool, clip, setting, frames, folder)))
-            )
-            for clip in clips
-        ]
-        log.info("  %s: %.2f dB", tool.label(setting), fmean(values))
-        return fmean(values)
+    def score(setting: Setting) -> tuple[float, float]:
+        lumas: list[float] = []
+        chromas: list[float] = []
+        for clip in clips:
+            for clean, other in zip(clip.clean, _denoised(tool, clip, setting, frames, folder), strict=False):
+                lumas.append(psnr(luma(clean), luma(other)))
+                chromas += map(psnr, chroma(clean), chroma(other))
+        log.info("  %s: %.2f dB", tool.label(setting), fmean(lumas))
+        return fmean(lumas), fmean(chromas)
 
     return tune(tool.knobs, sigma, score)
 
@@ -62,7 +78,8 @@ def tuned(tool: Tool, clips: Sequence[NoisyClip], sigma: float, frames: int, fol
 def score_tool(tool: Tool, setting: Setting, clip: NoisyClip, folder: Path) -> ClipScore:
     """Denoise a clip, or as many of its frames as the tool can take, and compare with the clean frames."""
     frames = min(len(clip.noisy), tool.frame_limit or len(clip.noisy))
-    return _score(clip, _denoised(tool, clip, setting, frames, folder))
+    score = _score(clip, _denoised(tool, clip, setting, frames, folder))
+    return replace(score, setting=setting, label=tool.label(setting))
 
 
 def score_noise(clip: NoisyClip) -> ClipScore:
@@ -71,12 +88,17 @@ def score_noise(clip: NoisyClip) -> ClipScore:
 
 
 def _score(clip: NoisyClip, pictures: npt.NDArray[np.uint8]) -> ClipScore:
-    pairs = list(zip(_lumas(clip.clean), _lumas(pictures), strict=False))
+    both = list(zip(clip.clean, pictures, strict=False))
+    pairs = [(luma(clean), luma(other)) for clean, other in both]
+    colours = [tuple(map(psnr, chroma(clean), chroma(other))) for clean, other in both]
     return ClipScore(
         clip.name,
         tuple(psnr(clean, other) for clean, other in pairs),
         tuple(ssim(clean, other) for clean, other in pairs),
         pictures[:KEPT].copy(),
+        psnr_u=tuple(u for u, _ in colours),
+        psnr_v=tuple(v for _, v in colours),
+        moving=clip.moving,
     )
 
 
@@ -87,7 +109,3 @@ def _denoised(
     output = folder / "denoised.yuv"
     tool.denoise(noisy, output, setting)
     return RawVideo(output, noisy.size, noisy.frames).read()
-
-
-def _lumas(pictures: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.uint8]]:
-    return [luma(picture) for picture in pictures]

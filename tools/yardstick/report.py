@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 
+from yardstick.busy import FrameTimes
 from yardstick.result import Comparison, ToolScore
 from yardstick.speed import Measured, Speed, Spread
 
-__all__ = ["overlap_text", "quality_table", "speed_table"]
+__all__ = ["busy_table", "clips_table", "overlap_text", "quality_table", "speed_table"]
 
 NO_WORK = 1e5  # frames per second that only a denoiser reaches that does nothing
 
@@ -20,6 +22,38 @@ def quality_table(scores: Sequence[ToolScore], ours: str) -> str:
         psnr, ssim = reference.gain(score)
         figures = (f"{score.psnr():.2f}", f"{psnr:+.2f}", f"{score.ssim():.4f}", f"{ssim:+.4f}")
         rows.append((score.tool, *figures, str(score.frames()), score.label))
+    return _table(rows)
+
+
+def clips_table(scores: Sequence[ToolScore]) -> str:
+    """PSNR of Y / U / V for each tool and clip, moving clips first; the best luma of a clip is marked."""
+    order = sorted(range(len(scores[0].clips)), key=lambda index: not scores[0].clips[index].moving)
+    heads = [scores[0].clips[index] for index in order]
+    rows = [("tool", *(f"{clip.clip} ({'moving' if clip.moving else 'still'})" for clip in heads))]
+    best = {index: max(fmean(score.clips[index].psnr) for score in scores) for index in order}
+    for score in scores:
+        cells = []
+        for index in order:
+            clip = score.clips[index]
+            u, v = clip.chroma()
+            luma = f"{fmean(clip.psnr):.2f}"
+            cells.append(f"{f'**{luma}**' if fmean(clip.psnr) == best[index] else luma} / {u:.2f} / {v:.2f}")
+        rows.append((score.tool, *cells))
+    return _table(rows)
+
+
+def busy_table(busy: Mapping[str, Sequence[FrameTimes]]) -> str:
+    """Median and 95th percentile of a frame, and how many times as long as beside nobody."""
+    counts = [times.neighbours for times in next(iter(busy.values()), ())]
+    rows = [("tool", *(f"{count} neighbours: median / p95 ms" for count in counts))]
+    for tool, each in busy.items():
+        alone = each[0]
+        cells = [
+            f"{times.median_ms:.1f} / {times.p95_ms:.1f}"
+            f" (x{times.median_ms / alone.median_ms:.2f} / x{times.p95_ms / alone.p95_ms:.2f})"
+            for times in each
+        ]
+        rows.append((tool, *cells))
     return _table(rows)
 
 

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any
 
+from yardstick.busy import FrameTimes
 from yardstick.overlap import Overlap
 from yardstick.quality import ClipScore
-from yardstick.search import Setting
 from yardstick.speed import Speed
 
 __all__ = ["Comparison", "ToolScore"]
@@ -17,19 +17,21 @@ __all__ = ["Comparison", "ToolScore"]
 
 @dataclass(frozen=True)
 class ToolScore:
-    """One tool at one sigma.
+    """One tool at one kind of noise.
 
     Attributes:
         tool: its name.
-        label: its setting, as typed.
-        setting: the tuned numbers.
         clips: one score per clip.
     """
 
     tool: str
-    label: str
-    setting: Setting
     clips: tuple[ClipScore, ...]
+
+    @property
+    def label(self) -> str:
+        """Its setting, as typed; of several, that of each clip."""
+        labels = list(dict.fromkeys(clip.label for clip in self.clips))
+        return labels[0] if len(labels) == 1 else "; ".join(clip.label for clip in self.clips)
 
     def psnr(self) -> float:
         """Mean of the clips' means over frames, dB."""
@@ -54,9 +56,15 @@ class ToolScore:
 
     def as_json(self) -> dict[str, Any]:
         """Without the pictures."""
-        clips = {clip.clip: {"psnr": clip.psnr, "ssim": clip.ssim} for clip in self.clips}
         scores = {"psnr_y": self.psnr(), "ssim": self.ssim(), "frames": self.frames()}
-        return {"tool": self.tool, "label": self.label, "setting": self.setting, **scores, "clips": clips}
+        return {"tool": self.tool, **scores, "clips": {clip.clip: _clip_json(clip) for clip in self.clips}}
+
+
+def _clip_json(clip: ClipScore) -> dict[str, Any]:
+    u, v = clip.chroma()
+    means = {"psnr_y": fmean(clip.psnr), "psnr_u": u, "psnr_v": v}
+    setting = {"moving": clip.moving, "label": clip.label, "setting": clip.setting}
+    return {**setting, **means, "psnr": clip.psnr, "ssim": clip.ssim}
 
 
 @dataclass
@@ -66,26 +74,29 @@ class Comparison:
     Attributes:
         machine: before and after.
         clips: name, size and number of frames of each, in words.
-        scores: per sigma, in the order of the table; the noisy clip itself comes first.
-        speed: per tool, at one sigma.
+        scores: per kind of noise (a sigma or a camera), in the order of the table; the noisy clip itself comes first.
+        speed: per tool, at one kind of noise.
         other_cores: that other programs kept busy while speed was measured; None if unknown.
         overlap: of malle-rt's stages, "auto" with the network and "none" without.
+        busy: per tool, the times of frames beside spinning neighbours.
     """
 
     machine: list[dict[str, str]] = field(default_factory=list)
     clips: list[str] = field(default_factory=list)
-    scores: dict[float, Sequence[ToolScore]] = field(default_factory=dict)
+    scores: dict[str, Sequence[ToolScore]] = field(default_factory=dict)
     speed: dict[str, Speed] = field(default_factory=dict)
     other_cores: float | None = None
     overlap: dict[str, Overlap] = field(default_factory=dict)
+    busy: dict[str, list[FrameTimes]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
         return {
             "machine": self.machine,
             "clips": self.clips,
-            "scores": {f"{sigma:g}": [score.as_json() for score in s] for sigma, s in self.scores.items()},
+            "scores": {kind: [score.as_json() for score in s] for kind, s in self.scores.items()},
             "speed": {tool: asdict(speed) for tool, speed in self.speed.items()},
             "other_cores": self.other_cores,
             "overlap": {name: asdict(overlap) for name, overlap in self.overlap.items()},
+            "busy": {tool: [asdict(times) for times in each] for tool, each in self.busy.items()},
         }

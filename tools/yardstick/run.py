@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from yardstick.codecs import h264
+from yardstick.busy import measure_busy
 from yardstick.machine import describe_machine
-from yardstick.noisy_clip import NoisyClip, noisy_clip
+from yardstick.noise_kind import NoiseKind, White
+from yardstick.noisy_clip import NoisyClip, clean_clips
 from yardstick.other_load import OtherLoad
 from yardstick.ours import MalleRt
 from yardstick.overlap import measure_overlap
 from yardstick.picture import save_picture
-from yardstick.quality import score_noise, score_tool, tuned
+from yardstick.quality import ClipScore, score_noise, score_tool, tuned
 from yardstick.result import Comparison, ToolScore
 from yardstick.search import Setting
 from yardstick.speed import measure_speed
@@ -38,50 +39,53 @@ class Plan:
         clips: video files or folders of pictures, clean.
         size: (width, height) to scale down to.
         frames: of each clip.
-        sigmas: of the noise, 8-bit scale; speed is measured at the last.
+        crop: (width, height) of further clips cut out of each; None: none.
+        noises: kinds of noise; speed is measured at the last.
         seed: of the noise.
-        crf: constant rate factor of x264 that the noisy clips go through; None: they do not.
         peers: tools beside ours.
         model: our network.
+        backend: what runs it.
         strength: of our row that is not tuned.
-        known: settings of peers found before, by sigma and name; ours is tuned again, for it may have a new network.
+        known: settings of peers found before, by kind of noise, name and clip; ours is tuned again, for it may have a
+            new network.
         tune_frames: of each clip, for the search.
         rounds: of the speed measurement; 0 leaves it out.
         seconds: about how long one run of it lasts.
         longest: most frames of one run.
+        neighbours: spinning processes beside which single frames are timed; empty leaves it out.
         pictures: folder for PNGs.
     """
 
     clips: Sequence[Path]
     size: tuple[int, int]
     frames: int
-    sigmas: Sequence[float]
+    crop: tuple[int, int] | None
+    noises: Sequence[NoiseKind]
     seed: int
-    crf: float | None
     peers: Sequence[Tool]
     model: str
+    backend: str
     strength: str
-    known: Mapping[tuple[float, str], Setting]
+    known: Mapping[tuple[str, str, str], Setting]
     tune_frames: int
     rounds: int
     seconds: float
     longest: int
+    neighbours: Sequence[int]
     pictures: Path | None
 
     def tools(self) -> list[Tool]:
         """Ours, by itself and tuned, and the peers."""
-        by_itself = MalleRt(f"malle-rt {self.strength}", self.model, self.strength)
-        return [by_itself, MalleRt(OURS, self.model, None), *self.peers]
+        return [self.ours(f"malle-rt {self.strength}", self.strength), self.ours(OURS, None), *self.peers]
 
-    def noisy_clips(self, sigma: float) -> list[NoisyClip]:
-        """The clips at one sigma; each has noise of its own."""
-        clips = [
-            noisy_clip(path, self.size, self.frames, sigma, self.seed + 1000 * index)
-            for index, path in enumerate(self.clips)
-        ]
-        if self.crf is None:
-            return clips
-        return [replace(clip, noisy=h264(clip.noisy, crf=self.crf)) for clip in clips]
+    def ours(self, name: str, strength: str | None) -> MalleRt:
+        """Our network at a strength, None: tuned."""
+        return MalleRt(name, self.model, strength, backend=self.backend)
+
+    def noisy_clips(self, noise: NoiseKind) -> list[NoisyClip]:
+        """The clips with one kind of noise; each has noise of its own."""
+        clean = [clip for path in self.clips for clip in clean_clips(path, self.size, self.frames, self.crop)]
+        return [noise.noisy(clip, self.seed + 1000 * index) for index, clip in enumerate(clean)]
 
 
 def run(plan: Plan) -> Comparison:
@@ -89,39 +93,48 @@ def run(plan: Plan) -> Comparison:
     comparison = Comparison(machine=[describe_machine()])
     with tempfile.TemporaryDirectory(prefix="malle-compare-") as name:
         folder = Path(name)
-        for sigma in plan.sigmas:
-            clips = plan.noisy_clips(sigma)
-            scores = comparison.scores[sigma] = _scores(plan, clips, sigma, folder)
+        for noise in plan.noises:
+            clips = plan.noisy_clips(noise)
+            scores = comparison.scores[noise.name] = _scores(plan, clips, noise, folder)
             if plan.pictures:
-                _save_pictures(plan.pictures, scores, clips, sigma)
-        through = "" if plan.crf is None else f", x264 at CRF {plan.crf:g}"
-        comparison.clips = [
-            f"{clip.name} {clip.size[0]}x{clip.size[1]}, {len(clip.clean)}{through}" for clip in clips
-        ]
+                _save_pictures(plan.pictures, scores, clips, noise.name)
+        comparison.clips = [_in_words(clip, noise) for clip in clips]
+        bench = SpeedClip(clips[0].noisy, folder, plan.longest)
         if plan.rounds:
-            _measure_speed(plan, comparison, clips[0], folder)
+            _measure_speed(plan, comparison, bench)
+        if plan.neighbours:
+            log.info("frames beside busy neighbours, on %s", clips[0].name)
+            tools = _found(plan, comparison)
+            rounds = max(plan.rounds, 1)
+            comparison.busy = measure_busy(tools, bench.raw(plan.longest), plan.neighbours, rounds)
     comparison.machine.append(describe_machine())
     return comparison
 
 
-def _scores(plan: Plan, clips: Sequence[NoisyClip], sigma: float, folder: Path) -> list[ToolScore]:
+def _in_words(clip: NoisyClip, noise: NoiseKind) -> str:
+    through = f", x264 at CRF {noise.crf:g}" if isinstance(noise, White) and noise.crf is not None else ""
+    moving = "moving" if clip.moving else "still"
+    return f"{clip.name} {clip.size[0]}x{clip.size[1]} {moving}, {len(clip.clean)}{through}"
+
+
+def _scores(plan: Plan, clips: Sequence[NoisyClip], noise: NoiseKind, folder: Path) -> list[ToolScore]:
     """Tune every tool, then score it on the whole clips."""
-    scores = [ToolScore("noisy", "", (), tuple(score_noise(clip) for clip in clips))]
+    scores = [ToolScore("noisy", tuple(score_noise(clip) for clip in clips))]
     for tool in plan.tools():
-        log.info("sigma %g: %s", sigma, tool.name)
-        setting = plan.known.get((sigma, tool.name))
-        if setting is None or tool not in plan.peers:
-            # A search tries ten settings and more, so slow tools get half their frames for it.
-            frames = min(plan.tune_frames, (tool.frame_limit or 2 * plan.tune_frames) // 2)
-            setting = tuned(tool, clips, sigma, frames, folder)
-        scored = tuple(score_tool(tool, setting, clip, folder) for clip in clips)
-        scores.append(ToolScore(tool.name, tool.label(setting), setting, scored))
+        log.info("%s: %s", noise.name, tool.name)
+        scored: list[ClipScore] = []
+        for sigma, together in noise.tuned_together(clips):
+            setting = plan.known.get((noise.name, tool.name, together[0].name))
+            if setting is None or tool not in plan.peers:
+                # A search tries ten settings and more, so slow tools get half their frames for it.
+                frames = min(plan.tune_frames, (tool.frame_limit or 2 * plan.tune_frames) // 2)
+                setting = tuned(tool, together, sigma, frames, folder)
+            scored += [score_tool(tool, setting, clip, folder) for clip in together]
+        scores.append(ToolScore(tool.name, tuple(scored)))
     return scores
 
 
-def _save_pictures(
-    folder: Path, scores: Sequence[ToolScore], clips: Sequence[NoisyClip], sigma: float
-) -> None:
+def _save_pictures(folder: Path, scores: Sequence[ToolScore], clips: Sequence[NoisyClip], noise: str) -> None:
     """One PNG per clip. The frame is the last that every tool has cleaned."""
     folder.mkdir(parents=True, exist_ok=True)
     for index, clip in enumerate(clips):
@@ -130,20 +143,23 @@ def _save_pictures(
             (f"{score.tool} {score.clips[index].psnr[shown]:.2f} dB", score.clips[index].pictures[shown])
             for score in scores
         ]
-        save_picture(folder / f"{clip.name}-{sigma:g}.png", [*tiles, ("clean", clip.clean[shown])])
+        save_picture(folder / f"{clip.name}-{noise}.png", [*tiles, ("clean", clip.clean[shown])])
 
 
-def _measure_speed(plan: Plan, comparison: Comparison, clip: NoisyClip, folder: Path) -> None:
-    """At the settings found for the last sigma; strength does not change what a tool costs."""
-    log.info("speed, on %s", clip.name)
-    found = {score.tool: score.setting for score in comparison.scores[plan.sigmas[-1]]}
-    tools: dict[Tool, Setting] = {tool: found[tool.name] for tool in plan.tools()}
-    tools[MalleRt(NONE, plan.model, "0")] = ()
-    bench = SpeedClip(clip.noisy, folder, plan.longest)
+def _found(plan: Plan, comparison: Comparison) -> dict[Tool, Setting]:
+    """The settings found for the last kind of noise; strength does not change what a tool costs."""
+    found = {score.tool: score.clips[0].setting for score in comparison.scores[plan.noises[-1].name]}
+    return {tool: found[tool.name] for tool in plan.tools()}
+
+
+def _measure_speed(plan: Plan, comparison: Comparison, bench: SpeedClip) -> None:
+    log.info("speed, on %s", comparison.clips[0])
+    tools = _found(plan, comparison)
+    tools[plan.ours(NONE, "0")] = ()
     others = OtherLoad()
     comparison.speed = measure_speed(tools, bench, rounds=plan.rounds, seconds=plan.seconds)
     for strength in (plan.strength, "0"):
         source = bench.h264(plan.longest)
-        overlap = measure_overlap(source, bench.transcoded, plan.model, strength)
+        overlap = measure_overlap(source, bench.transcoded, plan.model, strength, plan.backend)
         comparison.overlap[f"--strength {strength}"] = overlap
     comparison.other_cores = others.cores()

@@ -46,7 +46,7 @@ def summary(measured: dict[str, Any]) -> str:
 def _score(row: dict[str, Any]) -> ToolScore:
     nothing = np.empty((0, 0, 0), np.uint8)
     clips = tuple(ClipScore(name, clip["psnr"], clip["ssim"], nothing) for name, clip in row["clips"].items())
-    return ToolScore(row["tool"], row["label"], tuple(row["setting"]), clips)
+    return ToolScore(row["tool"], clips)
 
 
 def _psnr(score: ToolScore, ours: ToolScore) -> str:

@@ -21,11 +21,13 @@ class DenoiseRun:
         fps: frames per second of the denoiser alone: no start-up, no reading, no writing.
         convert_fps: the same with conversion to RGB and back, for a tool that needs it.
         usage: of the whole process.
+        frame_seconds: of each frame but the first, where the tool can tell.
     """
 
     fps: float
     convert_fps: float
     usage: Usage
+    frame_seconds: tuple[float, ...] = ()
 
 
 class Tool(Protocol):

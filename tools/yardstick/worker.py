@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import av
 import numpy as np
@@ -25,7 +25,7 @@ Timed = Callable[[Picture], tuple[Picture, float, float]]
 """A frame to a clean frame, and the seconds of denoising and of conversion."""
 
 
-def ours(strength: str, model: str) -> Timed:
+def ours(strength: str, model: str, backend: str = "auto") -> Timed:
     """malle-rt through its public API; the planes are its native format, so nothing is converted."""
     # Imported here, as cv2 below, so that each denoiser's memory is its own.
     from malle_rt.api import open_denoiser
@@ -34,7 +34,7 @@ def ours(strength: str, model: str) -> Timed:
 
     bt709 = ColorTags(color_range=1, colorspace=1, primaries=1, transfer=1)
     amount = "auto" if strength == "auto" else float(strength)
-    denoiser, _ = open_denoiser(DenoiseConfig(model=model, strength=cast(float, amount)))
+    denoiser, _ = open_denoiser(DenoiseConfig(model=model, strength=cast(float, amount), backend=backend))
     index = 0
 
     def denoise(picture: Picture) -> tuple[Picture, float, float]:
@@ -86,7 +86,7 @@ def _reformatted(picture: Picture, source: str, target: str) -> Picture:
 
 def denoise_file(
     denoise: Timed, source: BinaryIO, output: BinaryIO, shape: tuple[int, int]
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Frame by frame, so that memory is the denoiser's own; the times of all frames but the first."""
     times: list[tuple[float, float]] = []
     while data := source.read(shape[0] * shape[1]):
@@ -98,13 +98,15 @@ def denoise_file(
         "frames": len(timed),
         "denoise": sum(seconds for seconds, _ in timed),
         "convert": sum(conversion for _, conversion in timed),
+        "seconds": [seconds for seconds, _ in timed],
     }
 
 
 def main() -> None:
     """``worker.py ours|opencv NOISY OUTPUT WIDTH HEIGHT [option ...]``."""
     kind, noisy, output, width, height, *options = sys.argv[1:]
-    denoise = {"ours": ours, "opencv": opencv}[kind](*options)
+    denoisers: dict[str, Callable[..., Timed]] = {"ours": ours, "opencv": opencv}
+    denoise = denoisers[kind](*options)
     shape = (int(height) * 3 // 2, int(width))
     with Path(noisy).open("rb") as source, Path(output).open("wb") as sink:
         print(json.dumps(denoise_file(denoise, source, sink, shape)))
