@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import numpy as np
 
@@ -68,11 +68,12 @@ class Slot:
         self._borrowed: Borrowed | None = None
         sizes = (before.nbytes, after.nbytes)
         with ExitStack() as undo:
-            host = [driver.pinned((size,), np.uint8) for size in sizes]
-            device = [driver.allocate(size) for size in sizes]
-            self.uploaded, self.computed, self.downloaded = (driver.event() for _ in range(3))
-            for each in (*host, *device, self.uploaded, self.computed, self.downloaded):
-                undo.callback(each.close)
+            # The next may find no memory: what is there is given back then.
+            host = [undo.enter_context(closing(driver.pinned((size,), np.uint8))) for size in sizes]
+            device = [undo.enter_context(closing(driver.allocate(size))) for size in sizes]
+            self.uploaded, self.computed, self.downloaded = (
+                undo.enter_context(closing(driver.event())) for _ in range(3)
+            )
             self._close = undo.pop_all().close
         self._noisy, self._clean = (each.array for each in host)
         self.source, self.target = (each.pointer for each in device)

@@ -203,6 +203,26 @@ def test_short_of_memory_fewer_frames_fly(driver, fake, caplog):
     ours.close()
 
 
+def held(fake):
+    """Live objects but the modules, which go when Python collects them."""
+    return {kind: count for kind, count in fake.live().items() if kind != "modules"}
+
+
+@pytest.mark.parametrize("call", ["cuMemAlloc", "cuMemHostAlloc"])
+def test_no_allocation_that_fails_leaves_anything(driver, fake, call):
+    """Each allocation of a session in turn is refused; all the others are given back."""
+    before = fake.calls(call)
+    session(driver, fake, SHAPE, slots=2).close()
+    allocations = fake.calls(call) - before
+    assert allocations
+    kept = held(fake)
+    for nth in range(1, allocations + 1):
+        fake.fail(call, 2, nth=nth)
+        with pytest.raises(OutOfDeviceMemory):
+            session(driver, fake, SHAPE, slots=2)
+        assert held(fake) == kept, nth
+
+
 def test_without_memory_it_says_so_and_leaves_nothing(driver, fake):
     fake.set(memory=driver.device.memory // 2**40)
     with pytest.raises(
