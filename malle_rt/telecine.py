@@ -62,7 +62,7 @@ def _phase(changes: deque[float]) -> int | None:
     if len(changes) < PERIOD * PERIODS:
         return None
     table = np.array(changes).reshape(PERIODS, PERIOD)
-    phase = int(table.mean(0).argmin())
+    phase = int(np.argmin(table.mean(0)))
     others = np.delete(table, phase, axis=1)
     return phase if table[:, phase].max() < REPEATED * others.min() else None
 

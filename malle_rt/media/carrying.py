@@ -13,7 +13,7 @@ from av.bitstream import BitStreamFilterContext
 from av.container import OutputContainer
 from av.format import Flags
 
-from malle_rt.media.compat import add_copy, open_reading
+from malle_rt.media.compat import add_copy, exact, open_reading
 from malle_rt.media.opening import is_attached_picture, is_path
 from malle_rt.media.sound import ConvertedSound, holds_unreadably, sound_for
 from malle_rt.media.text_track import ConvertedText, text_for
@@ -193,8 +193,8 @@ class CarriedTrack:
 
     def _place(self, packet: av.Packet[Any], shift: Fraction) -> None:
         """Set the packet's times on the output's clock."""
-        unit = Fraction(self._stream.time_base or packet.time_base or 1)
-        source_unit = Fraction(packet.time_base or unit)
+        unit = exact(self._stream.time_base or packet.time_base or 1)
+        source_unit = exact(packet.time_base or unit)
         if self._last is not None and self._unit is not None and unit != self._unit:
             self._last = round(self._last * self._unit / unit)  # the header has settled the clock meanwhile
         self._unit = unit

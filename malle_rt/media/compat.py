@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import enum
 import importlib
+from fractions import Fraction
 from typing import Any, cast
 
 import av
 from av.container import InputContainer, OutputContainer
 
-__all__ = ["add_copy", "can_keep_on_gpu", "open_reading", "side_data_bytes"]
+__all__ = ["add_copy", "can_keep_on_gpu", "exact", "open_reading", "side_data_bytes"]
 
 # Modules of PyAV with enumerations whose values come from files.
 _WITH_ENUMERATIONS = (
@@ -47,6 +48,11 @@ def open_reading(source: Any, **options: Any) -> InputContainer:
         av.error.FFmpegError: it cannot be opened; OSError and ValueError likewise.
     """
     return cast(InputContainer, cast(Any, av).open(source, "r", **_TOLERANT, **options))
+
+
+def exact(value: Any) -> Fraction:
+    """A rational number of PyAV's as the standard library's: since PyAV 19 it has a type of its own."""
+    return Fraction(value)
 
 
 def add_copy(container: OutputContainer, source: Any) -> Any:

@@ -13,6 +13,7 @@ from av.filter import Graph
 
 from malle_rt.errors import ConfigError
 from malle_rt.frame import VideoInfo
+from malle_rt.media.compat import exact
 from malle_rt.media.hardware import in_memory
 from malle_rt.media.interlacing import one_filter
 from malle_rt.media.pixel_formats import nearest_planar, plain_name
@@ -51,7 +52,7 @@ class Deinterlacer:
         or nearer).
         """
         picture = _planar(in_memory(picture))
-        unit = Fraction(picture.time_base or 1)
+        unit = exact(picture.time_base or 1)
         key = (picture.width, picture.height, picture.format.name, unit)
         if self._graph is None or key != self._key:
             yield from self.drain()

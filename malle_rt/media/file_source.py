@@ -14,6 +14,7 @@ from av.container import InputContainer
 
 from malle_rt.errors import SourceError
 from malle_rt.frame import ColorTags, Frame, Packet, Surface, VideoInfo
+from malle_rt.media.compat import exact
 from malle_rt.media.conversion import color_tags, planes_of
 from malle_rt.media.deinterlace import Deinterlace, Deinterlacer
 from malle_rt.media.hardware import (
@@ -204,7 +205,7 @@ class FileSource:
         self._window = Window(start, duration, _beginning(container, video))
         self._losses = Losses(container, video)
         self._packet_clock = PacketClock(container.format)
-        unit = Fraction(video.time_base or 1)
+        unit = exact(video.time_base or 1)
         self._clock = FrameClock(_frame_ticks(video), round(_beginning(container, video) / unit))
         self._counts_frames = container.format.name == "avi"
         self._color: ColorTags | None = None
@@ -258,7 +259,7 @@ class FileSource:
     def _seek(self) -> None:
         broadcast = has_joins(self._container.format)
         target = self._window.begin - (_SEEK_MARGIN if broadcast else 0)
-        unit = Fraction(self._video.time_base or Fraction(1, _AV_TIME_BASE))
+        unit = exact(self._video.time_base or Fraction(1, _AV_TIME_BASE))
         try:
             self._container.seek(int(target / unit), stream=self._video, backward=True)
         except (av.error.FFmpegError, OSError) as exc:
@@ -379,7 +380,7 @@ class FileSource:
 
     def _unit(self, picture: av.VideoFrame) -> Fraction:
         """Seconds per unit of the picture's pts."""
-        return Fraction(picture.time_base or self._video.time_base or 1)
+        return exact(picture.time_base or self._video.time_base or 1)
 
     def _timestamp(self, picture: av.VideoFrame) -> int | None:
         # AVI stores no presentation times; FFmpeg guesses them and can swap neighbours. Frames come out of the
@@ -392,7 +393,7 @@ class FileSource:
 def _beginning(container: InputContainer, video: av.VideoStream) -> Fraction:
     """Where the video begins on the container's clock, in seconds: an hour, in some broadcasts."""
     if video.start_time is not None and video.time_base:
-        return video.start_time * Fraction(video.time_base)
+        return video.start_time * exact(video.time_base)
     return Fraction(container.start_time or 0, _AV_TIME_BASE)
 
 
@@ -413,4 +414,4 @@ def _others(container: InputContainer, video: av.VideoStream) -> tuple[Any, ...]
 def _frame_ticks(video: av.VideoStream) -> int:
     """Duration of one frame at the average rate, in units of the track's time_base."""
     rate = frame_rate_of(video)
-    return round(1 / rate / Fraction(video.time_base)) if rate and video.time_base else 1
+    return round(1 / rate / exact(video.time_base)) if rate and video.time_base else 1

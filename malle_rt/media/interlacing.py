@@ -12,6 +12,8 @@ from typing import Literal, cast
 import av
 from av.filter import Graph
 
+from malle_rt.media.compat import exact
+
 __all__ = ["FieldMarker", "FieldOrder", "FieldReader", "one_filter"]
 
 FieldOrder = Literal["top", "bottom"]
@@ -62,7 +64,7 @@ def one_filter(picture: av.VideoFrame, name: str, options: str, time_base: Fract
     graph = Graph()
     unit = time_base or picture.time_base or Fraction(1, 25)
     source = graph.add_buffer(
-        width=picture.width, height=picture.height, format=picture.format, time_base=Fraction(unit)
+        width=picture.width, height=picture.height, format=picture.format, time_base=exact(unit)
     )
     step, sink = graph.add(name, options), graph.add("buffersink")
     source.link_to(step)

@@ -8,6 +8,8 @@ from typing import Any
 import av
 from av.container import InputContainer
 
+from malle_rt.media.compat import exact
+
 __all__ = ["Losses"]
 
 _AV_TIME_BASE = 1_000_000
@@ -32,7 +34,7 @@ class Losses:
         self.damaged = 0
         self._video = video.index
         self._frames = video.frames if any(name in formats for name in _COUNTED) else 0
-        rate = Fraction(video.average_rate) if video.average_rate else Fraction(25)
+        rate = exact(video.average_rate) if video.average_rate else Fraction(25)
         self._frame = 1 / rate
         self._end: Fraction | None = None
         if container.duration and any(name in formats for name in _TIMED):
@@ -46,7 +48,7 @@ class Losses:
         self._seen += packet.stream_index == self._video
         ticks = packet.pts if packet.pts is not None else packet.dts
         if ticks is not None and packet.time_base:
-            self._last = max(self._last, (ticks + (packet.duration or 0)) * Fraction(packet.time_base))
+            self._last = max(self._last, (ticks + (packet.duration or 0)) * exact(packet.time_base))
 
     def picture(self, picture: av.VideoFrame) -> None:
         """One picture was decoded. A stream may begin between two keyframes: what comes before the first is no loss."""

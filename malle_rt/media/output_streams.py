@@ -15,6 +15,7 @@ from av.container import InputContainer, OutputContainer
 from malle_rt.errors import ConfigError, SinkError
 from malle_rt.frame import Surface
 from malle_rt.media.carrying import Track, add_carried, clean_metadata, copy_labels, is_mov
+from malle_rt.media.compat import exact
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.opening import is_attached_picture
 from malle_rt.media.picture_plan import plan_picture
@@ -217,6 +218,6 @@ def _film_metadata(metadata: dict[str, str]) -> dict[str, str]:
 
 def _moved(chapter: Chapter, shift: Fraction) -> Chapter:
     """A chapter ``shift`` seconds earlier, cut off at 0."""
-    ticks = round(shift / Fraction(chapter["time_base"] or 1))
+    ticks = round(shift / exact(chapter["time_base"] or 1))
     start, end = max(0, chapter["start"] - ticks), chapter["end"] - ticks
     return {**chapter, "start": start, "end": end}

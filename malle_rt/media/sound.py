@@ -12,6 +12,8 @@ from typing import Any, cast
 import av
 from av.container import OutputContainer
 
+from malle_rt.media.compat import exact
+
 __all__ = ["ConvertedSound", "holds_unreadably", "sound_for"]
 
 log = logging.getLogger(__name__)
@@ -104,7 +106,7 @@ class ConvertedSound:
         """The frame at its sample, after silence where the source has a gap; what lies before 0 is left out."""
         start = self._next
         if frame.pts is not None and frame.time_base:
-            found = round((frame.pts * Fraction(frame.time_base) - shift) * self._rate)
+            found = round((frame.pts * exact(frame.time_base) - shift) * self._rate)
             gap = 0 if start is None else found - start
             if start is None or not 0 <= gap <= self._rate * _LONGEST_GAP:
                 start = found if start is None or gap > 0 else start

@@ -10,6 +10,7 @@ import av
 from av.container import InputContainer
 
 from malle_rt.frame import ColorTags, VideoInfo
+from malle_rt.media.compat import exact
 from malle_rt.media.hardware import pixel_name
 from malle_rt.media.interlacing import FieldOrder, FieldReader
 from malle_rt.media.pixel_formats import nearest_planar
@@ -81,9 +82,9 @@ def describe(
         width=first.width,
         height=first.height,
         pix_fmt=nearest_planar(pixel_name(first)),
-        time_base=Fraction(first.time_base or video.time_base or 1),
+        time_base=exact(first.time_base or video.time_base or 1),
         frame_rate=frame_rate_of(video),
-        sample_aspect_ratio=video.sample_aspect_ratio or Fraction(1),
+        sample_aspect_ratio=exact(video.sample_aspect_ratio or 1),
         rotation=rotation_of(matrix),
         duration=window.length(_duration(container, video)),
         frames=_frame_count(container, video) if window.is_whole else None,
@@ -117,5 +118,5 @@ def _frame_count(container: InputContainer, video: av.VideoStream) -> int | None
 def _duration(container: InputContainer, video: av.VideoStream) -> Fraction | None:
     """Seconds of the video track, else of the file; None when neither says."""
     if video.duration and video.time_base:
-        return video.duration * Fraction(video.time_base)
+        return video.duration * exact(video.time_base)
     return Fraction(container.duration, 1_000_000) if container.duration else None

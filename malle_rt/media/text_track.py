@@ -9,6 +9,8 @@ from typing import Any, cast
 import av
 from av.container import OutputContainer
 
+from malle_rt.media.compat import exact
+
 __all__ = ["ConvertedText", "text_for"]
 
 log = logging.getLogger(__name__)
@@ -56,7 +58,7 @@ class ConvertedText:
         """The packet as one of this track, ``shift`` seconds earlier; none for an empty one, which fills a gap."""
         if packet.pts is None or not packet.size:
             return []
-        unit = Fraction(packet.time_base)
+        unit = exact(packet.time_base)
         try:
             found = self._decoder.decode2(packet)
             made = self._encoder.encode_subtitle(found) if found is not None and len(found) else None

@@ -9,6 +9,8 @@ from typing import Any, cast
 import av
 from av.format import Flags
 
+from malle_rt.media.compat import exact
+
 __all__ = ["FrameClock", "PacketClock", "frame_rate_of", "has_joins"]
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,7 @@ def frame_rate_of(video: av.VideoStream) -> Fraction | None:
 
     An "average" of thousands is no rate but the container's clock, as that of raw DV.
     """
-    rates = [Fraction(rate) for rate in (video.average_rate, video.guessed_rate, video.base_rate) if rate]
+    rates = [exact(rate) for rate in (video.average_rate, video.guessed_rate, video.base_rate) if rate]
     return next((rate for rate in rates if rate <= _FASTEST), rates[0] if rates else None)
 
 
@@ -52,7 +54,7 @@ class PacketClock:
         """Correct the packet's timestamps in place."""
         if not self._active or packet.dts is None or not packet.time_base:
             return
-        unit = Fraction(packet.time_base)
+        unit = exact(packet.time_base)
         instant = packet.dts * unit + self._offset
         if packet.stream.type in ("video", "audio"):
             instant = self._join(packet, instant, unit)

@@ -11,7 +11,7 @@ import av
 from av.container import InputContainer
 
 from malle_rt.errors import SinkError
-from malle_rt.media.compat import open_reading
+from malle_rt.media.compat import exact, open_reading
 from malle_rt.media.opening import is_attached_picture
 
 __all__ = ["Written", "verify_end", "verify_file"]
@@ -95,7 +95,7 @@ def _span_of_ends(path: Path, position: int, length: Fraction) -> Fraction:
         first = next(_instants(container, video), None)
         if first is None:
             raise ValueError("no frames")
-        container.seek(round((first + length) / Fraction(video.time_base or 1)), stream=video)
+        container.seek(round((first + length) / exact(video.time_base or 1)), stream=video)
         return max(_instants(container, video), default=first) - first
 
 
@@ -107,7 +107,7 @@ def _instants(container: InputContainer, video: av.VideoStream) -> Iterator[Frac
     """Presentation times of the packets from here on, in seconds, in the order of the file."""
     for packet in container.demux(video):
         if packet.size and packet.pts is not None and packet.time_base:
-            yield packet.pts * Fraction(packet.time_base)
+            yield packet.pts * exact(packet.time_base)
 
 
 def _measure(path: Path, position: int) -> tuple[int, Fraction]:

@@ -8,6 +8,7 @@ from typing import Any
 import av
 
 from malle_rt.errors import ConfigError
+from malle_rt.media.compat import exact
 
 __all__ = ["Window", "instant_of"]
 
@@ -18,7 +19,7 @@ _INTERLEAVING = Fraction(2)
 def instant_of(packet: av.Packet[Any]) -> Fraction | None:
     """Presentation time of a packet in seconds (decoding time where it has no other); None when unknown."""
     ticks = packet.pts if packet.pts is not None else packet.dts
-    return None if ticks is None or not packet.time_base else ticks * Fraction(packet.time_base)
+    return None if ticks is None or not packet.time_base else ticks * exact(packet.time_base)
 
 
 class Window:
@@ -74,7 +75,7 @@ class Window:
         """Take ``shift`` off a packet's timestamps, in place."""
         if not self.shift or not packet.time_base:
             return
-        ticks = round(self.shift / Fraction(packet.time_base))
+        ticks = round(self.shift / exact(packet.time_base))
         packet.pts = None if packet.pts is None else packet.pts - ticks
         packet.dts = None if packet.dts is None else packet.dts - ticks
 

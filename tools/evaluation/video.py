@@ -75,7 +75,7 @@ def flicker_ratio(clip: NoisyClip, output: Pictures) -> float | None:
     if still.mean() < _ENOUGH:
         return None
     noisy, denoised = (_lumas(each)[_SETTLED:].var(axis=0)[still].mean() for each in (clip.noisy, output))
-    return float(noisy / max(denoised, 1e-9))
+    return float(noisy) / max(float(denoised), 1e-9)
 
 
 def still_gain(denoise: VideoDenoiser, pictures: list[npt.NDArray[np.uint8]], sigma: float) -> float:

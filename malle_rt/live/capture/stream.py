@@ -19,6 +19,7 @@ from malle_rt.live.capture.pace import Pace
 from malle_rt.live.capture.stream_input import StreamInput
 from malle_rt.live.capture.tracks import HeldTracks
 from malle_rt.live.shot import Shot
+from malle_rt.media.compat import exact
 from malle_rt.media.conversion import color_tags, planes_of
 from malle_rt.media.deinterlace import Deinterlacer
 from malle_rt.media.interlacing import FieldReader
@@ -110,7 +111,7 @@ class StreamCapture:
                 item.time_base = self._input.unit(item)  # the last ones have none
                 yield from self._shots(item, captured)
             elif (packet := self._tracks.packet(item, self._shift)) is not None:
-                self._note_end(instant_of(item), (item.duration or 0) * Fraction(item.time_base or 1))
+                self._note_end(instant_of(item), (item.duration or 0) * exact(item.time_base or 1))
                 yield packet
         if self._deinterlacer is not None:
             for picture in self._deinterlacer.drain():

@@ -13,6 +13,7 @@ import av
 from malle_rt.errors import SourceError
 from malle_rt.live.capture.address import Address
 from malle_rt.live.capture.connecting import Timeouts, connect
+from malle_rt.media.compat import exact
 from malle_rt.media.opening import main_video
 from malle_rt.media.reading import Reader
 from malle_rt.media.timeline import PacketClock
@@ -81,7 +82,7 @@ class StreamInput:
 
     def unit(self, picture: av.VideoFrame) -> Fraction:
         """Seconds per unit of the picture's pts."""
-        return Fraction(picture.time_base or self.video.time_base or 1)
+        return exact(picture.time_base or self.video.time_base or 1)
 
     def close(self) -> None:
         """Release the input. May be called twice."""

@@ -13,7 +13,7 @@ from av.container import InputContainer
 
 from malle_rt.frame import Packet
 from malle_rt.media.carrying import copy_labels
-from malle_rt.media.compat import add_copy
+from malle_rt.media.compat import add_copy, exact
 
 __all__ = ["HeldTracks", "matching_tracks"]
 
@@ -61,7 +61,7 @@ class HeldTracks:
         if track is None or packet.is_discard or not packet.time_base:
             return None
         copy: av.Packet[Any] = av.Packet(bytes(packet))
-        ticks = round(shift / Fraction(packet.time_base))
+        ticks = round(shift / exact(packet.time_base))
         copy.pts = None if packet.pts is None else packet.pts + ticks
         copy.dts = None if packet.dts is None else packet.dts + ticks
         copy.time_base, copy.duration = packet.time_base, packet.duration

@@ -9,6 +9,7 @@ from typing import Any
 import av
 
 from malle_rt.frame import Frame, Packet
+from malle_rt.media.compat import exact
 from malle_rt.media.template import Template
 
 __all__ = ["Beginning", "live_template"]
@@ -36,7 +37,7 @@ class Beginning:
         payload = packet.payload
         if not isinstance(payload, av.Packet) or payload.pts is None or not payload.time_base:
             return None
-        ticks = round(self._origin / Fraction(payload.time_base))
+        ticks = round(self._origin / exact(payload.time_base))
         return Packet(_copied(payload, ticks), packet.track) if payload.pts >= ticks else None
 
 
