@@ -13,7 +13,9 @@ __all__ = [
     "HWACCELS",
     "MAX_SIGMA",
     "PRECISIONS",
+    "SHARES",
     "DenoiseConfig",
+    "Strength",
     "check_tuning",
 ]
 
@@ -22,6 +24,9 @@ PRECISIONS = ("auto", "fp32", "fp16", "int8")
 CUDA_ADAPTERS = ("auto", "cuda-bindings", "pycuda")
 HWACCELS = ("auto", "cuda", "none")
 MAX_SIGMA = 75.0
+Strength = float | Literal["auto", "light", "medium", "strong"]
+"""Sigma on the 8-bit scale, or a word: a share of what is estimated from the picture, which "auto" takes whole."""
+SHARES: dict[str, float] = {"auto": 1.0, "light": 0.6, "medium": 1.0, "strong": 1.5}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +36,7 @@ class DenoiseConfig:
     Attributes:
         model: a network of ``engines/``, for example "rt-s".
         strength: standard deviation of the luma's noise on the 8-bit scale, 0 (leave every frame as it is) to 75,
-            or "auto" to estimate it from the picture.
+            or "auto" to estimate it from the picture; "light", "medium" and "strong" are shares of that (``SHARES``).
         mix: share of the denoised picture in the result; 0.8 leaves a fifth of the noise in.
         backend: "auto", or the one that must run; "none" passes frames through, to measure the rest.
         precision: "auto" for the backend's own choice, or the one it must run in.
@@ -44,7 +49,7 @@ class DenoiseConfig:
     """
 
     model: str = "rt-s"
-    strength: float | Literal["auto"] = "auto"
+    strength: Strength = "auto"
     mix: float = 1.0
     backend: str = "auto"
     precision: str = "auto"
@@ -65,13 +70,14 @@ class DenoiseConfig:
             raise ConfigError(f"an engine file needs backend tensorrt or tensorrt-rtx, got {self.backend}")
 
 
-def check_tuning(strength: float | Literal["auto"], mix: float) -> None:
+def check_tuning(strength: Strength, mix: float) -> None:
     """Check what can also be changed while frames are denoised; see ``DenoiseConfig``.
 
     Raises:
         ConfigError: for a value outside its range.
     """
-    if strength != "auto" and not 0 <= strength <= MAX_SIGMA:
-        raise ConfigError(f"strength must be auto or 0 to {MAX_SIGMA:g}, got {strength:g}")
+    if strength not in SHARES if isinstance(strength, str) else not 0 <= strength <= MAX_SIGMA:
+        got = strength if isinstance(strength, str) else f"{strength:g}"
+        raise ConfigError(f"strength must be {', '.join(SHARES)} or 0 to {MAX_SIGMA:g}, got {got}")
     if not 0 <= mix <= 1:
         raise ConfigError(f"mix must be 0 to 1, got {mix:g}")

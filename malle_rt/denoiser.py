@@ -6,13 +6,13 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 
 from malle_rt.backends.base import Backend, FrameShape, Session, SurfaceSession
 from malle_rt.chroma import from_420, to_420
-from malle_rt.config import MAX_SIGMA, DenoiseConfig
+from malle_rt.config import MAX_SIGMA, SHARES, DenoiseConfig, Strength
 from malle_rt.cuts import CutDetector
 from malle_rt.estimate import SigmaEstimator
 from malle_rt.fields import split_fields, weave_fields
@@ -73,7 +73,7 @@ class FrameDenoiser:
         self._estimator = SigmaEstimator()
         self._cuts = CutDetector()
         self.estimated: float | None = None
-        self.sigma = 0.0 if config.strength == "auto" else config.strength
+        self.sigma = 0.0 if isinstance(config.strength, str) else config.strength
         self.keep_surfaces = False
         self.untouched = 0
         self._last: tuple[Frame, Callable[[], Frame]] | None = (
@@ -121,16 +121,16 @@ class FrameDenoiser:
         if not isinstance(frame.planes, Surface) and self._cuts.update(frame.planes[0], layout.bits):
             self._estimator.restart()
             self.forget()
-        if self._watch or config.strength == "auto":
+        if self._watch or isinstance(config.strength, str):
             found = self._estimator.update(frame.planes, layout.bits)
             self.estimated = None if found is None else min(found, MAX_SIGMA)
         if config.strength == 0 or config.mix == 0:
             self.sigma = 0.0
             self.forget()
             return lambda: frame
-        self.sigma = self.estimated or 0.0 if config.strength == "auto" else config.strength
+        self.sigma = self._automatic(config.strength) if isinstance(config.strength, str) else config.strength
         if (
-            config.strength == "auto"
+            isinstance(config.strength, str)
             and self.sigma < NEXT_TO_NOTHING
             and not isinstance(frame.planes, Surface)
         ):
@@ -149,11 +149,14 @@ class FrameDenoiser:
             self._last = frame, finish
         return finish
 
+    def _automatic(self, word: str) -> float:
+        return min(SHARES[word] * (self.estimated or 0.0), MAX_SIGMA)
+
     def denoise(self, frame: Frame) -> Frame:
         """Clean one frame and wait for it; errors as ``start``."""
         return self.start(frame)()
 
-    def adjust(self, *, strength: float | Literal["auto"], mix: float) -> None:
+    def adjust(self, *, strength: Strength, mix: float) -> None:
         """Change the settings from the next frame on; by the thread that starts frames.
 
         Raises:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, cast
 
-from malle_rt.config import BACKENDS, CUDA_ADAPTERS, PRECISIONS, DenoiseConfig
+from malle_rt.config import BACKENDS, CUDA_ADAPTERS, PRECISIONS, SHARES, DenoiseConfig, Strength
 from malle_rt.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def add_denoising(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "--strength",
         default="auto",
         metavar="auto|0..75",
-        help="standard deviation of the luma's noise on the 8-bit scale; 0 changes nothing (default: auto)",
+        help="standard deviation of the luma's noise on the 8-bit scale; 0 changes nothing; light, medium or strong: "
+        "a share of what auto finds (default: auto)",
     )
     group.add_argument(
         "--mix", type=float, default=1.0, metavar="0..1", help="share of the clean picture (1)"
@@ -133,18 +134,19 @@ def encode_config(options: argparse.Namespace, codec: str) -> EncodeConfig:
     )
 
 
-def strength(text: str) -> float | Literal["auto"]:
-    """The number, or "auto".
+def strength(text: str) -> Strength:
+    """The number, or the word.
 
     Raises:
         ConfigError: neither.
     """
-    if text == "auto":
-        return "auto"
+    if text in SHARES:
+        return cast(Strength, text)
     try:
         return float(text)
     except ValueError:
-        raise ConfigError(f"strength must be auto or a number from 0 to 75, got {text!r}") from None
+        words = ", ".join(SHARES)
+        raise ConfigError(f"strength must be {words} or a number from 0 to 75, got {text!r}") from None
 
 
 def seconds(text: str) -> Fraction:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from malle_rt.config import MAX_SIGMA, check_tuning
+from malle_rt.config import MAX_SIGMA, Strength, check_tuning
 
 __all__ = ["Controls", "Tuning"]
 
@@ -16,14 +15,14 @@ class Tuning:
     """Settings that belong together: a frame is denoised with one of these and never with half of another.
 
     Attributes:
-        strength: sigma on the 8-bit scale, 0 (pictures pass through) to 75, or "auto".
+        strength: sigma on the 8-bit scale, 0 (pictures pass through) to 75, or a word as in ``DenoiseConfig``.
         mix: share of the denoised picture, 0 to 1.
 
     Raises:
         ConfigError: for a value outside its range.
     """
 
-    strength: float | Literal["auto"] = "auto"
+    strength: Strength = "auto"
     mix: float = 1.0
 
     def __post_init__(self) -> None:
@@ -44,7 +43,7 @@ class Controls:
         with self._lock:
             return self._tuning
 
-    def set_strength(self, strength: float | Literal["auto"]) -> None:
+    def set_strength(self, strength: Strength) -> None:
         """Choose the strength.
 
         Raises:
@@ -56,7 +55,8 @@ class Controls:
     def change_strength(self, by: float) -> None:
         """Raise or lower the strength, from what was last used if it was automatic; stops at 0 and 75."""
         with self._lock:
-            now = self._used if self._tuning.strength == "auto" else self._tuning.strength
+            strength = self._tuning.strength
+            now = self._used if isinstance(strength, str) else strength
             self._tuning = replace(self._tuning, strength=min(max(now + by, 0.0), MAX_SIGMA))
 
     def toggle_auto(self) -> None:
@@ -64,7 +64,7 @@ class Controls:
         with self._lock:
             manual = round(min(self._used, MAX_SIGMA), 1)
             self._tuning = replace(
-                self._tuning, strength=manual if self._tuning.strength == "auto" else "auto"
+                self._tuning, strength=manual if isinstance(self._tuning.strength, str) else "auto"
             )
 
     def set_mix(self, mix: float) -> None:

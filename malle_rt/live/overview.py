@@ -47,7 +47,7 @@ class Overview:
             state=source.state,
             message=self._message(),
             backend=self.running_on,
-            automatic=tuning.strength == "auto",
+            automatic=isinstance(tuning.strength, str),
             estimated=last.estimated if last else None,
             used=last.sigma if last else 0.0,
             mix=tuning.mix,

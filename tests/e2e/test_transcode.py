@@ -190,8 +190,11 @@ def test_a_file_without_video(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--strength", "99"), "strength must be auto or 0 to 75, got 99"),
-        (("--strength", "loud"), "strength must be auto or a number from 0 to 75, got 'loud'"),
+        (("--strength", "99"), "strength must be auto, light, medium, strong or 0 to 75, got 99"),
+        (
+            ("--strength", "loud"),
+            "strength must be auto, light, medium, strong or a number from 0 to 75, got 'loud'",
+        ),
         (("--mix", "2"), "mix must be 0 to 1, got 2"),
         (("--backend", "cuda9"), "backend must be one of"),
         (("--model", "rt-xxl"), "no model 'rt-xxl'"),

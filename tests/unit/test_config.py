@@ -7,8 +7,8 @@ from malle_rt.errors import ConfigError
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"strength": -1}, "strength must be auto or 0 to 75, got -1"),
-        ({"strength": 75.5}, "strength must be auto or 0 to 75, got 75.5"),
+        ({"strength": -1}, "strength must be auto, light, medium, strong or 0 to 75, got -1"),
+        ({"strength": 75.5}, "strength must be auto, light, medium, strong or 0 to 75, got 75.5"),
         ({"strength": float("nan")}, "strength must be"),
         ({"mix": 1.5}, "mix must be 0 to 1, got 1.5"),
         ({"backend": "gpu"}, "backend must be one of .*'gpu'"),

@@ -211,3 +211,14 @@ def test_auto_leaves_a_clean_picture_alone_without_running_the_network(backend):
         frame = replace(flat, planes=planes)
         assert denoiser.denoise(frame).planes is planes
     assert (counting.started, denoiser.untouched, denoiser.sigma) == (0, 4, 0.0)
+
+
+def test_words_are_shares_of_what_auto_finds(backend):
+    frame = next(iter(SyntheticSource(1, (128, 96), noise_sigma=12)))
+    sigmas = {}
+    for word in ("auto", "light", "medium", "strong"):
+        denoiser = FrameDenoiser(backend, DenoiseConfig(strength=word))
+        denoiser.denoise(frame)
+        sigmas[word] = denoiser.sigma
+    assert sigmas["light"] < sigmas["medium"] == sigmas["auto"] < sigmas["strong"]
+    assert sigmas["strong"] == pytest.approx(1.5 * sigmas["auto"])

@@ -115,7 +115,7 @@ class Console:
 
     def _tell_strength(self) -> None:
         strength = self._desk.controls.tuning.strength
-        self._notice("strength automatic" if strength == "auto" else f"strength {strength:.1f}")
+        self._notice("strength automatic" if isinstance(strength, str) else f"strength {strength:.1f}")
 
     def _notice(self, text: str, seconds: float = _NOTICE) -> None:
         self._notice_ends = time.monotonic() + seconds

@@ -87,7 +87,7 @@ class Actions:
                 controls.set_mix(float(request.value))
             elif request.name == "automatic":
                 # Asked for by state, not as a toggle: two pages that switch at once mean the same.
-                if request.value != (controls.tuning.strength == "auto"):
+                if request.value != isinstance(controls.tuning.strength, str):
                     controls.toggle_auto()
             elif not self._saving.take():
                 return _notice("Too many files in a short time. Wait a second and try again.")

@@ -21,7 +21,7 @@ def figures(desk: Desk, viewers: int) -> dict[str, Any]:
     """
     statistics = asdict(desk.statistics())
     tuning = desk.controls.tuning
-    automatic = tuning.strength == "auto"
+    automatic = isinstance(tuning.strength, str)
     return {
         **statistics,
         "automatic": automatic,

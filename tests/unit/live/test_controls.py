@@ -16,7 +16,7 @@ def test_it_begins_as_told():
 @pytest.mark.parametrize("strength", [-1, 75.1, float("nan")])
 def test_a_strength_out_of_range_is_refused_and_changes_nothing(strength):
     controls = Controls(Tuning(strength=5))
-    with pytest.raises(ConfigError, match="strength must be auto or 0 to 75"):
+    with pytest.raises(ConfigError, match="strength must be auto, light, medium, strong or 0 to 75"):
         controls.set_strength(strength)
     assert controls.tuning.strength == 5
 

@@ -62,7 +62,7 @@ def test_a_value_out_of_range_changes_nothing_and_is_answered(server, desk):
             await page.send("strength", 76)
             return await page.letter("notice")
 
-    assert asyncio.run(talk())["text"] == "strength must be auto or 0 to 75, got 76."
+    assert asyncio.run(talk())["text"] == "strength must be auto, light, medium, strong or 0 to 75, got 76."
     assert desk.controls.tuning.strength == "auto"
 
 
