@@ -86,8 +86,10 @@ def attempt(clip: Path, output: Path, sent: signal.Signals, after: float) -> tup
         output.unlink()
         return None, 0  # it was faster
     partial = output.with_name(f"{output.stem}.partial{output.suffix}")
-    if output.exists():
-        return "half a file under the final name", 0
+    if output.exists():  # it was killed between the last rename and its end, or something is wrong
+        found, whole = frames_of(output), frames_of(clip)
+        output.unlink()
+        return None if found == whole else f"{found} of {whole} frames under the final name", 0
     if "Traceback" in errors and "malle_rt" in errors and after > 1:
         return f"a traceback: {errors[-300:]}", 0
     if not partial.exists():

@@ -13,8 +13,9 @@ from malle_rt.media.compat import exact
 __all__ = ["Losses"]
 
 _AV_TIME_BASE = 1_000_000
-# Formats whose index, or header, counts the frames of a track; of a fragmented MP4 those of its first part.
-_COUNTED = ("mov", "avi")
+# Formats whose index counts the frames of a track; of a fragmented MP4 those of its first part. AVI counts ticks,
+# those without a frame too.
+_COUNTED = ("mov",)
 # Formats whose header tells the length, written when the file was finished; elsewhere FFmpeg guesses it.
 _TIMED = ("mov", "matroska", "avi", "flv")
 # Seconds by which a length may be off: the last packets of tracks often have no duration.

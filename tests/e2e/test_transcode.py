@@ -308,6 +308,12 @@ def test_how_much_is_missing_is_said_and_strict_refuses(tmp_path, suffix):
     assert not (tmp_path / "none.mkv").exists()
 
 
+def test_ticks_without_a_frame_are_no_loss(tmp_path):
+    """AVI has a place for every tick of its clock; capture programs leave those of dropped frames empty."""
+    clip = write_clip(tmp_path / "clip.avi", codec="mpeg4", pts=range(0, 40, 2), frames=20, fps=Fraction(50))
+    transcode(clip, tmp_path / "out.mkv", "--backend", "none", "--strict")
+
+
 def test_zeros_in_the_middle_are_reported(tmp_path):
     clip = write_clip(tmp_path / "clip.mp4", frames=50, fps=Fraction(25), codec="libx264", size=(128, 96))
     data = bytearray(clip.read_bytes())
