@@ -90,7 +90,7 @@ def add_encoding(parser: argparse.ArgumentParser) -> None:
         "--encoder-option",
         action="append",
         default=[],
-        metavar="KEY=VALUE",
+        metavar="NAME=VALUE",
         help="any other; may be repeated",
     )
 
@@ -172,5 +172,5 @@ def _deinterlace(text: str) -> str:
 def _key_value(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not key or not equals:
-        raise ConfigError(f"encoder option must look like KEY=VALUE, got {text!r}")
+        raise ConfigError(f"encoder option must look like NAME=VALUE, got {text!r}")
     return key, value

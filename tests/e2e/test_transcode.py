@@ -199,8 +199,8 @@ def test_a_file_without_video(tmp_path):
         (("--backend", "cuda9"), "backend must be one of"),
         (("--model", "rt-xxl"), "no model 'rt-xxl'"),
         (("--codec", "nope"), "no encoder named 'nope'"),
-        (("--crf", "99"), "crf must be"),
-        (("--encoder-option", "novalue"), "KEY=VALUE"),
+        (("--crf", "99"), "crf of libx264 must be 0 to 51, got 99"),
+        (("--encoder-option", "novalue"), "NAME=VALUE"),
     ],
 )
 def test_options_that_cannot_work(tmp_path, options, message):

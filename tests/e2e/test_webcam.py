@@ -90,7 +90,7 @@ def is_connected_to(port):
 
 
 def partial_with_pictures(folder):
-    return [path for path in folder.glob(".*.partial.mkv") if path.stat().st_size > 3000]
+    return [path for path in folder.glob("*.partial*.mkv") if path.stat().st_size > 3000]
 
 
 @pytest.fixture(scope="module")

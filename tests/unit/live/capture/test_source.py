@@ -21,6 +21,7 @@ from malle_rt.live.capture.stream import StreamCapture
 from malle_rt.media.synthetic import CollectSink
 from malle_rt.media.template import Template
 from malle_rt.pipeline import Pipeline, PipelineConfig
+from malle_rt.shown import shown_address
 
 
 @pytest.mark.parametrize("kind", ["rtsp", "udp", "http"])
@@ -36,7 +37,7 @@ def test_a_server_that_is_killed_and_comes_back(kind, clip):
 
         server.kill()
         assert seconds_until(lambda: source.state == "lost", 5) < 2.5
-        assert source.problem.startswith(f"no picture from {server.url} for ")
+        assert source.problem.startswith(f"no picture from {shown_address(server.url)} for ")
         assert "reconnecting" in source.problem and "(attempt " in source.problem
         assert time.monotonic() - 5 < source.lost_since < time.monotonic()
 

@@ -206,7 +206,7 @@ def test_damage_is_skipped_and_logged(tmp_path, caplog):
     shown = [read_index(shot) for shot in shots]
     assert (shown[0], shown[-1]) == (0, 59)
     assert len(shots) < 60
-    assert f"{path}: damaged data skipped" in caplog.text
+    assert f"{path}: damaged data is skipped" in caplog.text
 
 
 def test_srt_that_pyav_does_not_know():
