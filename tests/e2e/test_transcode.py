@@ -344,7 +344,7 @@ def test_damage_in_the_middle_is_skipped_and_reported(tmp_path):
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
 def test_interrupted_it_leaves_a_playable_file(tmp_path, number, code):
-    source = noisy_clip(tmp_path / "long.nut", frames=400, size=(320, 192), codec="libx264")
+    source = noisy_clip(tmp_path / "long.nut", frames=400, size=(640, 384), codec="libx264")
     process = subprocess.Popen(
         [*MALLE, "transcode", str(source), str(tmp_path / "out.mp4")],
         stdout=subprocess.PIPE,
@@ -394,7 +394,7 @@ def test_quiet_says_nothing(tmp_path):
 
 
 def test_a_second_signal_gives_up_and_leaves_nothing(tmp_path):
-    source = noisy_clip(tmp_path / "long.nut", frames=400, size=(320, 192), codec="libx264")
+    source = noisy_clip(tmp_path / "long.nut", frames=400, size=(640, 384), codec="libx264")
     process = subprocess.Popen(
         [*MALLE, "transcode", str(source), str(tmp_path / "out.mp4"), "--preset", "placebo"],
         stdout=subprocess.PIPE,
@@ -442,7 +442,7 @@ def start(*words, **options):
 
 
 def test_asked_for_the_partial_result_has_the_final_name(tmp_path):
-    source = noisy_clip(tmp_path / "long.nut", frames=400, size=(320, 192), codec="libx264")
+    source = noisy_clip(tmp_path / "long.nut", frames=400, size=(640, 384), codec="libx264")
     process = start(source, tmp_path / "out.mkv", "--keep-partial")
     wait_for_partial(tmp_path, process)
     process.send_signal(signal.SIGINT)
@@ -454,7 +454,7 @@ def test_asked_for_the_partial_result_has_the_final_name(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_killed_it_leaves_what_plays_and_the_next_run_takes_its_place(tmp_path, suffix):
-    source = noisy_clip(tmp_path / "long.nut", frames=400, size=(320, 192), codec="libx264")
+    source = noisy_clip(tmp_path / "long.nut", frames=400, size=(640, 384), codec="libx264")
     target = tmp_path / f"out{suffix}"
     process = start(source, target)
     wait_for_partial(tmp_path, process)
