@@ -13,8 +13,8 @@ from av.bitstream import BitStreamFilterContext
 from av.container import OutputContainer
 from av.format import Flags
 
-from malle_rt.media.compat import add_copy, exact, open_reading
-from malle_rt.media.opening import is_attached_picture, is_path
+from malle_rt.media.compat import add_copy, exact
+from malle_rt.media.opening import is_attached_picture, is_path, open_file
 from malle_rt.media.sound import ConvertedSound, holds_unreadably, sound_for
 from malle_rt.media.text_track import ConvertedText, text_for
 
@@ -248,7 +248,7 @@ def _first_packet(source: Any) -> bytes | None:
     if not is_path(source.container.name):
         return None
     try:
-        with open_reading(source.container.name) as again:
+        with open_file(source.container.name) as again:
             packets = again.demux(again.streams[source.index])
             return next((bytes(packet) for packet in packets if packet.size), None)
     except (av.error.FFmpegError, OSError):

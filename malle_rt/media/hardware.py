@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, cast
 
 import av
@@ -12,8 +11,9 @@ from av.container import InputContainer
 from av.video.frame import CudaContext
 
 from malle_rt.frame import Surface
-from malle_rt.media.compat import can_keep_on_gpu, open_reading
+from malle_rt.media.compat import can_keep_on_gpu
 from malle_rt.media.encode_config import EncodeConfig
+from malle_rt.media.opening import open_file
 from malle_rt.media.picture_plan import PicturePlan
 from malle_rt.media.pixel_formats import nearest_planar
 from malle_rt.media.planes import view_planes
@@ -55,7 +55,7 @@ def open_on_gpu(path: str, gpu: int) -> InputContainer:
     """
     acceleration = _acceleration(gpu)
     try:
-        return open_reading(str(Path(path).absolute()), hwaccel=acceleration)
+        return open_file(path, hwaccel=acceleration)
     except (av.error.FFmpegError, OSError, ValueError, RuntimeError) as exc:
         raise NotOnGpu(f"FFmpeg cannot use the GPU ({_reason(exc)})") from exc
 

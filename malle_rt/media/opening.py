@@ -14,17 +14,18 @@ from av.container import InputContainer
 from malle_rt.errors import SourceError
 from malle_rt.media.compat import open_reading
 from malle_rt.media.pipe_input import PipeInput
+from malle_rt.media.play_lists import PIPE_OPTIONS, address_options, file_options, list_kind, names_others
 from malle_rt.shown import shown_address
 
 __all__ = [
     "INDEX_BEHIND",
-    "LOCAL_ONLY",
     "check_file",
     "is_attached_picture",
     "is_path",
     "is_pipe",
     "is_url",
     "main_video",
+    "open_file",
     "open_input",
     "plain_location",
 ]
@@ -35,8 +36,6 @@ INDEX_BEHIND = (
     "this MP4 has its index at the end, where a pipe cannot be read from. Give the file itself, or write it with "
     "its index first (ffmpeg: -movflags +faststart)"
 )
-# What a local file may make FFmpeg open: play lists can name anything, and none may reach the network.
-LOCAL_ONLY = {"protocol_whitelist": "file,crypto,data"}
 _DEFAULT, _ATTACHED_PICTURE = 1 << 0, 1 << 10
 
 
@@ -67,22 +66,35 @@ def open_input(location: str, pipe: PipeInput) -> InputContainer:
         SourceError: what is wrong with it, and what to do.
     """
     url = is_url(location)
-    target: str | PipeInput = location
-    if location == "-":
-        target = pipe
-    elif not url:
+    if not url and location != "-":
         check_file(location)
-        target = str(Path(location).absolute())  # FFmpeg takes what stands before a colon for a protocol
     try:
-        if is_pipe(location):
+        if url:
+            return open_reading(location, timeout=_NETWORK_TIMEOUT, options=address_options(location))
+        if is_path(location):
+            return open_file(location)
+        if location != "-":
             pipe.open(location)
-            target = pipe
-        options = {} if url else LOCAL_ONLY
-        return open_reading(target, timeout=_NETWORK_TIMEOUT if url else None, options=options)
+        return open_reading(pipe, options=dict(PIPE_OPTIONS))
     except (av.error.FFmpegError, OSError, ValueError) as exc:
         if pipe.is_mp4:
             raise SourceError(f"{location}: {INDEX_BEHIND}") from exc
         raise SourceError(_why_not(location, exc, url)) from exc
+
+
+def open_file(path: str | os.PathLike[str], **more: Any) -> InputContainer:
+    """Open a file on this machine for reading; what it can name is not opened, see ``file_options``.
+
+    Args:
+        path: of the file.
+        more: further options of ``av.open``.
+
+    Raises:
+        SourceError: a play list that names what it may not.
+        av.error.FFmpegError: it cannot be opened; OSError and ValueError likewise.
+    """
+    absolute = Path(path).absolute()  # FFmpeg takes what stands before a colon for a protocol
+    return open_reading(str(absolute), options=file_options(absolute), **more)
 
 
 def is_pipe(location: str) -> bool:
@@ -157,6 +169,8 @@ def check_file(location: str) -> None:
 
 
 def _why_not(location: str, exc: Exception, url: bool) -> str:
+    if not url and (kind := list_kind(Path(location))) is not None:
+        return f"{location}: {names_others(kind)}"
     if isinstance(exc, av.error.InvalidDataError):
         return (
             f"{shown_address(location)}: not a video that FFmpeg can read: damaged, cut off before its index, "

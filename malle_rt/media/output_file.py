@@ -13,7 +13,8 @@ from pathlib import Path
 
 import av
 
-from malle_rt.errors import SinkError
+from malle_rt.errors import SinkError, SourceError
+from malle_rt.media.opening import open_file
 
 __all__ = ["OutputFile", "discard_claimed"]
 
@@ -237,11 +238,11 @@ def _same(path: Path, source: str | None) -> bool:
 def _is_video(path: Path) -> bool:
     """Whether the file can be opened as a film: it may be meant as another input."""
     try:
-        with av.open(str(path.absolute()), "r") as container:
+        with open_file(path) as container:
             # A picture's format, "image2" or "png_pipe", is told by the file's name alone.
             picture = container.format.name in ("image2", "tty") or container.format.name.endswith("_pipe")
             return bool(container.streams.video) and not picture
-    except (av.error.FFmpegError, OSError, ValueError):
+    except (av.error.FFmpegError, OSError, ValueError, SourceError):
         return False
 
 

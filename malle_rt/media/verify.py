@@ -11,8 +11,8 @@ import av
 from av.container import InputContainer
 
 from malle_rt.errors import SinkError
-from malle_rt.media.compat import exact, open_reading
-from malle_rt.media.opening import is_attached_picture
+from malle_rt.media.compat import exact
+from malle_rt.media.opening import is_attached_picture, open_file
 
 __all__ = ["Written", "verify_end", "verify_file"]
 
@@ -90,7 +90,7 @@ def _check_span(shown: Path, span: Fraction, written: Written) -> None:
 
 def _span_of_ends(path: Path, position: int, length: Fraction) -> Fraction:
     """Seconds from the first to the last presentation time; ``length`` is where the last one should be."""
-    with open_reading(str(path)) as container:
+    with open_file(path) as container:
         video = _track(container, position)
         first = next(_instants(container, video), None)
         if first is None:
@@ -114,7 +114,7 @@ def _measure(path: Path, position: int) -> tuple[int, Fraction]:
     """Number of video packets and seconds from the first to the last presentation time."""
     frames = 0
     instants: list[Fraction] = []
-    with open_reading(str(path)) as container:
+    with open_file(path) as container:
         video = _track(container, position)
         for packet in container.demux(video):
             if not packet.size:

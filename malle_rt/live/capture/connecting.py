@@ -12,7 +12,8 @@ from av.container import InputContainer
 from malle_rt.errors import SourceError
 from malle_rt.live.capture.address import Address
 from malle_rt.media.compat import open_reading
-from malle_rt.media.opening import LOCAL_ONLY, check_file
+from malle_rt.media.opening import check_file, open_file
+from malle_rt.media.play_lists import address_options, list_kind, names_others
 
 __all__ = ["Timeouts", "connect"]
 
@@ -66,10 +67,9 @@ def _open(address: Address, timeouts: Timeouts) -> InputContainer:
     if address.kind == "lavfi":
         return open_reading(address.target, format="lavfi")
     if address.kind == "file":
-        # FFmpeg takes what stands before a colon in a relative name for a protocol.
-        return open_reading(str(Path(address.target).absolute()), options=LOCAL_ONLY)
+        return open_file(address.target)
     timeout = (timeouts.opening, timeouts.reading)
-    return open_reading(address.target, options=_LOW_DELAY, timeout=timeout)
+    return open_reading(address.target, options=_LOW_DELAY | address_options(address.target), timeout=timeout)
 
 
 def _no_answer(address: Address, timeouts: Timeouts) -> str:
@@ -84,6 +84,8 @@ def _no_answer(address: Address, timeouts: Timeouts) -> str:
 
 
 def _reason(address: Address, exc: Exception) -> str:
+    if address.kind == "file" and (listed := list_kind(Path(address.target))):
+        return names_others(listed)
     for kind, text in _REASONS.items():
         if isinstance(exc, kind):
             return text
