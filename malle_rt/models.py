@@ -17,10 +17,12 @@ __all__ = [
     "graph_precisions",
     "model_file",
     "model_names",
+    "photo_model_names",
     "record_checksums",
 ]
 
 _SUMS = "SHA256SUMS"
+PHOTO_FAMILY = "mallenet-"  # what the names of networks for photographs begin with
 # Precision is a matter of the graph: each has its own file, NAME and then this.
 PRECISIONS = {"fp16": ".f16.onnx", "int8": ".int8.onnx", "fp32": ".onnx"}
 
@@ -33,7 +35,16 @@ def engines_folder() -> Path:
 
 
 def model_names() -> list[str]:
-    """Networks at hand, sorted."""
+    """Networks for video at hand, sorted."""
+    return [name for name in _all_names() if not name.startswith(PHOTO_FAMILY)]
+
+
+def photo_model_names() -> list[str]:
+    """Networks for photographs at hand, sorted."""
+    return [name for name in _all_names() if name.startswith(PHOTO_FAMILY)]
+
+
+def _all_names() -> list[str]:
     return sorted({path.name.partition(".")[0] for path in engines_folder().glob("*.onnx")})
 
 
@@ -131,6 +142,6 @@ def _digest(path: Path, _changed: int) -> str:
 
 
 def _folder_of(name: str) -> Path:
-    if name not in model_names():
+    if name not in _all_names():
         raise ConfigError(f"no model {name!r}; there are: {', '.join(model_names()) or 'none'}")
     return engines_folder()

@@ -2,6 +2,7 @@
 
     python tools/export.py runs/rt-s/best.safetensors --name rt-s
     python tools/export.py runs/rt-l/best.safetensors --name rt-l --precision fp16
+    python tools/export.py runs/mallenet-m/best.safetensors --name mallenet-m --precision fp16
 
 The weights are rounded to float16 first, so that every file holds the same ones. The graphs are checked against the
 network before anything is replaced. TensorRT takes a graph's types as they are, so there is one in float16
@@ -11,11 +12,13 @@ throughout; where no float32 graph is written, it is also the one that CPUs wide
 from __future__ import annotations
 
 import argparse
+import copy
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -24,12 +27,16 @@ from torch import Tensor, nn
 
 from malle_rt.errors import BackendError
 from malle_rt.models import PRECISIONS, engines_folder, record_checksums
+from malle_rt.net.mallenet import STILLS_PRESETS, MalleNet
 from malle_rt.net.rt import MalleNetRT, RTState
-from malle_rt.net.weights import load_rt, save_rt
+from malle_rt.net.weights import load_rt, load_stills_net, save_rt, save_stills_net
 from malle_rt.ops.onnx import export_onnx
+
+Net = MalleNetRT | MalleNet
 
 INPUTS = ("y", "uv", "sigma", "y_before", "uv_before", "hidden_before")
 OUTPUTS = ("y_clean", "uv_clean", "hidden")
+PHOTO_INPUTS, PHOTO_OUTPUTS = ("noisy",), ("clean",)
 
 
 class PortableRT(nn.Module):
@@ -49,54 +56,84 @@ class PortableRT(nn.Module):
         return clean
 
 
-def example(net: MalleNetRT, height: int, width: int) -> tuple[Tensor, ...]:
+class PortablePhoto(nn.Module):
+    """The network for photographs, of sides that are multiples of its own: nothing is padded in the graph."""
+
+    def __init__(self, net: MalleNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, noisy: Tensor) -> tuple[Tensor]:
+        """Args: noisy (1, 3, H, W) RGB in [0, 1]."""
+        return (noisy - self.net.noise(noisy),)
+
+
+def portable(net: Net) -> nn.Module:
+    """The network as the graph has it."""
+    return PortablePhoto(net) if isinstance(net, MalleNet) else PortableRT(net)
+
+
+def names(net: Net) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Of the graph's inputs and outputs."""
+    return (PHOTO_INPUTS, PHOTO_OUTPUTS) if isinstance(net, MalleNet) else (INPUTS, OUTPUTS)
+
+
+def example(net: Net, height: int, width: int) -> tuple[Tensor, ...]:
     """Random inputs of one frame, state included, from a fixed seed."""
     generator = torch.Generator().manual_seed(0)
+    if isinstance(net, MalleNet):
+        return (torch.rand(1, 3, height, width, generator=generator),)
     y = torch.rand(1, 1, height, width, generator=generator)
     uv = torch.rand(1, 2, height // 2, width // 2, generator=generator)
     state = (torch.rand(value.shape, generator=generator) for value in net.first_state(y, uv))
     return (y, uv, torch.full((1, 1, 1, 1), 0.05), *state)
 
 
-def rounded(net: MalleNetRT) -> MalleNetRT:
-    """The network with weights that float16 holds exactly; changed in place."""
+def rounded(net: nn.Module) -> None:
+    """Make the weights such as float16 holds exactly."""
     for value in net.parameters():
         value.data = value.data.half().float()
-    return net
 
 
-def half(net: MalleNetRT) -> MalleNetRT:
-    """A copy of the network in float16, its balanced kernels rounded once."""
-    return net.folded().half()
+def half(net: Net) -> Net:
+    """A copy of the network in float16, balanced kernels rounded once."""
+    return copy.deepcopy(net).half() if isinstance(net, MalleNet) else net.folded().half()
 
 
-def export(net: MalleNetRT, path: Path) -> None:
+def export(net: Net, path: Path) -> None:
     """Write the portable graph in the network's own type, height and width dynamic in steps of its multiple."""
-    step = net.multiple // 2
-    rows, columns = (torch.export.Dim(name, min=2, max=1024) for name in ("rows", "columns"))
-    full = {2: 2 * step * rows, 3: 2 * step * columns}
-    coarse = {2: step * rows, 3: step * columns}
     dtype = next(net.parameters()).dtype
+    inputs, outputs = names(net)
     export_onnx(
-        PortableRT(net).eval(),
+        portable(net).eval(),
         [value.to(dtype) for value in example(net, 8 * net.multiple, 10 * net.multiple)],
         path,
-        input_names=INPUTS,
-        output_names=OUTPUTS,
-        dynamic_shapes=(full, coarse, {}, full, coarse, coarse),
+        input_names=inputs,
+        output_names=outputs,
+        dynamic_shapes=_dynamic_shapes(net),
     )
 
 
-def checked_inputs(net: MalleNetRT) -> tuple[Tensor, ...]:
+def _dynamic_shapes(net: Net) -> tuple[dict[int, Any], ...]:
+    rows, columns = (torch.export.Dim(name, min=2, max=1024) for name in ("rows", "columns"))
+    if isinstance(net, MalleNet):
+        return ({2: net.multiple * rows, 3: net.multiple * columns},)
+    step = net.multiple // 2
+    full = {2: 2 * step * rows, 3: 2 * step * columns}
+    coarse = {2: step * rows, 3: step * columns}
+    return (full, coarse, {}, full, coarse, coarse)
+
+
+def checked_inputs(net: Net) -> tuple[Tensor, ...]:
     """Inputs of a size that nothing was traced at."""
     return example(net, 5 * net.multiple, 7 * net.multiple)
 
 
 @torch.inference_mode()
-def run(net: MalleNetRT, inputs: Sequence[Tensor]) -> list[Tensor]:
+def run(net: Net, inputs: Sequence[Tensor]) -> list[Tensor]:
     """The network's outputs in its own type, given in float32."""
     dtype = next(net.parameters()).dtype
-    return [value.float() for value in PortableRT(net)(*(value.to(dtype) for value in inputs))]
+    return [value.float() for value in portable(net)(*(value.to(dtype) for value in inputs))]
 
 
 def largest(got: Iterable[Tensor], wanted: Iterable[Tensor]) -> float:
@@ -104,7 +141,7 @@ def largest(got: Iterable[Tensor], wanted: Iterable[Tensor]) -> float:
     return max(float((g - w).abs().max()) for g, w in zip(got, wanted, strict=True))
 
 
-def worst_difference(net: MalleNetRT, path: Path) -> float:
+def worst_difference(net: Net, path: Path) -> float:
     """Largest difference between a graph in ONNX Runtime and the network.
 
     Args:
@@ -114,11 +151,11 @@ def worst_difference(net: MalleNetRT, path: Path) -> float:
     inputs = checked_inputs(net)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     dtype = np.float16 if session.get_inputs()[0].type == "tensor(float16)" else np.float32
-    got = session.run(None, {n: v.numpy().astype(dtype) for n, v in zip(INPUTS, inputs, strict=True)})
+    got = session.run(None, {n: v.numpy().astype(dtype) for n, v in zip(names(net)[0], inputs, strict=True)})
     return largest((torch.from_numpy(value).float() for value in got), run(net, inputs))
 
 
-def allowed_difference(net: MalleNetRT, precision: str) -> float:
+def allowed_difference(net: Net, precision: str) -> float:
     """What a graph may differ from the network: twice what torch itself loses in that precision."""
     if precision == "fp32":
         return 1e-4  # sums in another order; one fortieth of an 8-bit step
@@ -126,7 +163,7 @@ def allowed_difference(net: MalleNetRT, precision: str) -> float:
     return 2 * largest(run(half(net), inputs), run(net, inputs))
 
 
-def write_checked(net: MalleNetRT, name: str, precision: str, folder: Path) -> Path:
+def write_checked(net: Net, name: str, precision: str, folder: Path) -> Path:
     """Export to a folder; returns the file. Raises ``BackendError`` when the graph is not the network."""
     path = folder / f"{name}{PRECISIONS[precision]}"
     export(half(net) if precision == "fp16" else net, path)
@@ -144,13 +181,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("weights", type=Path, help="safetensors file of tools/train.py")
+    parser.add_argument("weights", type=Path, help="safetensors file of tools/train.py or train_stills.py")
     parser.add_argument("--name", required=True, help="name of the model, for example rt-s")
     parser.add_argument(
         "--precision", nargs="+", choices=("fp32", "fp16"), default=["fp32", "fp16"], help="graphs to write"
     )
     options = parser.parse_args()
-    net = rounded(load_rt(options.weights))
+    net: Net = (load_stills_net if options.name in STILLS_PRESETS else load_rt)(options.weights)
+    rounded(net)
     with tempfile.TemporaryDirectory() as folder:
         try:
             trials = [write_checked(net, options.name, each, Path(folder)) for each in options.precision]
@@ -160,7 +198,12 @@ def main() -> int:
         for trial in trials:
             shutil.copyfile(trial, engines_folder() / trial.name)
     weights = engines_folder() / f"{options.name}.safetensors"
-    save_rt(net, weights, dtype=torch.float16)
+    if weights.exists() and weights.samefile(options.weights):
+        pass  # as they are, notes of their training included
+    elif isinstance(net, MalleNet):
+        save_stills_net(net, weights)
+    else:
+        save_rt(net, weights, dtype=torch.float16)
     record_checksums(weights, *(engines_folder() / trial.name for trial in trials))
     return 0
 

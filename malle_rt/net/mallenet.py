@@ -122,8 +122,11 @@ class MalleNet(nn.Module):
         height, width = noisy.shape[2:]
         pad = (0, -width % self.multiple, 0, -height % self.multiple)
         picture = F.pad(noisy, pad, mode="replicate")
+        return noisy - self.noise(picture)[..., :height, :width]
+
+    def noise(self, picture: Tensor) -> Tensor:
+        """What is to be taken away. Args: picture (N, 3, H, W), H and W multiples of ``multiple``. Same shape."""
         x: Tensor | None = None
         for level in reversed(self.levels):
             x = level(picture, x)
-        residual = F.pixel_shuffle(self.leave(x), 2)
-        return noisy - residual[..., :height, :width]
+        return F.pixel_shuffle(self.leave(x), 2)

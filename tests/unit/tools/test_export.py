@@ -5,6 +5,7 @@ import torch
 from export import INPUTS, OUTPUTS, allowed_difference, example, export, half, worst_difference, write_checked
 
 from malle_rt.errors import BackendError
+from malle_rt.net.mallenet import MalleNet, MalleNetConfig
 from malle_rt.net.rt import MalleNetRT, RTConfig
 from malle_rt.ops.native import load_extension
 from malle_rt.vino import ov
@@ -43,6 +44,18 @@ def test_the_float16_graph_is_float16_throughout_and_loses_no_more_than_torch_do
     assert not any(node.op_type == "Cast" for node in graph.node)
     assert 1e-5 < worst_difference(net, path) <= allowed_difference(net, "fp16") < 1e-2
     assert next(net.parameters()).dtype == torch.float32, "the network itself stays as it is"
+
+
+def test_a_network_for_photographs_becomes_a_graph_of_any_size(tmp_path):
+    torch.manual_seed(0)
+    net = MalleNet(MalleNetConfig(widths=(4, 6, 8, 8), blocks=2)).eval()
+    path = write_checked(net, "small", "fp16", tmp_path)
+    assert 1e-6 < worst_difference(net, path) <= allowed_difference(net, "fp16") < 1e-2
+    export(net, tmp_path / "small.onnx")
+    assert worst_difference(net, tmp_path / "small.onnx") < 1e-5
+    graph = onnx.load(path).graph
+    assert [node.op_type for node in graph.node].count("MalleSlice") == 4
+    assert not any(node.op_type in ("Cast", "Pad") for node in graph.node)
 
 
 def test_a_graph_that_is_not_the_network_is_not_written(tmp_path, monkeypatch):
