@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from malle_rt.backends.select import select_backend
+from malle_rt.backends.select import running_line, select_backend
 from malle_rt.config import HWACCELS, DenoiseConfig
 from malle_rt.denoiser import FrameDenoiser, PassThrough
 from malle_rt.errors import ConfigError
@@ -42,8 +42,7 @@ def open_denoiser(config: DenoiseConfig | None = None) -> tuple[Denoiser, str]:
     if config.strength == 0 or config.mix == 0:
         return PassThrough(), "none (strength or mix is 0): frames pass through"
     selection = select_backend(config)
-    info = selection.backend.info
-    return FrameDenoiser(selection.backend, config), "; ".join((f"{info} ({selection.reason})", *info.notes))
+    return FrameDenoiser(selection.backend, config), str(selection)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +73,9 @@ class TranscodeReport:
 
     def summary(self) -> str:
         """A few lines for the user."""
-        lines = [self.pipeline.summary(), f"backend: {self.backend}"]
+        lines = [self.pipeline.summary()]
         if self.sigma is not None:
-            lines[-1] += f", strength {self.sigma:.1f} at the end"
+            lines.append(f"strength {self.sigma:.1f} at the end")
         if self.untouched > self.pipeline.frames_out / 2:
             lines.append("almost no noise found; `--strength 4` cleans anyway")
         lines.extend(self.losses)
@@ -222,16 +221,16 @@ class Transcode:
         if reason is not None and hwaccel == "cuda":
             raise ConfigError(f"hwaccel cuda cannot be had for this input: {reason}. Use auto")
         if reason is not None:
-            self.backend += f"; decoded on the processor: {reason}"
+            log.info("decoded on the processor: %s", reason)
+            self.backend = running_line(self.backend, "decoded on the processor")
             return
         reason = self._sink.no_surfaces if surface is not None else "mix is less than 1"
         if isinstance(self._denoiser, FrameDenoiser):
             self._denoiser.keep_surfaces = reason is None
-        where = "in the GPU's memory from NVDEC to NVENC"
-        self.backend += (
-            f"; frames are {where}"
-            if reason is None
-            else f"; decoded by NVDEC, then to host memory: {reason}"
+        if reason is not None:
+            log.info("frames decoded by NVDEC go through host memory: %s", reason)
+        self.backend = running_line(
+            self.backend, "decoded by NVDEC" if reason else "NVDEC to NVENC on the GPU"
         )
 
     def _side_by_side(self, overwrite: bool, source: str | None, output: Path) -> SideBySide | None:

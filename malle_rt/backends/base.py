@@ -74,7 +74,7 @@ class BackendInfo:
         precision: "fp32", "fp16", "int8".
         device: for example "CPU (2 threads)".
         weights: first digits of the checksum of the file that is running.
-        notes: anything a user should know, such as a slower path that is in use.
+        notes: what a user should know, a few words each, such as a slower path that is in use.
         gpu: number of the NVIDIA GPU whose memory frames may come from and stay in; None: only host memory.
     """
 

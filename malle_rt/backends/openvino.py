@@ -64,7 +64,7 @@ class OpenVinoBackend:
         fused = load_extension(self._core)
         self._graph = _read(self._core, path)
         self._threads = threads or usable_cpus()
-        notes = () if fused else ("the fused slice was not built here: slower standard operations run",)
+        notes = () if fused else ("no fused slice",)
         self._info = BackendInfo(
             name="openvino",
             model=model,

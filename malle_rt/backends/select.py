@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +15,34 @@ from malle_rt.cuda.opening import cuda_problem
 from malle_rt.errors import BackendUnavailable, ConfigError
 from malle_rt.models import graph_precisions
 
-__all__ = ["Selection", "select_backend"]
+__all__ = ["Selection", "running_line", "select_backend"]
+
+log = logging.getLogger(__name__)
 
 _NVIDIA = ("tensorrt", "tensorrt-rtx", "cuda")  # fastest first
+_WIDEST = 91  # characters of the line on what runs: 100 with "backend: " before it
 
 
 @dataclass(frozen=True)
 class Selection:
-    """A backend and the reason for it, one line."""
+    """A backend and the reason for it, a few words; what was passed over is logged in full."""
 
     backend: Backend
     reason: str
+
+    def __str__(self) -> str:
+        """What runs and why, one short line."""
+        info = self.backend.info
+        return running_line(", ".join((str(info), *info.notes)), self.reason)
+
+
+def running_line(*parts: str) -> str:
+    """What runs, the most important part first: at most 91 characters; the log gets all of a longer one."""
+    line = "; ".join(parts)
+    if len(line) <= _WIDEST:
+        return line
+    log.info("backend: %s", line)
+    return line[: _WIDEST - 3] + "..."
 
 
 def select_backend(config: DenoiseConfig) -> Selection:
@@ -45,15 +64,21 @@ def _automatic(config: DenoiseConfig) -> Selection:
     """NVIDIA's where there is such a GPU and software for it, else the embedded one."""
     problem = cuda_problem()
     if problem is not None:
-        what, *_ = problem.split(": ")  # without the advice: nothing is wrong with a machine that has no GPU
-        return Selection(_openvino(config), f"default here: {what}")
-    reasons: list[str] = []
+        log.info("no backend for NVIDIA GPUs: %s", problem)
+        # Without the advice: nothing is wrong with a machine that has no GPU.
+        return Selection(_openvino(config), re.split(r": | \(", problem, maxsplit=1)[0])
+    passed: list[str] = []
     for name in _NVIDIA:
         try:
-            return Selection(_OPENERS[name](config), "; ".join(["fastest here", *reasons]))
+            return Selection(_OPENERS[name](config), _without(passed) if passed else "fastest here")
         except (BackendUnavailable, ConfigError) as exc:  # ConfigError: not in this precision
-            reasons.append(f"not {name}: {exc}")
-    return Selection(_openvino(config), "; ".join(["default here", *reasons]))
+            log.info("not %s: %s", name, exc)
+            passed.append(name)
+    return Selection(_openvino(config), _without(passed))
+
+
+def _without(passed: list[str]) -> str:
+    return f"not {', '.join(passed)} (-v says why)"
 
 
 def _openvino(config: DenoiseConfig) -> Backend:

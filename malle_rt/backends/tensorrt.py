@@ -63,7 +63,7 @@ class TensorRTBackend:
             precision=precision,
             device=f"{driver.device.name} ({self._flavour.title}, {driver.name})",
             weights=checksum(graph),
-            notes=(f"without CUDA graphs: {driver.no_graphs}",) if driver.no_graphs else (),
+            notes=("no CUDA graphs",) if driver.no_graphs else (),
             gpu=driver.device.index,
         )
 

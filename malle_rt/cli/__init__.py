@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from malle_rt import __version__
 from malle_rt.cli import bench, build, doctor, transcode, webcam
+from malle_rt.cli.parsing import CommandParser
 from malle_rt.cli.streams import flushed, safe_streams
 from malle_rt.cli.telling import tell
 from malle_rt.shown import without_secrets
@@ -57,7 +58,9 @@ class _Formatter(logging.Formatter):
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="malle-rt", description="Real-time video denoising.")
     parser.add_argument("--version", action="version", version=f"malle-rt {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(
+        title="commands", required=True, metavar="COMMAND", parser_class=CommandParser
+    )
     for command in _COMMANDS:
         command.add_parser(commands)
     for each in commands.choices.values():

@@ -163,9 +163,7 @@ def seconds(text: str) -> Fraction:
 
 def _deinterlace(text: str) -> str:
     if text not in ("field", "frame"):
-        raise argparse.ArgumentTypeError(
-            f"expected field or frame, got {text!r}. Before a file's name, write --deinterlace=field"
-        )
+        raise argparse.ArgumentTypeError(f"expected field or frame, got {text!r}")
     return text
 
 

@@ -20,7 +20,7 @@ from malle_rt.cli.options import (
 )
 from malle_rt.cli.progress import ProgressBar
 from malle_rt.cli.signals import watched_signals
-from malle_rt.config import HWACCELS
+from malle_rt.config import HWACCELS, PICTURES
 from malle_rt.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--compare",
         nargs="?",
         const="",
+        type=_picture,
         metavar="PICTURE",
         help="also write frames before and after, side by side (default: OUT.compare.png)",
     )
@@ -154,6 +155,12 @@ def _open(options: argparse.Namespace, ending: Ending) -> Transcode:
         keep_times=options.keep_times,
         deinterlace=options.deinterlace,
     )
+
+
+def _picture(text: str) -> str:
+    if text and Path(text).suffix.lower() not in PICTURES:
+        raise argparse.ArgumentTypeError(f"expected a picture to write ({', '.join(PICTURES)}), got {text!r}")
+    return text
 
 
 def _default_output(source: str) -> Path:

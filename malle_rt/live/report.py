@@ -53,6 +53,6 @@ class LiveReport:
         lines = [f"{counts}; {fps:.1f} fps over {self.seconds:.1f} s"]
         if self.latency.p95:  # a page that nobody looked at has none
             lines.append(f"latency p50 {self.latency.p50:.0f} ms, p95 {self.latency.p95:.0f} ms")
-        strength = f", strength {self.sigma:.1f} at the end" if self.sigma is not None else ""
-        lines.append(f"backend: {self.backend}{strength}")
+        if self.sigma is not None:
+            lines.append(f"strength {self.sigma:.1f} at the end")
         return "\n".join([*lines, *(f"wrote {path}" for path in self.saved), *self.notes, *self.problems])

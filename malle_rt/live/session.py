@@ -249,9 +249,8 @@ def _open_denoiser(config: DenoiseConfig) -> tuple[FrameDenoiser | None, str, st
         return None, "none (asked for): pictures pass through", "none"
     selection = select_backend(config)
     info = selection.backend.info
-    long = "; ".join((f"{info} ({selection.reason})", *info.notes))
     return (
         FrameDenoiser(selection.backend, config, watch=True),
-        long,
+        str(selection),
         f"{info.name} {info.model} {info.precision}",
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from malle_rt.config import PICTURES
 from malle_rt.errors import ConfigError, SinkError
 from malle_rt.frame import Frame
 from malle_rt.media.output_file import OutputFile
@@ -18,7 +19,6 @@ from malle_rt.protocols import Denoiser
 __all__ = ["SideBySide"]
 
 WIDEST = 960  # pixels of one picture; larger frames are shown smaller
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _PLACES = (0.2, 0.5, 0.8)  # of the video's length
 _FALLBACK = (10, 60, 240)  # frame numbers, where the length is unknown
 
@@ -47,8 +47,8 @@ class SideBySide:
         overwrite: bool = False,
         source: str | None = None,
     ) -> None:
-        if path.suffix.lower() not in _SUFFIXES:
-            raise ConfigError(f"the comparison must be a {', '.join(_SUFFIXES)} file, got {path}")
+        if path.suffix.lower() not in PICTURES:
+            raise ConfigError(f"the comparison must be a {', '.join(PICTURES)} file, got {path}")
         self._inner = inner
         self._cv2 = opencv()
         self._output = OutputFile(path, overwrite=overwrite, source=source)

@@ -68,13 +68,31 @@ def test_the_main_job(tmp_path):
     before = source.read_bytes()
     done = transcode(source, tmp_path / "clean.mp4", "--compare")
     assert "12 frames in, 12 out, 0 dropped" in done.stdout
-    assert "backend: openvino rt-s" in done.stderr
+    (backend,) = [line for line in (done.stderr + done.stdout).splitlines() if "backend" in line]
+    assert backend.startswith("backend: openvino rt-s")
+    assert len(backend) <= 100
     assert "strength 1" in done.stdout, "sigma 15 is found to within a third"
     assert source.read_bytes() == before
     assert instants(tmp_path / "clean.mp4") == [n * Fraction(1001, 30000) for n in range(12)]
     picture = cv2.imread(str(tmp_path / "clean.compare.png"))
     assert picture.shape == (3 * 96 + 2 * 4, 2 * 128 + 2, 3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clean.compare.png", "clean.mp4", "noisy.nut"]
+
+
+@pytest.mark.parametrize("verbose", [[], ["-v"]], ids=["", "verbose"])
+def test_without_the_fused_operator_one_warning_says_so(tmp_path, verbose):
+    source = noisy_clip(tmp_path / "noisy.nut", frames=2, size=(64, 48))
+    code = "from malle_rt.ops import native; native.extension_path = lambda: None; "
+    code += "from malle_rt.cli import main; raise SystemExit(main())"
+    command = [sys.executable, "-c", code, "transcode", source, *verbose, tmp_path / "clean.mkv"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    lines = (done.stderr + done.stdout).splitlines()
+    assert [line.split(" ")[1] for line in lines if "fused slic" in line] == ["WARNING:", "openvino"]
+    (backend,) = [line for line in lines if line.startswith("backend:")]
+    assert "no fused slice" in backend
+    assert len(backend) <= 100
+    assert len(lines) == len(set(lines))
 
 
 def test_the_output_is_cleaner_than_the_input(tmp_path):

@@ -104,7 +104,7 @@ def test_where_nvdec_is_missing_the_line_says_so_and_the_film_is_written(backend
     monkeypatch.setattr("malle_rt.api.select_backend", lambda config: Selection(backend, "asked for"))
     clip = write_clip(tmp_path / "a.mp4", codec="libx264", frames=4)
     with Transcode(clip, tmp_path / "b.mkv", config=DenoiseConfig(strength=5)) as job:
-        assert "; decoded on the processor: " in job.backend
+        assert job.backend.endswith("; decoded on the processor")
         job.run()
     written = FileSource(tmp_path / "b.mkv")
     assert indices(read_frames(written)[0]) == [0, 1, 2, 3]

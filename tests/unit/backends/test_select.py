@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from malle_rt.backends.select import select_backend
+from malle_rt.backends.select import running_line, select_backend
 from malle_rt.config import DenoiseConfig
 from malle_rt.errors import BackendUnavailable, ConfigError
 
@@ -11,11 +11,23 @@ def selected(name, **options):
     return select_backend(DenoiseConfig(backend=name, **options))
 
 
-def test_auto_says_why(monkeypatch):
-    monkeypatch.setattr("malle_rt.backends.select.cuda_problem", lambda: "no NVIDIA driver: install it")
+def test_auto_says_why(monkeypatch, caplog):
+    caplog.set_level("INFO")
+    problem = "no NVIDIA driver (libcuda.so.1 not found): install it"
+    monkeypatch.setattr("malle_rt.backends.select.cuda_problem", lambda: problem)
     selection = selected("auto")
     assert selection.backend.info.name == "openvino"
-    assert selection.reason == "default here: no NVIDIA driver"
+    assert str(selection).startswith("openvino rt-s ")
+    assert str(selection).endswith(" threads); no NVIDIA driver")
+    assert problem in caplog.text
+
+
+def test_the_line_on_what_runs_is_short_and_the_log_has_all_of_it(caplog):
+    caplog.set_level("INFO")
+    line = running_line("tensorrt-rtx rt-s fp16 on NVIDIA " + "X" * 60, "fastest here")
+    assert len(f"backend: {line}") == 100
+    assert line.endswith("...")
+    assert "X; fastest here" in caplog.text
 
 
 @pytest.mark.parametrize(("fast", "precision"), [(True, "int8"), (False, "fp32")])
@@ -31,7 +43,9 @@ def test_the_cpu_has_no_half_precision():
         selected("openvino", precision="fp16")
 
 
-def test_auto_names_every_backend_it_passed_over(monkeypatch):
+def test_auto_names_every_backend_it_passed_over(monkeypatch, caplog):
+    caplog.set_level("INFO")
+
     def missing(config):
         raise BackendUnavailable("it is not installed")
 
@@ -40,12 +54,14 @@ def test_auto_names_every_backend_it_passed_over(monkeypatch):
         monkeypatch.setitem(select_backend.__globals__["_OPENERS"], name, missing)
     selection = selected("auto")
     assert selection.backend.info.name == "openvino"
+    assert selection.reason == "not tensorrt, tensorrt-rtx, cuda (-v says why)"
     for name in ("tensorrt", "tensorrt-rtx", "cuda"):
-        assert f"not {name}: it is not installed" in selection.reason
+        assert f"not {name}: it is not installed" in caplog.text
 
 
-def test_auto_goes_on_where_a_backend_lacks_the_precision(monkeypatch):
+def test_auto_goes_on_where_a_backend_lacks_the_precision(monkeypatch, caplog):
     """A GPU with torch and without TensorRT: the embedded backend has int8."""
+    caplog.set_level("INFO")
 
     def missing(config):
         raise BackendUnavailable("it is not installed")
@@ -58,7 +74,7 @@ def test_auto_goes_on_where_a_backend_lacks_the_precision(monkeypatch):
         monkeypatch.setitem(select_backend.__globals__["_OPENERS"], name, opener)
     selection = selected("auto", precision="int8")
     assert (selection.backend.info.name, selection.backend.info.precision) == ("openvino", "int8")
-    assert "not cuda: backend 'cuda' runs in fp16 or fp32, got int8" in selection.reason
+    assert "not cuda: backend 'cuda' runs in fp16 or fp32, got int8" in caplog.text
 
 
 def test_the_backend_asked_for_runs():

@@ -10,7 +10,6 @@ from helpers.sink import transcode
 from media import join_files, random_planes, read_frames, write_planes
 
 from malle_rt.api import Transcode
-from malle_rt.cli import main
 from malle_rt.config import DenoiseConfig
 from malle_rt.errors import ConfigError
 from malle_rt.frame import VideoInfo, pixel_layout
@@ -267,9 +266,3 @@ def test_studio_formats_keep_the_order(tmp_path, codec, suffix, pix_fmt, size, o
     assert orders_of(source) == ["bottom"] * 2
     transcode(source, tmp_path / f"b.{suffix}", EncodeConfig(codec=codec, options=options))
     assert orders_of(tmp_path / f"b.{suffix}") == ["bottom"] * 2
-
-
-def test_a_file_name_behind_the_option_is_explained(capsys):
-    with pytest.raises(SystemExit):
-        main(["transcode", "--deinterlace", "a.mp4"])
-    assert "Before a file's name, write --deinterlace=field" in capsys.readouterr().err

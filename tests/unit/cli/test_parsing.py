@@ -1,0 +1,68 @@
+"""Options and names of files in any order."""
+
+from itertools import permutations
+
+import pytest
+
+from malle_rt import cli
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """What a command is given."""
+
+    def parse(*words):
+        found = []
+        monkeypatch.setattr(cli.transcode, "run", lambda options: found.append(options) or 0)
+        assert cli.main(["transcode", *words]) == 0
+        return found[0]
+
+    return parse
+
+
+BLOCKS = (["a.mp4"], ["b.mkv"], ["-v"], ["--crf", "20"], ["--strength=12"], ["--compare"], ["--deinterlace"])
+
+
+@pytest.mark.parametrize(
+    "order", [each for each in permutations(range(7)) if each.index(0) < each.index(1)][::97]
+)
+def test_every_mix_of_options_and_names_parses(parsed, order):
+    options = parsed(*(word for each in order for word in BLOCKS[each]))
+    assert (options.input, options.output) == ("a.mp4", "b.mkv")
+    assert (options.verbose, options.crf, options.strength) == (True, 20, "12")
+    assert (options.compare, options.deinterlace) == ("", "field")
+
+
+def test_an_optional_value_is_taken_where_it_is_one(parsed):
+    options = parsed("--compare", "sheet.png", "--deinterlace", "frame", "a.mp4")
+    assert (options.input, options.output) == ("a.mp4", None)
+    assert (options.compare, options.deinterlace) == ("sheet.png", "frame")
+
+
+def test_standard_input_and_names_that_begin_with_a_dash(parsed):
+    assert parsed("-", "-v", "b.mkv").input == "-"
+    for words in (["-q", "--", "-a.mp4", "-b.mp4"], ["--compare", "--", "-a.mp4", "-b.mp4"]):
+        options = parsed(*words)
+        assert (options.input, options.output) == ("./-a.mp4", "./-b.mp4")
+    assert parsed("a.mp4", "-v", "--", "-b.mp4").output == "./-b.mp4"
+    assert parsed("--", "-", "b.mp4").input == "-"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-v"], "the following arguments are required: IN"),
+        (["a.mp4", "-v", "b.mkv", "-q", "c.mkv"], "unrecognized arguments: c.mkv"),
+        (["a.mp4", "--bogus"], "unrecognized arguments: --bogus"),
+        (
+            ["a.mp4", "b.mkv", "--compare", "sheet.gif"],
+            "expected a picture to write (.png, .jpg, .jpeg, .webp)",
+        ),
+        (["a.mp4", "b.mkv", "--deinterlace", "yes"], "expected field or frame, got 'yes'"),
+    ],
+)
+def test_what_has_no_place_is_named(words, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["transcode", *words])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
