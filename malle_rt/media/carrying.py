@@ -14,6 +14,7 @@ from av.container import OutputContainer
 from av.format import Flags
 
 from malle_rt.media.compat import add_copy, exact
+from malle_rt.media.late_tracks import is_unknown
 from malle_rt.media.opening import is_attached_picture, is_path, open_file
 from malle_rt.media.sound import ConvertedSound, holds_unreadably, sound_for
 from malle_rt.media.text_track import ConvertedText, text_for
@@ -56,13 +57,22 @@ def is_mov(container: OutputContainer) -> bool:
     return container.format.name in ("mp4", "mov", "ipod")
 
 
-def add_carried(container: OutputContainer, source: Any) -> Track | None:
+def add_carried(container: OutputContainer, source: Any, number: int) -> Track | None:
     """Add a copy of a source's stream to an output, converted where its format cannot hold it; the log says so.
 
     Args:
         container: the output.
-        source: a stream of the input.
+        source: a stream of the input, or one with the parameters of it.
+        number: of the track in messages.
     """
+    if is_unknown(source):
+        log.warning(
+            "track %d, audio (%s), is left out: the beginning of the input does not show its format. Give a file "
+            "that has it, not a pipe or address",
+            number,
+            source.codec_context.name,
+        )
+        return None
     if source.type == "data" and is_mov(container):
         # Their descriptions do not survive copying; chapters and timecode, the muxer writes itself.
         known = "timecode" in source.metadata or bool(source.container.chapters())
@@ -70,8 +80,8 @@ def add_carried(container: OutputContainer, source: Any) -> Track | None:
             logging.INFO if known else logging.WARNING,
             "track %d, data, is left out: its description cannot be copied here. FFmpeg's own program can add it "
             "to the finished file: -map 0 -map 1:%d -c copy -copy_unknown",
-            source.index,
-            source.index,
+            number,
+            number,
         )
         return None
     if (
@@ -82,9 +92,9 @@ def add_carried(container: OutputContainer, source: Any) -> Track | None:
         return None
     if not _fits(container.format.name, source):
         codec = source.codec_context.name if source.codec_context is not None else "unknown codec"
-        if source.type == "audio" and (sound := _converted_sound(container, source)) is not None:
+        if source.type == "audio" and (sound := _converted_sound(container, source, number)) is not None:
             return sound
-        if source.type == "subtitle" and (text := _converted_text(container, source)) is not None:
+        if source.type == "subtitle" and (text := _converted_text(container, source, number)) is not None:
             return text
         hint = next(
             (
@@ -96,7 +106,7 @@ def add_carried(container: OutputContainer, source: Any) -> Track | None:
         )
         log.warning(
             "track %d, %s (%s), is left out: %s files cannot hold it%s",
-            source.index,
+            number,
             source.type,
             codec,
             container.format.name,
@@ -109,7 +119,7 @@ def add_carried(container: OutputContainer, source: Any) -> Track | None:
     return CarriedTrack(stream, source, container)
 
 
-def _converted_sound(container: OutputContainer, source: Any) -> Track | None:
+def _converted_sound(container: OutputContainer, source: Any, number: int) -> Track | None:
     choice = sound_for(container.format.name, source) if source.codec_context is not None else None
     if choice is None:
         return None
@@ -117,7 +127,7 @@ def _converted_sound(container: OutputContainer, source: Any) -> Track | None:
     copy_labels(source, track.stream)
     log.warning(
         "track %d, %s sound: %s files cannot hold it; it is converted to %s %s",
-        source.index,
+        number,
         source.codec_context.name,
         container.format.name,
         choice[0],
@@ -137,19 +147,19 @@ def clean_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in metadata.items() if not key.lower().startswith(_STALE)}
 
 
-def _converted_text(container: OutputContainer, source: Any) -> Track | None:
+def _converted_text(container: OutputContainer, source: Any, number: int) -> Track | None:
     codec = text_for(container.format.name, source)
     if codec is None:
         return None
     try:
         track = ConvertedText(container, source, codec)
     except (av.error.FFmpegError, ValueError) as exc:
-        log.debug("text of track %d cannot be converted (%s)", source.index, exc)
+        log.debug("text of track %d cannot be converted (%s)", number, exc)
         return None
     copy_labels(source, track.stream)
     log.warning(
         "track %d, %s subtitles: %s files cannot hold them; they are converted to %s",
-        source.index,
+        number,
         source.codec_context.name,
         container.format.name,
         codec,

@@ -26,6 +26,7 @@ from malle_rt.media.hardware import (
     surface_of,
 )
 from malle_rt.media.interlacing import FieldOrder, FieldReader
+from malle_rt.media.late_tracks import LateTracks
 from malle_rt.media.losses import Losses
 from malle_rt.media.opening import (
     INDEX_BEHIND,
@@ -111,6 +112,7 @@ class FileSource:
         self._items: Iterator[Frame | Packet] = iter(())
         self._closed = True
         self._first: av.VideoFrame | None = None
+        self._late: LateTracks | None = None
         self.not_on_gpu: str | None = self._try_gpu(gpu, start, duration) if gpu is not None else None
         if gpu is not None and self.not_on_gpu is None:
             return
@@ -170,6 +172,8 @@ class FileSource:
             self._items = iter(())
             self._container.close()
             self._pipe.close()
+            if self._late is not None:
+                self._late.close()
 
     def _try_gpu(self, gpu: int, start: Fraction | None, duration: Fraction | None) -> str | None:
         """Open on the GPU and decode a picture there; the reason where that fails, and nothing stays open."""
@@ -224,6 +228,9 @@ class FileSource:
         self.template = describe(
             self._location, container, video, first, self._color or ColorTags(), self._window, others
         )
+        if self._carry and is_path(self._location):
+            self._late = LateTracks(container, self._location, self._shown)
+            self.template = replace(self.template, late=self._late.found)
         if self._deinterlacer is None and self.template.fields is None and self._may_change():
             self.template = replace(self.template, fields=self._later_fields())
         if self._deinterlacer is not None:

@@ -126,6 +126,7 @@ class OutputStreams:
     def _add_tracks(self, template: Template, config: EncodeConfig, surface: Surface | None) -> None:
         """The encoded track at the place of the one it replaces, the others around it."""
         own = template.video.index if template.video is not None else -1
+        self._late = template.late
         before = [stream for stream in template.others if stream.index < own]
         self._carry(before)
         self.position = sum(
@@ -159,7 +160,7 @@ class OutputStreams:
 
     def _carry(self, sources: Iterable[Any]) -> None:
         for source in sources:
-            track = add_carried(self._container, source)
+            track = add_carried(self._container, self._late.get(source.index, source), source.index)
             if track is not None:
                 self.tracks[source.index] = track
 

@@ -47,6 +47,9 @@ class Reader:
                     if packet.size or packet.dts is not None:
                         yield packet
                 return
+            except IndexError:
+                # PyAV before 19, at the end of a stream that has got a further track meanwhile.
+                return
             except (av.error.TimeoutError, av.error.ExitError) as exc:
                 raise SourceError(f"{self._name}: no data any more, gave up waiting. Reconnect") from exc
             except av.error.FFmpegError as exc:

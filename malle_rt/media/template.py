@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -39,6 +40,7 @@ class Template:
         video: the stream the frames come from.
         location: the input's path or URL.
         others: streams whose packets will come, cover pictures and attachments included.
+        late: streams with the parameters of those of ``others`` whose beginning does not show them, by their index.
         display_matrix: FFmpeg's 9 integers, or None when pictures are shown as stored.
         hdr: static HDR metadata, or None.
         dynamic_hdr: names of per-scene HDR metadata that no encoder here can write again.
@@ -53,6 +55,7 @@ class Template:
     video: av.VideoStream | None = None
     location: str | None = None
     others: tuple[Any, ...] = ()
+    late: Mapping[int, Any] = field(default_factory=dict)
     display_matrix: tuple[int, ...] | None = None
     hdr: HdrMetadata | None = None
     dynamic_hdr: tuple[str, ...] = ()

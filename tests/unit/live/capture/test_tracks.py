@@ -23,7 +23,7 @@ def test_sound_outlives_its_input(tmp_path):
 
     def record():
         with av.open(str(copied), "w") as output:
-            carried = {stream.index: add_carried(output, stream) for stream in tracks.others}
+            carried = {stream.index: add_carried(output, stream, stream.index) for stream in tracks.others}
             for packet in packets:
                 output.mux(carried[packet.track].packets(packet.payload, Fraction(0)))
 

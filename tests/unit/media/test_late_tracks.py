@@ -1,0 +1,103 @@
+"""Tracks of broadcasts that begin after the part FFmpeg looks at."""
+
+import os
+import threading
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from media import instants, join_files
+
+from malle_rt import denoise_video
+from malle_rt.config import DenoiseConfig
+
+PLAIN = DenoiseConfig(strength=0)
+RATE = Fraction(25)
+
+
+def write_broadcast(path, *, seconds, sound_from, codec="mp2", form=None):
+    """Video from 0 on, and half a second of sound later; None: no sound."""
+    with av.open(str(path), "w", format=form) as container:
+        video = container.add_stream("mpeg2video", rate=RATE)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio = container.add_stream(codec, rate=48000) if sound_from is not None else None
+        picture = av.VideoFrame.from_ndarray(np.full((72, 64), 90, np.uint8), format="yuv420p")
+        for index in range(int(seconds * RATE)):
+            picture.pts, picture.time_base = index, 1 / RATE
+            container.mux(video.encode(picture))
+        container.mux(video.encode())
+        if audio is not None:
+            size = audio.codec_context.frame_size
+            for index in range(24000 // size):
+                frame = av.AudioFrame(audio.codec_context.format.name, "stereo", size)
+                for plane in frame.planes:
+                    plane.update(bytes(plane.buffer_size))
+                frame.sample_rate, frame.pts = 48000, int(sound_from * 48000) + index * size
+                frame.time_base = Fraction(1, 48000)
+                container.mux(audio.encode(frame))
+            container.mux(audio.encode())
+    return path
+
+
+def sound_of(path):
+    """(codec, first and last instant) of each sound track."""
+    with av.open(str(path)) as container:
+        codecs = [stream.codec_context.name for stream in container.streams.audio]
+    times = [[float(each) for each in instants(path, "audio", number)] for number in range(len(codecs))]
+    return [(codec, min(all_), max(all_)) for codec, all_ in zip(codecs, times, strict=True)]
+
+
+@pytest.mark.parametrize("form", ["mpegts", "vob"])
+@pytest.mark.parametrize("name", ["out.mkv", "out.mp4", "out.ts"])
+def test_sound_that_begins_late_is_kept(tmp_path, form, name, caplog):
+    path = write_broadcast(tmp_path / "in.ts", seconds=11, sound_from=10, form=form)
+    denoise_video(path, tmp_path / name, config=PLAIN)
+    ((codec, first, last),) = sound_of(tmp_path / name)
+    begin = 0 if name != "out.ts" else sound_of(path)[0][1] - 10
+    assert codec.startswith("mp")  # MP4 does not tell mp2 from mp3
+    assert 9.9 < first - begin < 10.1
+    assert 10.3 < last - begin < 10.6
+    assert not any("left out" in record.message for record in caplog.records)
+
+
+def test_aac_that_begins_late_is_kept_in_mp4(tmp_path):
+    path = write_broadcast(tmp_path / "in.ts", seconds=11, sound_from=10, codec="aac")
+    denoise_video(path, tmp_path / "out.mp4", config=PLAIN)
+    assert [codec for codec, *_ in sound_of(tmp_path / "out.mp4")] == ["aac"]
+
+
+def test_sound_that_a_second_recording_brings_is_kept(tmp_path):
+    parts = [
+        write_broadcast(tmp_path / "a.ts", seconds=2, sound_from=None),
+        write_broadcast(tmp_path / "b.ts", seconds=2, sound_from=0.5),
+    ]
+    denoise_video(join_files(tmp_path / "in.ts", parts), tmp_path / "out.mkv", config=PLAIN)
+    ((_, first, _),) = sound_of(tmp_path / "out.mkv")
+    assert 2.4 < first < 2.6
+
+
+def test_sound_of_a_middle_part_only_is_said(tmp_path, caplog):
+    silent = write_broadcast(tmp_path / "a.ts", seconds=20, sound_from=None)
+    loud = write_broadcast(tmp_path / "b.ts", seconds=10, sound_from=0.5)
+    empty = (
+        tmp_path / "null.ts"
+    )  # packets that hold nothing, so that FFmpeg's look at the end sees no sound either
+    empty.write_bytes((b"\x47\x1f\xff\x10" + b"\xff" * 184) * 5000)
+    whole = join_files(tmp_path / "in.ts", [silent, loud, empty, silent])
+    denoise_video(whole, tmp_path / "out.mkv", config=PLAIN)
+    assert any("middle part of the input" in record.message for record in caplog.records)
+    assert len(instants(tmp_path / "out.mkv")) == 50 * RATE
+
+
+def test_through_a_pipe_late_sound_is_said(tmp_path, caplog):
+    path = write_broadcast(tmp_path / "in.ts", seconds=11, sound_from=10)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    feeding = threading.Thread(target=lambda: pipe.write_bytes(path.read_bytes()))
+    feeding.start()
+    try:
+        denoise_video(pipe, tmp_path / "out.mkv", config=PLAIN)
+    finally:
+        feeding.join(10)
+    assert [record.message for record in caplog.records if "does not show its format" in record.message]
