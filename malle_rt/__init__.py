@@ -11,17 +11,20 @@ if TYPE_CHECKING:
     from malle_rt.errors import MalleError
     from malle_rt.frame import Frame
     from malle_rt.media.encode_config import EncodeConfig
+    from malle_rt.preview import Preview, preview_strengths
 
 __all__ = [
     "DenoiseConfig",
     "EncodeConfig",
     "Frame",
     "MalleError",
+    "Preview",
     "Transcode",
     "TranscodeReport",
     "__version__",
     "denoise_video",
     "open_denoiser",
+    "preview_strengths",
 ]
 
 __version__ = "0.1.0"
@@ -32,10 +35,12 @@ _HOMES = {
     "EncodeConfig": "malle_rt.media.encode_config",
     "Frame": "malle_rt.frame",
     "MalleError": "malle_rt.errors",
+    "Preview": "malle_rt.preview",
     "Transcode": "malle_rt.api",
     "TranscodeReport": "malle_rt.api",
     "denoise_video": "malle_rt.api",
     "open_denoiser": "malle_rt.api",
+    "preview_strengths": "malle_rt.preview",
 }
 
 

@@ -24,7 +24,7 @@ BACKENDS = ("auto", "tensorrt", "tensorrt-rtx", "cuda", "openvino", "torch", "no
 PRECISIONS = ("auto", "fp32", "fp16", "int8")
 CUDA_ADAPTERS = ("auto", "cuda-bindings", "pycuda")
 HWACCELS = ("auto", "cuda", "none")
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # that a comparison can be written as
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # that a comparison or a preview can be written as
 MAX_SIGMA = 75.0
 Strength = float | Literal["auto", "light", "medium", "strong"]
 """Sigma on the 8-bit scale, or a word: a share of what is estimated from the picture, which "auto" takes whole."""

@@ -17,6 +17,7 @@ from malle_rt.cli.options import (
     either,
     encode_config,
     seconds,
+    strength,
 )
 from malle_rt.cli.progress import ProgressBar
 from malle_rt.cli.signals import watched_signals
@@ -26,6 +27,7 @@ from malle_rt.errors import ConfigError
 if TYPE_CHECKING:
     from malle_rt.api import Transcode, TranscodeReport
     from malle_rt.cli.signals import Ending
+    from malle_rt.config import Strength
 
 __all__ = ["add_parser", "run"]
 
@@ -35,10 +37,17 @@ examples:
   malle-rt transcode noisy.mkv clean.mkv --strength 12 --crf 16 --preset medium
   ffmpeg ... -f matroska - | malle-rt transcode - clean.mkv
   malle-rt transcode long.mp4 part.mp4 --start 1:30 --duration 20 --compare
+  malle-rt transcode noisy.mp4 --preview 4,8,12,20,auto  writes crops at these strengths to noisy.preview.png
 
 exit codes: 0 done; 3 done, but the input is damaged or not whole; 2 options that cannot work; 1 any other failure;
 130, 143, 129 stopped by Ctrl-C, SIGTERM, SIGHUP (what was done is in OUT.partial.EXT).
 """
+
+# What a preview has no use for.
+_OF_VIDEOS = (
+    *("strength", "hwaccel", "codec", "crf", "preset", "pix_fmt", "encoder_option", "duration"),
+    *("strict", "keep_partial", "keep_times", "compare"),
+)
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,7 +60,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, defaults=parser.get_default)
     parser.add_argument("input", metavar="IN", help="path or URL of the noisy video; - reads standard input")
     parser.add_argument("output", metavar="OUT", nargs="?", help="default: IN.clean with IN's extension")
     add_denoising(parser).add_argument(
@@ -87,11 +96,20 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="PICTURE",
         help="also write frames before and after, side by side (default: OUT.compare.png)",
     )
+    parser.add_argument(
+        "--preview",
+        type=_strengths,
+        metavar="STRENGTHS",
+        help="write no video, but a picture with crops of one frame at each of these strengths, such as 4,8,12,auto; "
+        "--start chooses the place, OUT the name (default: IN.preview.png)",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
+    if options.preview:
+        return _preview(options)
     with watched_signals() as ending:  # before anything slow
         with _open(options, ending) as job:
             ending.job = job
@@ -106,6 +124,36 @@ def run(options: argparse.Namespace) -> int:
     if report.losses and options.quiet:
         print(f"malle-rt: done, with losses: {'; '.join(report.losses)}", file=sys.stderr)
     return 3 if report.losses else 0
+
+
+def _preview(options: argparse.Namespace) -> int:
+    with watched_signals() as ending:
+        from malle_rt.media.output_file import discard_claimed
+        from malle_rt.preview import preview_strengths
+
+        ending.discard = discard_claimed
+        unused = [name for name in _OF_VIDEOS if getattr(options, name) != options.defaults(name)]
+        if unused:
+            names = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
+            raise ConfigError(f"--preview writes no video and has strengths of its own: leave out {names}")
+        shown = preview_strengths(
+            options.input,
+            _output(options, "preview.png"),
+            options.preview,
+            config=denoise_config(options),
+            start=options.start,
+            overwrite=options.overwrite,
+            deinterlace=options.deinterlace,
+            on_progress=_count if sys.stderr.isatty() and not options.quiet else None,
+        )
+    if not options.quiet:
+        print(f"backend: {shown.backend}", file=sys.stderr)
+        print(shown.summary())
+    return 0
+
+
+def _count(done: int, of_all: int) -> None:
+    print(f"\r{done}/{of_all} frames", end="\n" if done == of_all else "", file=sys.stderr, flush=True)
 
 
 def _leave(report: TranscodeReport, code: int, *, quiet: bool) -> NoReturn:
@@ -132,11 +180,7 @@ def _open(options: argparse.Namespace, ending: Ending) -> Transcode:
     from malle_rt.media.output_file import discard_claimed
 
     ending.discard = discard_claimed
-    if options.output == "":
-        raise ConfigError("the output must be a file name, got an empty one")
-    output = Path(options.output) if options.output else _default_output(options.input)
-    if not output.name:
-        raise ConfigError(f"the output must be a file name, got {options.output!r}")
+    output = _output(options)
     compare = None
     if options.compare is not None:
         compare = Path(options.compare) if options.compare else output.with_suffix(".compare.png")
@@ -163,8 +207,23 @@ def _picture(text: str) -> str:
     return text
 
 
-def _default_output(source: str) -> Path:
-    """Beside the input, same container where it can be written."""
+def _output(options: argparse.Namespace, picture: str = "") -> Path:
+    """The file to write: OUT, or beside the input.
+
+    Args:
+        options: the parsed options.
+        picture: for a picture, what follows the input's stem; "" for a video.
+    """
+    if options.output == "":
+        raise ConfigError("the output must be a file name, got an empty one")
+    output = Path(options.output) if options.output else _default_output(options.input, picture)
+    if not output.name:
+        raise ConfigError(f"the output must be a file name, got {options.output!r}")
+    return output
+
+
+def _default_output(source: str, picture: str) -> Path:
+    """Beside the input; a video in the same container where it can be written."""
     from malle_rt.media.opening import is_path, plain_location
 
     plain = plain_location(source)
@@ -173,6 +232,18 @@ def _default_output(source: str) -> Path:
     path = Path(plain)
     if not path.name:
         raise ConfigError(f"the input must be a video file, got {source!r}")
+    if picture:
+        return path.with_name(f"{path.stem}.{picture}")
     writable = {".mp4", ".mkv", ".mov", ".m4v", ".webm", ".avi", ".ts", ".nut"}
     suffix = path.suffix if path.suffix.lower() in writable else ".mkv"
     return path.with_name(f"{path.stem}.clean{suffix}")
+
+
+def _strengths(text: str) -> list[Strength]:
+    """Of "4,8,auto"."""
+    try:
+        return [strength(each.strip()) for each in text.split(",")]
+    except ConfigError as exc:
+        raise argparse.ArgumentTypeError(
+            f"expected strengths such as 4,8,12,auto, got {text!r}: {exc}"
+        ) from None

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from malle_rt.config import PICTURES
-from malle_rt.errors import ConfigError, SinkError
 from malle_rt.frame import Frame
 from malle_rt.media.output_file import OutputFile
+from malle_rt.media.png import check_suffix, write_picture
 from malle_rt.media.rgb import to_rgb
 from malle_rt.opencv import opencv
 from malle_rt.protocols import Denoiser
@@ -47,10 +46,9 @@ class SideBySide:
         overwrite: bool = False,
         source: str | None = None,
     ) -> None:
-        if path.suffix.lower() not in PICTURES:
-            raise ConfigError(f"the comparison must be a {', '.join(PICTURES)} file, got {path}")
+        check_suffix(path, "comparison")
         self._inner = inner
-        self._cv2 = opencv()
+        opencv()  # where it does not load, better now than at the end
         self._output = OutputFile(path, overwrite=overwrite, source=source)
         self._wanted = {int(expected * place) for place in _PLACES} if expected else set(_FALLBACK)
         self._seen = 0
@@ -91,16 +89,7 @@ class SideBySide:
             return False
         widest = max(row.shape[1] for row in rows)
         sheet = np.concatenate([np.pad(row, ((0, 4), (0, widest - row.shape[1]), (0, 0))) for row in rows])
-        encoded, data = self._cv2.imencode(self._output.target.suffix, sheet[:-4])
-        try:
-            if not encoded:
-                raise OSError("it could not be encoded")
-            self._output.claim()
-            self._output.partial.write_bytes(data.tobytes())
-        except OSError as exc:
-            self._output.discard()
-            raise SinkError(f"{self._output.target}: the comparison cannot be written ({exc})") from exc
-        self._output.commit()
+        write_picture(self._output, sheet[:-4], "comparison")
         return True
 
 

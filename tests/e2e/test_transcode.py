@@ -670,3 +670,42 @@ def test_names_that_are_none(tmp_path, words, message):
     clip = noisy_clip(tmp_path / "clip.mkv", frames=2)
     words = [str(clip) if word == "clip.mkv" else word for word in words]
     assert message in fails(*words, code=2)
+
+
+def test_a_preview_is_a_sheet_of_labelled_crops(tmp_path):
+    clip = noisy_clip(tmp_path / "noisy.nut")
+    done = transcode(clip, "--preview", "0,4, 20,auto")
+    sheet = cv2.imread(str(tmp_path / "noisy.preview.png"))
+    assert "noisy.preview.png: 128x96 pixels at column 0, row 0 of the frame at 0.27 s" in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["noisy.nut", "noisy.preview.png"]
+    tiles = [sheet[28:124, left : left + 128] for left in (0, sheet.shape[1] // 3 + 2)]
+    np.testing.assert_array_equal(tiles[0], tiles[1], "strength 0 leaves the noise")
+    roughness = [
+        cv2.Laplacian(cv2.cvtColor(row[28:124], cv2.COLOR_BGR2GRAY), cv2.CV_32F).std()
+        for row in (sheet[:124], sheet[128:])
+    ]
+    assert roughness[1] < roughness[0], "the second row holds strengths 20 and auto"
+
+
+def test_start_chooses_the_place_of_a_preview_and_out_its_name(tmp_path):
+    clip = noisy_clip(tmp_path / "noisy.nut", frames=40)
+    done = transcode(clip, tmp_path / "sheet.png", "--preview", "4,8", "--start", "1")
+    assert "sheet.png" in done.stdout and "at 1.27 s" in done.stdout  # frame 30 and eight more
+    assert "no frame in the part" in fails(clip, tmp_path / "b.png", "--preview", "4", "--start", "9")
+
+
+def test_a_preview_replaces_nothing_unasked_and_drops_no_option(tmp_path):
+    clip = noisy_clip(tmp_path / "noisy.nut")
+    sheet = tmp_path / "noisy.preview.png"
+    sheet.write_bytes(b"mine")
+    assert "--overwrite" in fails(clip, "--preview", "4")
+    assert sheet.read_bytes() == b"mine"
+    transcode(clip, "--preview", "4", "--overwrite", "-q")
+    assert "input itself" in fails(sheet, sheet, "--preview", "4", "--overwrite")
+    text = fails(clip, tmp_path / "b.png", "--preview", "4", "--crf", "9", "--keep-times", code=2)
+    assert "leave out --crf, --keep-times" in text
+    assert "must be a .png" in fails(clip, tmp_path / "clean.mp4", "--preview", "4", code=2)
+    assert "1 to 15 strengths, got 16" in fails(clip, "--preview", ",".join("4" * 16), code=2)
+    assert "0 to 75, got 80" in fails(clip, tmp_path / "b.png", "--preview", "80", code=2)
+    done = malle("transcode", clip, "--preview", "4,,8")
+    assert done.returncode == 2 and "expected strengths such as 4,8,12,auto" in done.stderr

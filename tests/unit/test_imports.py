@@ -39,6 +39,7 @@ ALLOWED = {
     "denoiser": {"backends", "chroma", "cuts", "estimate", "fields", "telecine"} | BASE,
     "engine_job": {"backends", "cuda", "trt", "errors"},
     "api": {"backends", "denoiser", "media", "memory", "pipeline", "models"} | BASE,
+    "preview": {"api", "denoiser", "media", "memory"} | BASE,
     "doctor": {"api", "child", "live", "backends", "cuda", "trt", "media", "models", "ops", "opencv", "vino"}
     | BASE,
     "bench": {
@@ -65,6 +66,7 @@ ALLOWED = {
         "engine_job",
         "media",
         "pipeline",
+        "preview",
         "config",
         "trt",
         "versions",
@@ -73,7 +75,7 @@ ALLOWED = {
         "",
     },
     "__main__": {"cli"},
-    "": {"api", "media", "config", "errors", "frame"},
+    "": {"api", "media", "preview", "config", "errors", "frame"},
 }
 FORBIDDEN = {
     "pipeline": {"torch", "av", "cv2", "openvino"},

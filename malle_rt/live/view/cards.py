@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from malle_rt.live.statistics import Statistics
 from malle_rt.live.view.geometry import Picture, Rect
 from malle_rt.live.view.plates import draw_plate
-from malle_rt.live.view.text import draw_text, fitted, text_width, wrapped
 from malle_rt.live.view.theme import ACCENT, DIM, INK, Color
+from malle_rt.media.drawn_text import draw_text, fitted, text_width, wrapped
 
 __all__ = ["draw_help", "draw_waiting"]
 

@@ -14,8 +14,8 @@ from malle_rt.live.view.overlay import draw_banner, draw_statistics
 from malle_rt.live.view.pictures import Pictures, scaled
 from malle_rt.live.view.plates import filled, shade
 from malle_rt.live.view.settings import ViewSettings
-from malle_rt.live.view.text import fitted
 from malle_rt.live.view.theme import BACKGROUND, BLACK, text_size
+from malle_rt.media.drawn_text import fitted
 from malle_rt.opencv import opencv
 
 __all__ = ["compose", "picture_area"]

@@ -9,8 +9,8 @@ import numpy as np
 from malle_rt.live.statistics import Statistics
 from malle_rt.live.view.geometry import Picture, Rect
 from malle_rt.live.view.plates import draw_plate
-from malle_rt.live.view.text import draw_text, text_width
 from malle_rt.live.view.theme import ACCENT, BACKGROUND, INK, RED, margin
+from malle_rt.media.drawn_text import draw_text, text_width
 from malle_rt.opencv import opencv
 
 __all__ = ["draw_badges", "draw_divider", "draw_label"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from malle_rt.live.statistics import Statistics
 from malle_rt.live.view.geometry import Picture, Rect
 from malle_rt.live.view.plates import draw_plate
-from malle_rt.live.view.text import draw_text, fitted, text_width, wrapped
 from malle_rt.live.view.theme import ACCENT, DIM, INK, PLATE, margin
+from malle_rt.media.drawn_text import draw_text, fitted, text_width, wrapped
 
 __all__ = ["draw_banner", "draw_statistics", "statistics_rows"]
 

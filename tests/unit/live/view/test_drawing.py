@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from helpers.small_desk import some_statistics
 
-from malle_rt.live.view import text as text_module
 from malle_rt.live.view.geometry import Rect, fit, halves, start_size
 from malle_rt.live.view.overlay import statistics_rows
 from malle_rt.live.view.plates import draw_plate
-from malle_rt.live.view.text import draw_text, fitted, text_width, wrapped
 from malle_rt.live.view.theme import text_size
+from malle_rt.media import drawn_text as text_module
+from malle_rt.media.drawn_text import draw_text, fitted, text_width, wrapped
 from malle_rt.opencv import opencv
 from malle_rt.pipeline import Latency
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from malle_rt.live.view.geometry import Picture
-from malle_rt.live.view.theme import Color
+import numpy as np
+import numpy.typing as npt
+
 from malle_rt.opencv import opencv
 
 __all__ = ["draw_text", "fitted", "text_width", "wrapped"]
@@ -26,12 +27,18 @@ def text_width(text: str, size: int, *, bold: bool = False) -> int:
 
 
 def draw_text(
-    picture: Picture, text: str, at: tuple[int, int], size: int, color: Color, *, bold: bool = False
+    picture: npt.NDArray[np.uint8],
+    text: str,
+    at: tuple[int, int],
+    size: int,
+    color: tuple[int, int, int],
+    *,
+    bold: bool = False,
 ) -> None:
     """Draw one line into the picture.
 
     Args:
-        picture: changed in place.
+        picture: (rows, columns, 3), changed in place.
         text: what does not fit into the picture is cut; the stroke font shows "?" for what is not ASCII.
         at: column of its start and row of its baseline.
         size: in pixels, from the top of a high letter to the bottom of a low one, about.
