@@ -22,6 +22,8 @@ from malle_rt.media.text_track import ConvertedText, text_for
 # What holds nearly everything, and what holds what that cannot.
 _ALTERNATIVES = (("matroska", ".mkv"), ("mov", ".mov"))
 
+_EMPTY_STSD = 16  # bytes of the box: its size, name, version and number of entries
+
 # Codecs of cover pictures, and the extension of a file of each.
 _COVERS = {"mjpeg": "jpg", "png": "png", "bmp": "bmp"}
 
@@ -73,15 +75,14 @@ def add_carried(container: OutputContainer, source: Any, number: int) -> Track |
             source.codec_context.name,
         )
         return None
-    if source.type == "data" and is_mov(container):
-        # Their descriptions do not survive copying; chapters and timecode, the muxer writes itself.
+    if source.type == "data" and is_mov(container) and not _is_described(container.format.name, source):
+        # Chapters and timecode, the muxer writes itself.
         known = "timecode" in source.metadata or bool(source.container.chapters())
         log.log(
             logging.INFO if known else logging.WARNING,
-            "track %d, data, is left out: its description cannot be copied here. FFmpeg's own program can add it "
-            "to the finished file: -map 0 -map 1:%d -c copy -copy_unknown",
+            "track %d, data, is left out: FFmpeg cannot write into %s files what it is. Keep the input for it",
             number,
-            number,
+            container.format.name,
         )
         return None
     if (
@@ -100,7 +101,7 @@ def add_carried(container: OutputContainer, source: Any, number: int) -> Track |
             (
                 f"; {suffix} files can"
                 for name, suffix in _ALTERNATIVES
-                if source.type != "data" and _fits(name, source)
+                if (_fits(name, source) if source.type != "data" else _holds_data(name, source))
             ),
             "",
         )
@@ -282,6 +283,33 @@ def _fits(format_name: str, source: Any) -> bool:
     finally:
         _close_quietly(trial)
     return True
+
+
+def _holds_data(format_name: str, source: Any) -> bool:
+    return format_name == "mov" and _is_described(format_name, source)
+
+
+def _is_described(format_name: str, source: Any) -> bool:
+    """Whether MP4 or MOV says what a data track holds, such as telemetry: else nothing could read it.
+
+    FFmpeg's muxer takes packets of most kinds, and writes an empty sample description ("stsd") for those it does not
+    know.
+    """
+    file = io.BytesIO()
+    trial = av.open(file, "w", format=format_name)
+    try:
+        packet: av.Packet[Any] = av.Packet(b"\0" * 8)
+        packet.stream = add_copy(trial, source)
+        packet.pts = packet.dts = 0
+        packet.duration = 1
+        trial.mux(packet)
+        trial.close()
+    except (av.error.FFmpegError, ValueError, AttributeError, TypeError, OSError):
+        return False
+    finally:
+        _close_quietly(trial)
+    size, found, _ = file.getvalue().partition(b"stsd")
+    return bool(found) and int.from_bytes(size[-4:], "big") > _EMPTY_STSD
 
 
 def _close_quietly(trial: OutputContainer) -> None:
