@@ -52,8 +52,8 @@ def test_telemetry_is_kept(clip, tmp_path, name, caplog):
 
 def test_a_container_without_a_place_for_it_says_so_and_which_has_one(clip, tmp_path, caplog):
     denoise_video(clip, tmp_path / "out.mkv", config=PLAIN)
-    assert ["track 1, data (unknown codec), is left out: matroska files cannot hold it; .mov files can"] == [
-        record.message for record in caplog.records
+    assert [record.message for record in caplog.records] == [
+        "track 1, data (unknown codec), is left out: matroska files cannot hold it; .mov files can"
     ]
 
 
