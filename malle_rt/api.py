@@ -12,7 +12,7 @@ from pathlib import Path
 
 from malle_rt.backends.select import running_line, select_backend
 from malle_rt.config import HWACCELS, DenoiseConfig
-from malle_rt.denoiser import FrameDenoiser, PassThrough
+from malle_rt.denoiser import ALMOST_NO_NOISE, FrameDenoiser, PassThrough
 from malle_rt.errors import ConfigError
 from malle_rt.frame import Surface
 from malle_rt.media.deinterlace import Deinterlace
@@ -77,7 +77,7 @@ class TranscodeReport:
         if self.sigma is not None:
             lines.append(f"strength {self.sigma:.1f} at the end")
         if self.untouched > self.pipeline.frames_out / 2:
-            lines.append("almost no noise found; `--strength 4` cleans anyway")
+            lines.append(ALMOST_NO_NOISE)
         lines.extend(self.losses)
         if self.repaired_timestamps:
             lines.append(f"{self.repaired_timestamps} frames had no usable time and were given one")

@@ -19,7 +19,10 @@ from malle_rt.fields import split_fields, weave_fields
 from malle_rt.frame import Frame, PixelLayout, Plane, Surface, pixel_layout
 from malle_rt.telecine import TelecineDetector
 
-__all__ = ["FrameDenoiser", "PassThrough"]
+__all__ = ["ALMOST_NO_NOISE", "FrameDenoiser", "PassThrough"]
+
+# For a user who asked for "auto", where it left most of the frames as they were.
+ALMOST_NO_NOISE = "almost no noise found; `--strength 4` cleans anyway"
 
 # Noise that auto leaves alone, 8-bit scale: rounding to 8 bits alone makes 0.3.
 NEXT_TO_NOTHING = 0.5

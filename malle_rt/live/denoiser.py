@@ -32,6 +32,11 @@ class LiveDenoiser:
         """As the inner denoiser's."""
         return self._inner.ahead if self._inner is not None else 0
 
+    @property
+    def untouched(self) -> int:
+        """Shots that strength "auto" left as they were, for it found next to no noise."""
+        return self._inner.untouched if self._inner is not None else 0
+
     def start(self, frame: Frame) -> Callable[[], Shot]:
         """Begin to clean one shot; errors as ``FrameDenoiser.start``."""
         shot = cast(Shot, frame)

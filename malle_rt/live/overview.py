@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from malle_rt.live.capture.source import LiveSource
 from malle_rt.live.controls import Controls
 from malle_rt.live.news import News
 from malle_rt.live.outlets.outlet import Outlet
+from malle_rt.live.pace import PaceWatch
 from malle_rt.live.recordings import Recordings
 from malle_rt.live.report import LiveReport
 from malle_rt.live.statistics import Meter, Statistics
@@ -64,8 +66,13 @@ class Overview:
             seconds=meter.seconds,
         )
 
-    def report(self, backend: str) -> LiveReport:
-        """The end of the session; ``backend``: what ran, and why."""
+    def report(self, backend: str, untouched: int) -> LiveReport:
+        """The end of the session.
+
+        Args:
+            backend: what ran, and why.
+            untouched: see ``LiveReport``.
+        """
         meter, last = self.meter, self.meter.last
         broken = (f"{outlet.name}: {outlet.problem}" for outlet in self.outputs if outlet.problem)
         slow = (f"{each.name}: {each.note}" for each in self.outputs if each.dropped and not each.problem)
@@ -79,10 +86,27 @@ class Overview:
             latency=meter.latency,
             backend=backend,
             sigma=last.sigma if last else None,
+            untouched=untouched,
             saved=tuple(self.recordings.paths),
             notes=(*self.recordings.notes, *slow),
             problems=(*self.recordings.problems, *broken),
         )
+
+    def tell_pace(self, watch: PaceWatch) -> None:
+        """Say once that the picture does not keep up with its source, and what helps."""
+        last = self.meter.last
+        if last is None or self.progress is None:
+            return
+        line = watch.look(
+            time.monotonic(),
+            captured=self.source.captured_fps,
+            shown=self.meter.fps,
+            size=(last.width, last.height),
+            denoise_ms=self.progress.denoise_ms.p50,
+            backend=self.running_on,
+        )
+        if line is not None:
+            self.news.warn(line)
 
     @property
     def _dropped(self) -> int:

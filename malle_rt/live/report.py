@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from malle_rt.denoiser import ALMOST_NO_NOISE
 from malle_rt.pipeline import Latency
 
 __all__ = ["LiveReport"]
@@ -24,6 +25,7 @@ class LiveReport:
             nothing was measured.
         backend: what ran, and why.
         sigma: strength of the last frame, 8-bit scale; None where there was none.
+        untouched: frames that strength "auto" left as they were, for it found next to no noise.
         saved: recordings that were finished.
         notes: what else there is to say, one line each.
         problems: what went wrong on the way with recordings and outputs, one line each.
@@ -38,6 +40,7 @@ class LiveReport:
     latency: Latency
     backend: str
     sigma: float | None
+    untouched: int
     saved: tuple[Path, ...]
     notes: tuple[str, ...]
     problems: tuple[str, ...]
@@ -55,4 +58,6 @@ class LiveReport:
             lines.append(f"latency p50 {self.latency.p50:.0f} ms, p95 {self.latency.p95:.0f} ms")
         if self.sigma is not None:
             lines.append(f"strength {self.sigma:.1f} at the end")
+        if self.untouched > self.frames_out / 2:
+            lines.append(ALMOST_NO_NOISE)
         return "\n".join([*lines, *(f"wrote {path}" for path in self.saved), *self.notes, *self.problems])

@@ -12,7 +12,7 @@ from pathlib import Path
 from malle_rt.backends.select import select_backend
 from malle_rt.config import DenoiseConfig
 from malle_rt.denoiser import FrameDenoiser
-from malle_rt.live.capture.opening import open_capture
+from malle_rt.live.capture.opening import open_capture, takes_modes
 from malle_rt.live.capture.source import LiveSource
 from malle_rt.live.config import LiveConfig
 from malle_rt.live.controls import Controls, Tuning
@@ -27,6 +27,7 @@ from malle_rt.live.outlets.recording import Recording
 from malle_rt.live.outlets.snapshots import Snapshots
 from malle_rt.live.outlets.virtual_camera import VirtualCameraSink
 from malle_rt.live.overview import Overview
+from malle_rt.live.pace import PaceWatch
 from malle_rt.live.recordings import Recordings
 from malle_rt.live.report import LiveReport
 from malle_rt.live.shot import Shot
@@ -69,6 +70,7 @@ class LiveSession:
         self.latest = Latest()
         self._meter = Meter()
         self._news = News()
+        self._pace = PaceWatch(config.denoise.model, sizeable=takes_modes(config.capture.device))
         self._stopping = False
         self._failure: BaseException | None = None
         self._ended = threading.Event()
@@ -154,7 +156,7 @@ class LiveSession:
             self.close()
         if self._failure is not None:
             raise self._failure
-        return self._overview.report(self.backend)
+        return self._overview.report(self.backend, self._denoiser.untouched)
 
     @property
     def source(self) -> str:
@@ -224,6 +226,7 @@ class LiveSession:
         self._overview.progress = progress
         self._recordings.look(self._source.lost_since)
         self._tell_problems()
+        self._overview.tell_pace(self._pace)
         duration = self._config.duration
         if (duration is not None and progress.seconds >= duration) or self._is_pointless():
             self.stop()

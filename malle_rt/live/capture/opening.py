@@ -13,7 +13,7 @@ from malle_rt.live.capture.stream import StreamCapture
 from malle_rt.media.opening import is_url, plain_location
 from malle_rt.shown import shown_address
 
-__all__ = ["is_camera", "open_capture"]
+__all__ = ["is_camera", "open_capture", "takes_modes"]
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +55,15 @@ def is_camera(device: str) -> bool:
     return _FILE_NAME.fullmatch(device) is None
 
 
+def takes_modes(device: str) -> bool:
+    """Whether the source can be asked for a size, a frame rate and a pixel format."""
+    return is_camera(device) and not device.startswith(_PIPELINE)
+
+
 def _warn_of_unused(request: CaptureRequest) -> None:
     device, camera = request.device, is_camera(request.device)
     unused = []
-    if not camera or device.startswith(_PIPELINE):
+    if not takes_modes(device):
         mode = {"--size": request.size, "--fps": request.frame_rate, "--fourcc": request.fourcc}
         unused = [option for option, value in mode.items() if value is not None]
     if request.loop and (camera or Address.of(device).self_paced):

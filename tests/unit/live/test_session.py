@@ -1,5 +1,6 @@
 """A whole session, watched through its desk as a window or a page would."""
 
+import re
 import threading
 import time
 from pathlib import Path
@@ -9,8 +10,10 @@ from helpers.streams import free_port
 
 from malle_rt.config import DenoiseConfig
 from malle_rt.errors import ConfigError, SourceError
+from malle_rt.live import pace
 from malle_rt.live.capture.base import CaptureRequest
 from malle_rt.live.config import LiveConfig
+from malle_rt.live.denoiser import LiveDenoiser
 from malle_rt.live.session import LiveSession
 from malle_rt.live.web.address import WebAddress
 from malle_rt.media.encode_config import EncodeConfig
@@ -171,3 +174,32 @@ def test_what_cannot_be_opened_leaves_nothing_open(tmp_path):
 def test_options_that_cannot_work_are_refused(tmp_path, changes, complaint):
     with pytest.raises(ConfigError, match=complaint):
         config(tmp_path, **changes)
+
+
+def test_a_picture_slower_than_its_source_is_said_once_with_the_figures(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(pace, "_LASTING", 0.5)
+    start = LiveDenoiser.start
+
+    def slow(self, frame):
+        time.sleep(0.1)
+        return start(self, frame)
+
+    monkeypatch.setattr(LiveDenoiser, "start", slow)
+    with Running(config(tmp_path)) as running:
+        running.wait_for(lambda: "of the source's" in caplog.text)
+        time.sleep(1)
+    told = [each.message for each in caplog.records if "of the source's" in each.message]
+    assert len(told) == 1
+    assert re.search(
+        r"at \d+\.\d of the source's \d+\.\d frames/s: denoising 160x96 takes \d+ ms a frame", told[0]
+    )
+    assert "openvino rt-s" in told[0] and "a source with a smaller picture" in told[0]
+
+
+def test_a_clean_source_is_left_alone_and_that_is_said(tmp_path):
+    gray = CaptureRequest(device="lavfi:color=gray:size=160x96:rate=25")
+    summary = LiveSession(config(tmp_path, capture=gray, duration=1.0)).run().summary()
+    assert "almost no noise found; `--strength 4` cleans anyway" in summary
+    by_hand = DenoiseConfig(strength=4)
+    report = LiveSession(config(tmp_path, capture=gray, duration=1.0, denoise=by_hand, overwrite=True)).run()
+    assert report.untouched == 0 and "almost no noise" not in report.summary()
