@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from malle_rt.api import Transcode, TranscodeReport, denoise_video, open_denoiser
+    from malle_rt.api import Transcode, TranscodeReport, denoise_video
+    from malle_rt.array_denoiser import Denoiser, denoise_image
     from malle_rt.config import DenoiseConfig
     from malle_rt.errors import MalleError
     from malle_rt.frame import Frame
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DenoiseConfig",
+    "Denoiser",
     "EncodeConfig",
     "Frame",
     "MalleError",
@@ -22,8 +24,8 @@ __all__ = [
     "Transcode",
     "TranscodeReport",
     "__version__",
+    "denoise_image",
     "denoise_video",
-    "open_denoiser",
     "preview_strengths",
 ]
 
@@ -32,14 +34,15 @@ __version__ = "0.1.0"
 # Imported on first use: ``import malle_rt`` and ``malle-rt --help`` stay instant.
 _HOMES = {
     "DenoiseConfig": "malle_rt.config",
+    "Denoiser": "malle_rt.array_denoiser",
     "EncodeConfig": "malle_rt.media.encode_config",
     "Frame": "malle_rt.frame",
     "MalleError": "malle_rt.errors",
     "Preview": "malle_rt.preview",
     "Transcode": "malle_rt.api",
     "TranscodeReport": "malle_rt.api",
+    "denoise_image": "malle_rt.array_denoiser",
     "denoise_video": "malle_rt.api",
-    "open_denoiser": "malle_rt.api",
     "preview_strengths": "malle_rt.preview",
 }
 

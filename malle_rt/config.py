@@ -42,6 +42,8 @@ class DenoiseConfig:
         mix: share of the denoised picture in the result; 0.8 leaves a fifth of the noise in.
         backend: "auto", or the one that must run; "none" passes frames through, to measure the rest.
         precision: "auto" for the backend's own choice, or the one it must run in.
+        threads: of the processor, for backend "openvino", also where "auto" chooses it; None: as many as this process
+            may use.
         cuda_adapter: what drives CUDA; "auto" takes what is installed.
         engine: path of a TensorRT engine from outside the user's own cache; None builds and keeps them there.
         trust_engine: an engine is executable code; whether the user vouches for ``engine``.
@@ -55,6 +57,7 @@ class DenoiseConfig:
     mix: float = 1.0
     backend: str = "auto"
     precision: str = "auto"
+    threads: int | None = None
     cuda_adapter: str = "auto"
     engine: str | None = None
     trust_engine: bool = False
@@ -68,6 +71,10 @@ class DenoiseConfig:
         ):
             if value not in choices:
                 raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        if self.threads is not None and self.threads < 1:
+            raise ConfigError(f"threads must be at least 1, got {self.threads}")
+        if self.threads is not None and self.backend not in ("auto", "openvino"):
+            raise ConfigError(f"threads are those of backend openvino, got {self.backend}")
         if self.engine is not None and self.backend not in ("tensorrt", "tensorrt-rtx"):
             raise ConfigError(f"an engine file needs backend tensorrt or tensorrt-rtx, got {self.backend}")
 

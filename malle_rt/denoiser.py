@@ -60,6 +60,8 @@ class FrameDenoiser:
         estimated: noise estimated in the video so far, 8-bit scale; None where it was not looked at yet.
         untouched: frames that "auto" left as they were, for it found next to no noise.
         keep_surfaces: whether frames that come on a GPU are to stay there; set before the first.
+        borrows: whether planes may be overwritten once their result is there: then frames are not compared with the
+            one before.
     """
 
     def __init__(self, backend: Backend, config: DenoiseConfig, *, watch: bool = False) -> None:
@@ -77,7 +79,7 @@ class FrameDenoiser:
         self._cuts = CutDetector()
         self.estimated: float | None = None
         self.sigma = 0.0 if isinstance(config.strength, str) else config.strength
-        self.keep_surfaces = False
+        self.keep_surfaces = self.borrows = False
         self.untouched = 0
         self._last: tuple[Frame, Callable[[], Frame]] | None = (
             None  # as it came, and what waits for its result
@@ -148,7 +150,7 @@ class FrameDenoiser:
         noisy = to_420(planes, layout)
         result, self._state = session.start(noisy, self.sigma, self._state)
         finish = cache(lambda: _finished(frame, from_420(result(), noisy, planes, layout), config.mix))
-        if not isinstance(frame.planes, Surface):
+        if not (isinstance(frame.planes, Surface) or self.borrows):
             self._last = frame, finish
         return finish
 
@@ -176,6 +178,14 @@ class FrameDenoiser:
         self._state = self._last = None
         for each in self._parities or ():
             each.forget()
+
+    def restart(self) -> None:
+        """Take the next frame for the first of another video, whose noise is measured anew, too."""
+        self.forget()
+        self._estimator, self._cuts, self._telecine = SigmaEstimator(), CutDetector(), TelecineDetector()
+        self.estimated = None
+        for each in self._parities or ():
+            each.restart()
 
     def close(self) -> None:
         """Release the session and the backend. May be called twice."""

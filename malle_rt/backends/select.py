@@ -88,7 +88,7 @@ def _openvino(config: DenoiseConfig) -> Backend:
         raise BackendUnavailable(
             f"backend 'openvino' needs OpenVINO ({exc}): pip install --force-reinstall malle-rt"
         ) from exc
-    return OpenVinoBackend(config.model, precision=_on_cpu(config))
+    return OpenVinoBackend(config.model, threads=config.threads, precision=_on_cpu(config))
 
 
 def _on_cpu(config: DenoiseConfig) -> Literal["int8", "fp32"]:

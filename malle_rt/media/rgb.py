@@ -12,7 +12,7 @@ from malle_rt.frame import Frame
 from malle_rt.media.pixel_formats import plain_name
 from malle_rt.media.planes import new_video_frame
 
-__all__ = ["to_bgr", "to_rgb"]
+__all__ = ["to_bgr", "to_order", "to_rgb"]
 
 # FFmpeg's numbers (ISO/IEC 23091-2): AVCOL_RANGE_JPEG; matrices by their coefficients.
 _FULL_RANGE = 2
@@ -24,15 +24,16 @@ _HD = 720
 
 def to_rgb(frame: Frame) -> npt.NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB, full range. Only for looking at: untagged matrices are chosen as players do."""
-    return _converted(frame, "rgb24")
+    return cast("npt.NDArray[np.uint8]", to_order(frame, "rgb24"))
 
 
 def to_bgr(frame: Frame) -> npt.NDArray[np.uint8]:
     """As ``to_rgb``, in the order OpenCV has."""
-    return _converted(frame, "bgr24")
+    return cast("npt.NDArray[np.uint8]", to_order(frame, "bgr24"))
 
 
-def _converted(frame: Frame, order: str) -> npt.NDArray[np.uint8]:
+def to_order(frame: Frame, order: str) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+    """As ``to_rgb``, in the order and depth of one of FFmpeg's packed formats: "rgb24", "bgr48le" ..."""
     default = Colorspace.ITU709 if frame.height >= _HD else Colorspace.ITU601
     full = frame.color.color_range == _FULL_RANGE or frame.pix_fmt.startswith("yuvj")
     picture = new_video_frame(frame.planes, plain_name(frame.pix_fmt)).reformat(
@@ -41,4 +42,4 @@ def _converted(frame: Frame, order: str) -> npt.NDArray[np.uint8]:
         src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
     )
-    return cast("npt.NDArray[np.uint8]", picture.to_ndarray())
+    return cast("npt.NDArray[np.uint8] | npt.NDArray[np.uint16]", picture.to_ndarray())

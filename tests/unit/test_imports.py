@@ -40,6 +40,8 @@ ALLOWED = {
     "engine_job": {"backends", "cuda", "trt", "errors"},
     "api": {"backends", "denoiser", "media", "memory", "pipeline", "models"} | BASE,
     "preview": {"api", "denoiser", "media", "memory"} | BASE,
+    "arrays": {"media", "frame", "errors"},
+    "array_denoiser": {"api", "arrays", "denoiser", "memory", "config", "errors"},
     "doctor": {"api", "child", "live", "backends", "cuda", "trt", "media", "models", "ops", "opencv", "vino"}
     | BASE,
     "bench": {
@@ -75,7 +77,7 @@ ALLOWED = {
         "",
     },
     "__main__": {"cli"},
-    "": {"api", "media", "preview", "config", "errors", "frame"},
+    "": {"api", "array_denoiser", "media", "preview", "config", "errors", "frame"},
 }
 FORBIDDEN = {
     "pipeline": {"torch", "av", "cv2", "openvino"},
