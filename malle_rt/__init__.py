@@ -11,14 +11,20 @@ if TYPE_CHECKING:
     from malle_rt.config import DenoiseConfig
     from malle_rt.errors import MalleError
     from malle_rt.frame import Frame
+    from malle_rt.live.capture.base import CaptureRequest
+    from malle_rt.live.config import LiveConfig
+    from malle_rt.live.session import LiveSession
     from malle_rt.media.encode_config import EncodeConfig
     from malle_rt.preview import Preview, preview_strengths
 
 __all__ = [
+    "CaptureRequest",
     "DenoiseConfig",
     "Denoiser",
     "EncodeConfig",
     "Frame",
+    "LiveConfig",
+    "LiveSession",
     "MalleError",
     "Preview",
     "Transcode",
@@ -33,10 +39,13 @@ __version__ = "0.1.0"
 
 # Imported on first use: ``import malle_rt`` and ``malle-rt --help`` stay instant.
 _HOMES = {
+    "CaptureRequest": "malle_rt.live.capture.base",
     "DenoiseConfig": "malle_rt.config",
     "Denoiser": "malle_rt.array_denoiser",
     "EncodeConfig": "malle_rt.media.encode_config",
     "Frame": "malle_rt.frame",
+    "LiveConfig": "malle_rt.live.config",
+    "LiveSession": "malle_rt.live.session",
     "MalleError": "malle_rt.errors",
     "Preview": "malle_rt.preview",
     "Transcode": "malle_rt.api",

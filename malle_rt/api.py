@@ -11,7 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from malle_rt.backends.select import running_line, select_backend
-from malle_rt.config import HWACCELS, DenoiseConfig
+from malle_rt.config import HWACCELS, DenoiseConfig, Strength
 from malle_rt.denoiser import ALMOST_NO_NOISE, FrameDenoiser, PassThrough
 from malle_rt.errors import ConfigError
 from malle_rt.frame import Surface
@@ -279,18 +279,74 @@ def denoise_video(
     source: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
+    strength: Strength | None = None,
     config: DenoiseConfig | None = None,
     encode: EncodeConfig | None = None,
+    start: float | Fraction | None = None,
+    duration: float | Fraction | None = None,
     overwrite: bool = False,
     keep_partial: bool = False,
+    strict: bool = False,
+    compare: str | os.PathLike[str] | None = None,
+    hwaccel: str = "auto",
+    keep_times: bool = False,
+    deinterlace: Deinterlace | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> TranscodeReport:
     """Denoise one video file into another; sound, subtitles, chapters and metadata come along.
 
-    Ctrl-C is raised as KeyboardInterrupt once what was done is safe in OUT.partial.EXT.
+    As ``malle-rt transcode``, which it is behind. Ctrl-C is raised as KeyboardInterrupt once what was done is safe in
+    OUT.partial.EXT. An input that is damaged or not whole gives a report with ``losses``.
 
-    Args and errors: see ``Transcode``.
+    Args:
+        source: path or URL of the noisy video.
+        output: path of the result; its extension chooses the container.
+        strength: short for ``config=DenoiseConfig(strength=...)``: sigma of the luma's noise on the 8-bit scale, 0 to
+            75, or "auto", "light", "medium", "strong".
+        config: how to denoise; None: strength "auto" with the best backend there is.
+        encode: how to encode; None: H.264, or VP9 where the container is WebM.
+        start: seconds to skip.
+        duration: seconds to transcode; None: all.
+        overwrite: replace an existing output.
+        keep_partial: give the output its name also where it is stopped early; else it stays OUT.partial.EXT.
+        strict: an input that is damaged, or ends before its header says, is an error.
+        compare: path of a picture (.png, .jpg, .webp) that shows some frames before and after.
+        hwaccel: "auto", "cuda" or "none"; see ``Transcode``.
+        keep_times: whether the output gets the times of last access and change of the source.
+        deinterlace: "field" or "frame" makes interlaced pictures progressive; see ``Transcode``.
+        on_progress: called a few times per second, in the thread of the caller, with what has been done so far.
+
+    Raises:
+        ConfigError: an option, or a combination of them, that cannot work.
+        SourceError, SinkError: the input cannot be read, the output not written.
+        BackendUnavailable: the backend asked for cannot run here.
+        PipelineError: a stage failed; nothing is left under the output's name.
     """
+    if strength is not None and config is not None:
+        raise ConfigError(
+            "strength is part of config: pass one of the two, DenoiseConfig(strength=...) for both"
+        )
     with Transcode(
-        source, output, config=config, encode=encode, overwrite=overwrite, keep_partial=keep_partial
+        source,
+        output,
+        config=config if strength is None else DenoiseConfig(strength=strength),
+        encode=encode,
+        start=_seconds("start", start),
+        duration=_seconds("duration", duration),
+        overwrite=overwrite,
+        keep_partial=keep_partial,
+        strict=strict,
+        compare=compare,
+        hwaccel=hwaccel,
+        keep_times=keep_times,
+        deinterlace=deinterlace,
     ) as job:
-        return job.run()
+        return job.run(on_progress)
+
+
+def _seconds(name: str, value: float | Fraction | None) -> Fraction | None:
+    try:
+        # Decimals are meant: 0.1 is a tenth, not the binary number next to it.
+        return None if value is None else Fraction(str(value))
+    except (ValueError, ZeroDivisionError) as exc:
+        raise ConfigError(f"{name} must be a number of seconds, got {value!r}") from exc

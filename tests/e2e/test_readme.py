@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from media import write_clip
 
 from malle_rt.cli import _parser
 from malle_rt.live.view.key_table import key_help
@@ -41,6 +43,17 @@ def test_its_main_job_cleans_the_clip_of_the_repository(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "48 frames in, 48 out" in done.stdout
     assert (tmp_path / "clean.compare.png").stat().st_size > 100_000
+
+
+def test_its_lines_of_python_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "noisy.mp4", frames=3, codec="libx264")
+    (lines,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    shown = []
+    frames = [np.full((32, 48, 3), level, np.uint8) for level in (90, 100)]
+    exec(lines, {"frames": frames, "show": shown.append})
+    assert [picture.shape for picture in shown] == [(32, 48, 3)] * 2
+    assert (tmp_path / "clean.mp4").stat().st_size
 
 
 def test_its_files_exist():

@@ -77,7 +77,7 @@ ALLOWED = {
         "",
     },
     "__main__": {"cli"},
-    "": {"api", "array_denoiser", "media", "preview", "config", "errors", "frame"},
+    "": {"api", "array_denoiser", "live", "media", "preview", "config", "errors", "frame"},
 }
 FORBIDDEN = {
     "pipeline": {"torch", "av", "cv2", "openvino"},
