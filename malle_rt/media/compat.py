@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import av
 from av.container import InputContainer, OutputContainer
+from av.sidedata.sidedata import SideDataContainer
 
 __all__ = ["add_copy", "can_keep_on_gpu", "exact", "open_reading", "side_data_bytes"]
 
@@ -72,9 +73,13 @@ def can_keep_on_gpu() -> bool:
 
 
 def side_data_bytes(picture: av.VideoFrame, kind: str) -> bytes:
-    """Bytes of one kind of side data, by FFmpeg's name of it; empty when there is none."""
+    """Bytes of one kind of side data, by FFmpeg's name of it; empty when there is none.
+
+    Not by ``picture.side_data``: before PyAV 19 the picture keeps that, and it the picture, a cycle that keeps both
+    in memory until the next garbage collection.
+    """
     try:
-        found: Any = picture.side_data.get(kind)
+        found: Any = SideDataContainer(picture).get(kind)
     except KeyError:  # this PyAV does not know the kind
         return b""
     return b"" if found is None else bytes(found)

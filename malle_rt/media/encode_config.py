@@ -44,7 +44,8 @@ _PRESET = {"libx264": "veryfast", "libx264rgb": "veryfast", "libx265": "veryfast
 _PRESET |= {f"{codec}_nvenc": "p4" for codec in ("h264", "hevc", "av1")}
 # What else these need for constant quality; the user's own options come after and win.
 _FIXED: dict[str, dict[str, str]] = {
-    "libx265": {"x265-params": "log-level=error"},  # it prints to stderr by itself otherwise
+    # It prints to stderr by itself otherwise, and drops closed captions, which the others keep by themselves.
+    "libx265": {"x265-params": "log-level=error", "a53cc": "1"},
     "mjpeg": {"strict": "unofficial"},  # limited range, which it marks in a comment
     "libvpx": {"b": "0", "deadline": "realtime", "cpu-used": "4"},
     "libvpx-vp9": {"b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1"},

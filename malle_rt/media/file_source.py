@@ -216,7 +216,7 @@ class FileSource:
         self._field_reader = FieldReader()
         self._deinterlacer = Deinterlacer(self._deinterlace) if self._deinterlace is not None else None
         self._interlaced = False  # the first picture, as decoded
-        self._captions = False
+        self._lost_captions = False
         others = _others(container, video) if self._carry else ()
         self._carried = {stream.index for stream in others}
         if self._window.has_start:
@@ -224,7 +224,7 @@ class FileSource:
         self._items = self._read()
         self._primed, first = self._prime()
         if self._on_gpu:
-            require_on_gpu(first, video.codec_context, captions=self._captions)
+            require_on_gpu(first, video.codec_context)
         self.template = describe(
             self._location, container, video, first, self._color or ColorTags(), self._window, others
         )
@@ -365,7 +365,6 @@ class FileSource:
         )
         if self._color is None:
             self._color = color_tags(picture, self._video.codec_context)
-            self._captions = has_captions(picture)
             self._window.open_at(pts * unit)
             self._first = picture
             if has_alpha(picture.format.name):
@@ -373,8 +372,15 @@ class FileSource:
         # Fields are denoised in host memory.
         surface = None if picture.interlaced_frame else surface_of(picture)
         picture = picture if surface is not None else in_memory(picture)
+        if surface is not None and not self._lost_captions and has_captions(picture):
+            self._lost_captions = True
+            log.warning(
+                "%s: captions begin at %.1f s, and are lost with pictures on the GPU. --hwaccel none keeps them",
+                self._shown,
+                float(pts * unit),
+            )
         return Frame(
-            planes=planes_of(picture, captions=self._captions) if surface is None else surface,
+            planes=planes_of(picture) if surface is None else surface,
             pix_fmt=nearest_planar(pixel_name(picture)),
             pts=pts - round(self._window.shift / unit),
             time_base=unit,

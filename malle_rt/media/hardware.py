@@ -17,7 +17,7 @@ from malle_rt.media.opening import open_file
 from malle_rt.media.picture_plan import PicturePlan
 from malle_rt.media.pixel_formats import nearest_planar
 from malle_rt.media.planes import view_planes
-from malle_rt.media.side_data import needs_carrier
+from malle_rt.media.side_data import has_captions
 
 __all__ = [
     "NotOnGpu",
@@ -60,7 +60,7 @@ def open_on_gpu(path: str, gpu: int) -> InputContainer:
         raise NotOnGpu(f"FFmpeg cannot use the GPU ({_reason(exc)})") from exc
 
 
-def require_on_gpu(picture: av.VideoFrame, context: av.VideoCodecContext, *, captions: bool) -> None:
+def require_on_gpu(picture: av.VideoFrame, context: av.VideoCodecContext) -> None:
     """See to it that the first picture is one that can stay where it is.
 
     Raises:
@@ -77,7 +77,7 @@ def require_on_gpu(picture: av.VideoFrame, context: av.VideoCodecContext, *, cap
         raise NotOnGpu(f"{picture.width}x{picture.height} is not even, as NV12 must be")
     if picture.interlaced_frame:
         raise NotOnGpu("the video is interlaced, and fields are denoised from host memory")
-    if needs_carrier(picture, captions):
+    if has_captions(picture):
         raise NotOnGpu("the video has captions, which only pictures in host memory can carry along")
 
 

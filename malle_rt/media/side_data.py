@@ -17,7 +17,6 @@ __all__ = [
     "dynamic_hdr_of",
     "has_captions",
     "hdr_of",
-    "needs_carrier",
     "rotation_of",
 ]
 
@@ -86,16 +85,9 @@ def dynamic_hdr_of(picture: av.VideoFrame) -> tuple[str, ...]:
 
 
 def has_captions(picture: av.VideoFrame) -> bool:
-    """Whether the picture carries closed captions (ATSC A/53), which encoders read from the frame they are given."""
-    return bool(side_data_bytes(picture, "A53_CC"))
+    """Whether the picture carries closed captions (ATSC A/53).
 
-
-def needs_carrier(picture: av.VideoFrame, captions: bool) -> bool:
-    """Whether the encoder must see the decoder's own frame: captions cannot be set on a new one.
-
-    Args:
-        picture: as decoded; not looked at.
-        captions: whether the video has them, as its first picture says. Not asked of each picture: PyAV ties a
-            frame to its side data in a cycle, which keeps its megabytes until the next garbage collection.
+    Encoders read them from the frame they are given, and they cannot be set on a new one: only what is made of the
+    decoder's frame carries them on.
     """
-    return captions
+    return bool(side_data_bytes(picture, "A53_CC"))

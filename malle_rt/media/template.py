@@ -19,7 +19,6 @@ from malle_rt.media.side_data import (
     HdrMetadata,
     display_matrix_of,
     dynamic_hdr_of,
-    has_captions,
     hdr_of,
     rotation_of,
 )
@@ -44,7 +43,6 @@ class Template:
         display_matrix: FFmpeg's 9 integers, or None when pictures are shown as stored.
         hdr: static HDR metadata, or None.
         dynamic_hdr: names of per-scene HDR metadata that no encoder here can write again.
-        captions: whether pictures carry closed captions.
         fields: which field comes first where pictures hold two; None where they are progressive.
         origin: seconds on the output's clock where the input begins; 0 where timestamps were moved there.
         shift: seconds that were taken off every timestamp.
@@ -59,7 +57,6 @@ class Template:
     display_matrix: tuple[int, ...] | None = None
     hdr: HdrMetadata | None = None
     dynamic_hdr: tuple[str, ...] = ()
-    captions: bool = False
     fields: FieldOrder | None = None
     origin: Fraction = Fraction(0)
     shift: Fraction = Fraction(0)
@@ -103,7 +100,6 @@ def describe(
         display_matrix=matrix,
         hdr=hdr_of(first),
         dynamic_hdr=dynamic_hdr_of(first),
-        captions=has_captions(first),
         fields=FieldReader().order(first),
         origin=Fraction(0) if window.has_start else Fraction(container.start_time or 0, 1_000_000),
         shift=window.shift,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from av.video.frame import PictureType
 
 from malle_rt.errors import ConfigError, SinkError
 from malle_rt.fields import by_field
-from malle_rt.frame import Frame, Surface, VideoInfo, pixel_layout
+from malle_rt.frame import Frame, Plane, Surface, VideoInfo, pixel_layout
 from malle_rt.media.carrying import is_mov
 from malle_rt.media.encode_config import EncodeConfig, needed_hardware
 from malle_rt.media.hardware import NotOnGpu, SurfaceEncoding
@@ -22,7 +23,7 @@ from malle_rt.media.interlacing import FieldMarker, FieldOrder
 from malle_rt.media.picture_plan import PicturePlan
 from malle_rt.media.pixel_formats import is_full_range_name, nearest_planar, plain_name
 from malle_rt.media.planes import fill_planes, new_video_frame, pad_to_size, rescaled
-from malle_rt.media.side_data import needs_carrier
+from malle_rt.media.side_data import has_captions
 from malle_rt.media.template import Template
 from malle_rt.media.upright import rotatable, turn_planes
 
@@ -49,6 +50,11 @@ _FIELD_ENCODERS = frozenset(
         "dvvideo",
         "h264_nvenc",
     }
+)
+# Encoders that write closed captions.
+_CAPTION_ENCODERS = frozenset(
+    {"libx264", "libx264rgb", "libx265", "mpeg2video", "h264_nvenc", "hevc_nvenc", "h264_qsv"}
+    | {f"{codec}_{system}" for codec in ("h264", "hevc") for system in ("vaapi", "videotoolbox")}
 )
 # AVFieldOrder by what FFmpeg's own program writes: woven fields, and for MJPEG, which codes one after the other, those.
 _WOVEN: dict[FieldOrder, str] = {"top": "tb", "bottom": "bt"}
@@ -92,7 +98,6 @@ class VideoEncoder:
             ConfigError: the container cannot hold the codec, or the encoder refuses its settings.
         """
         self._plan = plan
-        self._captions = template.captions
         self._config = config
         self._warned: set[str] = set()
         self.no_surfaces: str | None = None
@@ -248,9 +253,6 @@ class VideoEncoder:
                 "the video becomes interlaced on the way, which the GPU's encoder cannot be given any more. "
                 "Decode on the processor instead (--hwaccel none)"
             )
-        carrier = self._carrier(frame)
-        if carrier is not None:
-            return carrier
         return self._marked(self._converted(frame), frame.fields)
 
     def _marked(self, picture: av.VideoFrame, fields: FieldOrder | None) -> av.VideoFrame:
@@ -286,25 +288,34 @@ class VideoEncoder:
         height, width = planes[0].shape
         if (width, height) != plan.size:
             planes = pad_to_size(planes, frame.pix_fmt, plan.size)
-        picture = new_video_frame(planes, plain_name(frame.pix_fmt))
+        picture = self._filled(frame, planes)
         if picture.format.name != plan.pix_fmt:
             picture = picture.reformat(format=plan.pix_fmt)
         return picture
 
-    def _carrier(self, frame: Frame) -> av.VideoFrame | None:
-        """The decoder's own frame filled with the new pixels, where it has captions to carry along."""
+    def _filled(self, frame: Frame, planes: Sequence[Plane]) -> av.VideoFrame:
+        """A picture of these planes; where the decoder's own has captions, that one or one made of it."""
+        pix_fmt = plain_name(frame.pix_fmt)
+        height, width = planes[0].shape
         origin = frame.origin
-        if not isinstance(origin, av.VideoFrame) or not needs_carrier(origin, self._captions):
-            return None
-        shape = (origin.width, origin.height, plain_name(origin.format.name))
-        unchanged = shape == (frame.width, frame.height, plain_name(frame.pix_fmt))
-        if self._plan.rotation or not unchanged or shape != (*self._plan.size, self._plan.pix_fmt):
-            return None
-        origin.make_writable()
-        fill_planes(origin, frame.planes)
+        if not isinstance(origin, av.VideoFrame) or not has_captions(origin):
+            return new_video_frame(planes, pix_fmt)
+        if self._config.codec not in _CAPTION_ENCODERS and "captions" not in self._warned:
+            self._warned.add("captions")
+            log.warning(
+                "closed captions begin at %.1f s, which encoder %s cannot write: they are lost (libx264 keeps them)",
+                float(frame.seconds),
+                self._config.codec,
+            )
+        if (origin.width, origin.height, origin.format.name) == (width, height, pix_fmt):
+            picture = origin
+            picture.make_writable()
+        else:
+            picture = origin.reformat(width=width, height=height, format=pix_fmt)
+        fill_planes(picture, planes)
         # Else the encoder would repeat the source's choice of I, P and B pictures.
-        origin.pict_type = 0
-        return origin
+        picture.pict_type = 0
+        return picture
 
     def _regular(self, frame: Frame) -> Frame:
         """The frame in the planned size, and in a format that can be turned."""
