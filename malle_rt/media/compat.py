@@ -79,7 +79,7 @@ def side_data_bytes(picture: av.VideoFrame, kind: str) -> bytes:
     in memory until the next garbage collection.
     """
     try:
-        found: Any = SideDataContainer(picture).get(kind)
+        found: Any = cast(Any, SideDataContainer)(picture).get(kind)
     except KeyError:  # this PyAV does not know the kind
         return b""
     return b"" if found is None else bytes(found)
