@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from malle_rt.frame import Plane
-from malle_rt.stillness import Pooled, pooled, sigma_of_changes
+from malle_rt.stillness import Pooled, change_between, pooled, sigma_of_changes
 
 __all__ = ["SigmaEstimator", "estimate_sigma"]
 
@@ -40,7 +40,12 @@ PASSES = 3  # the margin depends on the noise that is found with it
 # Of blocks of like texture: how many, unless they came to fewer blocks than that.
 GROUPS, SMALLEST_GROUP = 32, 16
 
-_WITNESSES = 3  # frames of a measurement
+_WITNESSES = 3  # pictures of a measurement
+# Frames they are looked for in: a repeated one is known beside one that is not, and each may come four times.
+_SHORTEST, _LONGEST = 5, 16
+# Of the largest change: a frame that brings less repeats the picture before, however an encoder has altered it since.
+REPEATED = 0.1
+
 _DETAILS = (BLOCK // 2) ** 2  # of one orientation in a block
 # The median of a mean of squares of normal values, for a variance of 1 (Wilson and Hilferty, PNAS 1931).
 _MEDIAN = (1 - 2 / (9 * _DETAILS)) ** 3
@@ -119,9 +124,10 @@ def _means(values: Values, of: int) -> Values:
 class SigmaEstimator:
     """Estimate for a video: measured on the first of every ``every`` frames and approached little by little.
 
-    The next two frames are looked at as well: where they show that something stands still, what changes between them
-    tells how strong noise is that one picture cannot tell, because it has been smoothed; see ``stillness``. The least
-    of the last few findings is kept while nothing stands still.
+    A few frames behind it are looked at as well: where three pictures show that something stands still, what changes
+    between them tells how strong noise is that one picture cannot tell, because it has been smoothed; see
+    ``stillness``. The least of the last few findings is kept while nothing stands still. Frames that repeat a picture
+    (30 in 60 a second, 3:2) are passed over: between them, noise does not change.
 
     The strength jumps only after ``restart``; when the light changes it has come nine tenths of the way after about 30
     frames. Pictures that tell nothing, such as the black ones of a fade, leave it as it is; the next one is looked at
@@ -135,53 +141,81 @@ class SigmaEstimator:
     def __init__(self, *, every: int = 8, inertia: float = 0.4) -> None:
         self._every = every
         self._step = 1 - inertia ** (1 / every)  # share of the way, of one frame
-        self._phase = 0  # frames since the last measurement began
+        self._since = every  # frames since the last measurement began
         self._white = self._goal = 0.0
         self._changes: deque[float] = deque(maxlen=REMEMBERED)
         self._sigma: float | None = None
         self._settled = False  # whether what is there comes from this shot
-        self._seen: list[Pooled] = []
+        self._witnesses = _Witnesses()
+        self._looking = False  # whether a measurement has begun
 
     def update(self, planes: Sequence[Plane], bits: int) -> float | None:
         """Look at the next frame's luma; returns the smoothed sigma, 8-bit scale, or None while nothing is known.
 
         Planes that are not looked at are not touched: those on a GPU stay there.
         """
-        if self._phase < _WITNESSES:
+        if self._looking or self._since >= self._every:
             self._look(planes[0], bits)
         else:
-            self._phase = (self._phase + 1) % self._every
+            self._since += 1
         if self._sigma is not None:
             self._sigma += self._step * (self._goal - self._sigma)
         return self._sigma
 
     def restart(self) -> None:
-        """Another shot begins: its first three frames are measured alone.
+        """Another shot begins: its first pictures are measured alone.
 
-        Until they are there, the last estimate counts, if one picture does not tell of more: most videos come from
+        Until three are there, the last estimate counts, if one picture does not tell of more: most videos come from
         one camera, and a burst of noise at every cut would be seen.
         """
-        self._phase, self._settled = 0, False
+        self._since, self._looking, self._settled = self._every, False, False
         self._changes.clear()
 
     def _look(self, luma: Plane, bits: int) -> None:
         """One of the frames of a measurement; the next frame takes its place if it tells nothing."""
-        if self._phase == 0:
+        if not self._looking:
             white = estimate_sigma(luma, bits)
             if white is None:
                 self._goal = self._sigma or 0.0
                 return
             self._white = white
-            self._seen.clear()
-        self._seen.append(pooled(luma, bits))
-        self._phase = (self._phase + 1) % self._every
-        if self._phase == _WITNESSES and len({each.shape for each in self._seen}) == 1:
-            found = sigma_of_changes(*self._seen)
-            self._changes.extend([found] if found else [])
-        changing = min(self._changes, default=0.0)
+            self._witnesses.begin()
+            self._looking, self._since = True, 0
+        self._since += 1
+        pictures = self._witnesses.add(pooled(luma, bits))
+        enough = len(pictures) >= _WITNESSES
+        found = sigma_of_changes(*pictures[:_WITNESSES]) if enough else None
+        self._looking = self._since < (_SHORTEST if enough else _LONGEST)
+        changing = min((*self._changes, *([found] if found else [])), default=0.0)
+        if not self._looking and found:
+            self._changes.append(found)
         self._goal = changing if changing > SMOOTHED * self._white else self._white
         if not self._settled:
-            self._settled = self._phase == _WITNESSES
-            if not self._settled:
+            if not enough and self._looking:
                 self._goal = max(self._goal, self._sigma or 0.0)
+            self._settled = not self._looking
             self._sigma = self._goal
+
+
+class _Witnesses:
+    """The frames of a measurement, of which some may repeat the picture before."""
+
+    def __init__(self) -> None:
+        self._frames: list[Pooled] = []
+        self._changes: list[float] = []  # to each frame from the one before it
+
+    def begin(self) -> None:
+        """Another measurement."""
+        self._frames.clear()
+        self._changes.clear()
+
+    def add(self, frame: Pooled) -> list[Pooled]:
+        """Take the next frame; gives those so far that bring a picture of their own."""
+        if self._frames and frame.shape != self._frames[-1].shape:
+            self.begin()
+        if self._frames:
+            self._changes.append(change_between(self._frames[-1], frame))
+        self._frames.append(frame)
+        least = REPEATED * max(self._changes, default=0.0)
+        changed = zip(self._frames[1:], self._changes, strict=True)
+        return [self._frames[0], *(each for each, change in changed if change > least)]

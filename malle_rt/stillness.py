@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from malle_rt.frame import Plane
 
-__all__ = ["Pooled", "pooled", "sigma_of_changes"]
+__all__ = ["Pooled", "change_between", "pooled", "sigma_of_changes"]
 
 POOL = 4  # side of what becomes one value, in pixels
 BLOCK = 32  # side of what is judged to stand still, in pixels
@@ -86,6 +86,14 @@ def sigma_of_changes(first: Pooled, second: Pooled, third: Pooled) -> float | No
     ordered = change[still][np.argsort(structure[still])]
     less, more = (float(np.median(half)) for half in np.array_split(ordered, 2))
     return math.sqrt(float(np.median(ordered)) / _MEDIAN) if more < TREMBLING * less else None
+
+
+def change_between(one: Pooled, other: Pooled) -> float:
+    """Power of what changes from one frame to another of its size, in a block that three quarters of them are below.
+
+    So neither the bars of a letterbox count nor what moves in a part of the picture.
+    """
+    return float(np.quantile(_power(other - one), 0.75)) if one.size else 0.0
 
 
 def _power(values: Values) -> Values:

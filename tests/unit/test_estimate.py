@@ -1,7 +1,11 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
+from media import read_frames, write_planes
 
 from malle_rt.estimate import SigmaEstimator, estimate_sigma
+from malle_rt.media.file_source import FileSource
 
 
 def picture(size=(270, 480)):
@@ -166,6 +170,38 @@ def test_smoothed_noise_is_told_by_what_stands_still():
     assert sigmas[2:] == pytest.approx(np.full(38, 15), rel=0.2)
 
 
+def encoded(path, pictures, rate):
+    """Luma planes as an encoder leaves them."""
+    chroma = [np.full((pictures[0].shape[0] // 2, pictures[0].shape[1] // 2), 128, np.uint8)] * 2
+    options = {"crf": "16", "preset": "veryfast"}
+    write_planes(
+        path,
+        [(each, *chroma) for each in pictures],
+        "yuv420p",
+        fps=Fraction(rate),
+        codec="libx264",
+        options=options,
+    )
+    return [frame.planes[0] for frame in read_frames(FileSource(path))[0]]
+
+
+@pytest.mark.parametrize("repeats", [(2,), (3, 2), (4,)], ids=["30 in 60", "24 in 60", "15 in 60"])
+@pytest.mark.parametrize("soft", [True, False], ids=["smoothed", "white"])
+def test_repeated_pictures_that_an_encoder_has_altered_do_not_lower_the_estimate(tmp_path, repeats, soft):
+    make = smoothed if soft else noisy
+    rows, columns = np.mgrid[:192, :320] // 12
+    clean = np.random.default_rng(0).uniform(60, 190, (16, 27))[rows, columns]  # patches, which stand still
+    pictures = [make(clean, 18, seed=seed) for seed in range(24)]
+    repeated = [each for number, each in enumerate(pictures) for _ in range(repeats[number % len(repeats)])]
+    found = []
+    for name, frames in (("once", pictures), ("repeated", repeated)):
+        estimator = SigmaEstimator()
+        found.append([estimator.update([luma], 8) for luma in encoded(tmp_path / f"{name}.mkv", frames, 60)])
+    once, several = found
+    assert once[-1] > 10
+    assert several[8:] == pytest.approx(np.full(len(several) - 8, once[-1]), rel=0.2)
+
+
 def test_where_everything_moves_one_picture_must_do():
     estimator, wide = SigmaEstimator(), picture((360, 1280))
     for seed in range(40):
@@ -204,9 +240,9 @@ def test_frames_between_two_looks_are_not_touched():
         def __getitem__(self, index):
             raise AssertionError("looked at")
 
-    luma = noisy(np.full((64, 64), 120.0), 15)
-    estimator = SigmaEstimator(every=5)
-    first, _, _ = (estimator.update([luma], 8) for _ in range(3))
+    lumas = [noisy(np.full((64, 64), 120.0), 15, seed=seed) for seed in range(5)]
+    estimator = SigmaEstimator(every=7)
+    first, *_ = (estimator.update([luma], 8) for luma in lumas)
     assert estimator.update(Untouchable(), 8) == estimator.update(Untouchable(), 8) == first
     with pytest.raises(AssertionError, match="looked at"):
         estimator.update(Untouchable(), 8)
