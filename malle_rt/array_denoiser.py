@@ -8,16 +8,21 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar, cast
 
+import numpy as np
+
 from malle_rt.api import open_denoiser
 from malle_rt.arrays import array_format, host_array
 from malle_rt.config import DenoiseConfig, Strength
 from malle_rt.denoiser import FrameDenoiser
 from malle_rt.errors import ConfigError, MalleError
 from malle_rt.memory import require_memory
+from malle_rt.models import photo_model_names
+from malle_rt.photo.denoiser import PHOTO_MODEL, denoise_array
 
 __all__ = ["Denoiser", "denoise_image"]
 
 Picture = TypeVar("Picture")
+_PHOTO_FORMATS = ("rgb24", "bgr24", "gray", "rgb48", "bgr48", "gray16")
 
 
 class Denoiser:
@@ -271,7 +276,7 @@ def denoise_image(
     *,
     strength: Strength = "auto",
     mix: float = 1.0,
-    model: str = "rt-s",
+    model: str = "auto",
     backend: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
@@ -279,18 +284,17 @@ def denoise_image(
 ) -> Picture:
     """Clean one photograph.
 
-    The networks for photographs (MalleNet) have no graph that runs without torch yet. What runs here is the network for
-    video, on one frame: it misses the frames before, from which it learns most, so a still is cleaned less well than a
-    frame of a video. "auto" takes all grain for noise, and reads noise that a camera has smoothed too low: give such a
-    picture a number. The network is opened for each call; for many pictures of one size use a ``Denoiser`` and
-    ``reset`` it after each.
+    RGB, BGR and gray of 8 or 16 bits run through a network for photographs (MalleNet); the other layouts, and any
+    other ``model``, through the network for video, on one frame. That one misses the frames before, from which it
+    learns most, and reads noise that a camera has smoothed too low: give such a picture a number. The network is
+    opened for each call.
 
     Args:
         picture: see ``Denoiser``, as all that follows.
-        strength: sigma of the luma's noise on the 8-bit scale, 0 to 75, or "auto", "light", "medium", "strong".
+        strength: sigma of the noise on the 8-bit scale, 0 to 75, or "auto", "light", "medium", "strong".
         mix: share of the denoised picture in the result, 0 to 1.
-        model: name of a network for video.
-        backend: "auto", or the one that must run.
+        model: "auto" as above, or a network: "mallenet-s" and "mallenet-m" are for photographs.
+        backend: "auto", or the one that must run; MalleNet runs in "openvino", in fp32.
         precision: "auto", or the one it must run in.
         threads: of the processor, for backend "openvino".
         pixel_format: layout of the picture.
@@ -302,6 +306,14 @@ def denoise_image(
         ConfigError: not what ``pixel_format`` says, or a value outside its range.
         BackendError: the backend cannot run here, or fails.
     """
+    if model == "auto":
+        model = PHOTO_MODEL if pixel_format in _PHOTO_FORMATS else DenoiseConfig.model
+    if model in photo_model_names():
+        if pixel_format not in _PHOTO_FORMATS:
+            raise ConfigError(f"model {model} takes {', '.join(_PHOTO_FORMATS)}, got {pixel_format}")
+        if backend not in ("auto", "openvino") or precision not in ("auto", "fp32"):
+            raise ConfigError(f"model {model} runs in backend openvino in fp32, got {backend} in {precision}")
+        return _photograph(picture, strength, mix, model, threads, pixel_format)
     with Denoiser(
         strength=strength,
         mix=mix,
@@ -312,3 +324,15 @@ def denoise_image(
         pixel_format=pixel_format,
     ) as denoiser:
         return denoiser(picture)
+
+
+def _photograph(
+    picture: Picture, strength: Strength, mix: float, model: str, threads: int | None, pixel_format: str
+) -> Picture:
+    form = array_format(pixel_format)
+    array, back = host_array(picture)
+    form.check(array)
+    reverse = slice(None, None, -1 if pixel_format.startswith("bgr") else 1)
+    rgb = array if array.ndim == 2 else array[..., reverse]
+    clean = denoise_array(rgb, strength, model, mix, threads=threads)
+    return cast(Picture, back(clean if clean.ndim == 2 else np.ascontiguousarray(clean[..., reverse])))

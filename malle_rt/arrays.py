@@ -66,7 +66,7 @@ class ArrayFormat:
         Raises:
             ConfigError: it is no such array.
         """
-        self._check(array)
+        self.check(array)
         if self.kind == "rgb":
             planes = planes_of(av.VideoFrame.from_ndarray(np.ascontiguousarray(array), format=self.name))
         else:
@@ -99,7 +99,12 @@ class ArrayFormat:
             planes = luma, u, v
         return cast("tuple[Plane, ...]", planes)
 
-    def _check(self, array: np.ndarray) -> None:
+    def check(self, array: np.ndarray) -> None:
+        """See that an array is of this format.
+
+        Raises:
+            ConfigError: it is not.
+        """
         expected = f"{self.name} arrays are {self.dtype} of shape {self.shape}"
         if array.dtype != self.dtype:
             raise ConfigError(f"{expected}, got {array.dtype}. {self._advice_on(array.dtype)}")

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from malle_rt.frame import Plane
 from malle_rt.stillness import Pooled, change_between, pooled, sigma_of_changes
 
-__all__ = ["SigmaEstimator", "estimate_sigma"]
+__all__ = ["SigmaEstimator", "estimate_sigma", "flattest_sigma"]
 
 BLOCK = 8  # side of a voting block, in pixels: small, for the flat parts of a textured picture are small
 MAX_PIXELS = 1 << 19  # larger pictures are sampled by rows of blocks
@@ -49,6 +49,8 @@ REPEATED = 0.1
 _DETAILS = (BLOCK // 2) ** 2  # of one orientation in a block
 # The median of a mean of squares of normal values, for a variance of 1 (Wilson and Hilferty, PNAS 1931).
 _MEDIAN = (1 - 2 / (9 * _DETAILS)) ** 3
+# The lowest twentieth of such means with the details of all three orientations, likewise.
+_FLATTEST = (1 - 2 / (27 * _DETAILS) - 1.645 * math.sqrt(2 / (27 * _DETAILS))) ** 3
 
 Values = npt.NDArray[np.float32]
 
@@ -75,6 +77,20 @@ def estimate_sigma(luma: Plane, bits: int = 8) -> float | None:
         unclipped = room >= min(MARGIN * sigma, enough)
         sigma = math.sqrt(_white_level(texture[unclipped], diagonal[unclipped]))
     return sigma
+
+
+def flattest_sigma(plane: Plane, bits: int) -> float | None:
+    """Standard deviation of all that is finest in the flattest twentieth of the blocks, texture included.
+
+    An upper bound for the noise: a look at pictures whose noise is not white, where ``estimate_sigma`` sees too little.
+    Args and result as there.
+    """
+    mean, texture, diagonal = _blocks(plane, bits)
+    usable = np.minimum(mean - BLACK, WHITE - mean) > SURELY_CLIPPED
+    if not usable.any():
+        return None
+    power = (2 * texture[usable] + diagonal[usable]) / 3
+    return math.sqrt(float(np.quantile(power, 0.05)) / _FLATTEST)
 
 
 def _white_level(texture: Values, diagonal: Values) -> float:

@@ -277,3 +277,13 @@ def test_a_photograph_is_cleaned():
     noisy, clean = to_rgb(next(iter(source))), to_rgb(source.clean(0))
     assert error(malle_rt.denoise_image(noisy, strength=20), clean) < 0.5 * error(noisy, clean)
     assert malle_rt.denoise_image(noisy[..., 1], pixel_format="gray").shape == (65, 97)
+    photographed = malle_rt.denoise_image(noisy, model="mallenet-s")
+    assert error(photographed, clean) < 0.5 * error(noisy, clean)
+    swapped = malle_rt.denoise_image(noisy[..., ::-1], model="mallenet-s", pixel_format="bgr24")
+    assert np.array_equal(swapped[..., ::-1], photographed)
+    by_video = malle_rt.denoise_image(noisy, strength=20, model="rt-s")
+    assert error(by_video, clean) < 0.5 * error(noisy, clean)
+    with pytest.raises(ConfigError, match="model mallenet-s runs in backend openvino in fp32, got torch"):
+        malle_rt.denoise_image(noisy, model="mallenet-s", backend="torch")
+    with pytest.raises(ConfigError, match=r"model mallenet-s takes rgb24, .*, got nv12"):
+        malle_rt.denoise_image(noisy, model="mallenet-s", pixel_format="nv12")

@@ -41,7 +41,8 @@ ALLOWED = {
     "api": {"backends", "denoiser", "media", "memory", "pipeline", "models"} | BASE,
     "preview": {"api", "denoiser", "media", "memory"} | BASE,
     "arrays": {"media", "frame", "errors"},
-    "array_denoiser": {"api", "arrays", "denoiser", "memory", "config", "errors"},
+    "photo": {"backends", "estimate", "media", "memory", "models", "opencv"} | BASE,
+    "array_denoiser": {"api", "arrays", "denoiser", "memory", "models", "photo", "config", "errors"},
     "doctor": {"api", "child", "live", "backends", "cuda", "trt", "media", "models", "ops", "opencv", "vino"}
     | BASE,
     "bench": {
@@ -82,6 +83,7 @@ ALLOWED = {
 FORBIDDEN = {
     "pipeline": {"torch", "av", "cv2", "openvino"},
     "media": {"torch", "openvino"},
+    "photo": {"torch", "openvino"},
     "net": {"av", "cv2", "tensorrt", "openvino"},
     "ops": {"av", "cv2", "tensorrt"},
     "cuda": {"torch", "av", "cv2", "openvino", "tensorrt", "onnx"},
