@@ -14,6 +14,7 @@ from malle_rt.config import DenoiseConfig
 from malle_rt.cuda.opening import cuda_problem
 from malle_rt.errors import BackendUnavailable, ConfigError
 from malle_rt.models import graph_precisions
+from malle_rt.ops.native import openvino_pin
 
 __all__ = ["Selection", "running_line", "select_backend"]
 
@@ -86,7 +87,7 @@ def _openvino(config: DenoiseConfig) -> Backend:
         from malle_rt.backends.openvino import OpenVinoBackend
     except ImportError as exc:
         raise BackendUnavailable(
-            f"backend 'openvino' needs OpenVINO ({exc}): pip install --force-reinstall malle-rt"
+            f"backend 'openvino' needs OpenVINO ({exc}): pip install '{openvino_pin()}'"
         ) from exc
     return OpenVinoBackend(config.model, threads=config.threads, precision=_on_cpu(config))
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from malle_rt.doctor.finding import Finding, package_version
+from malle_rt.ops.native import TO_BUILD, load_extension, openvino_pin
 
 __all__ = ["examine_cpu", "examine_machine"]
 
@@ -45,14 +46,13 @@ def _openvino() -> Iterator[Finding]:
         core = ov.Core()
         devices = ", ".join(core.available_devices) or "no devices"
     except (ImportError, RuntimeError) as exc:
-        advice = "pip install --force-reinstall malle-rt"
+        advice = f"pip install '{openvino_pin()}'"
         yield Finding(section="cpu", name="openvino", state="broken", detail=_line(exc), advice=advice)
         return
     yield Finding(
         section="cpu", name="openvino", state="ok", detail=f"{package_version('openvino')}: {devices}"
     )
     from malle_rt.backends.openvino import int8_pays
-    from malle_rt.ops.native import load_extension
 
     fused = load_extension(core)
     yield Finding(
@@ -60,7 +60,7 @@ def _openvino() -> Iterator[Finding]:
         name="fused slice",
         state="ok" if fused else "missing",
         detail="compiled" if fused else "standard operations run instead, 10 to 30 times slower",
-        advice="" if fused else "install g++, then pip install --force-reinstall --no-deps malle-rt",
+        advice="" if fused else TO_BUILD,
     )
     pays = "yes" if int8_pays() else "no byte products (VNNI, AMX) here: fp32 is chosen"
     yield Finding(section="cpu", name="int8 is faster", state="ok", detail=pays)

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from malle_rt.vino import ov
 
-__all__ = ["extension_path", "load_extension"]
+__all__ = ["TO_BUILD", "extension_path", "load_extension", "openvino_pin"]
 
 log = logging.getLogger(__name__)
 
 _LIBRARY = "libmalle_openvino.so"
+TO_BUILD = (
+    "Install g++, then run: python -m pip install --force-reinstall --no-deps --no-cache-dir SOURCE, "
+    "where SOURCE is what malle-rt was installed from"
+)
 
 
 def extension_path() -> Path | None:
@@ -40,17 +44,14 @@ def load_extension(core: ov.Core) -> bool:
     path = extension_path()
     if path is None:
         reason = f"{_LIBRARY} was not built (no C++ compiler when malle-rt was installed?)"
-        advice = (
-            "Install g++, then run: python -m pip install --force-reinstall --no-deps --no-cache-dir SOURCE, "
-            "where SOURCE is what malle-rt was installed from"
-        )
+        advice = TO_BUILD
     else:
         try:
             core.add_extension(str(path))
         except RuntimeError as exc:
             cause = "most likely it was built for another OpenVINO version"
             reason = f"{path.name} does not load, {cause} ({_last_line(exc)})"
-            advice = f"Run: python -m pip install '{_openvino_pin()}'"
+            advice = f"Run: python -m pip install '{openvino_pin()}'"
         else:
             return True
     # Only machines without the extension pay for importing the frontend's Python side.
@@ -72,7 +73,7 @@ def _warn(reason: str, advice: str) -> None:
     )
 
 
-def _openvino_pin() -> str:
+def openvino_pin() -> str:
     """The OpenVINO that this installation requires, and was built against, as pip takes it."""
     try:
         declared = requires("malle-rt") or []
