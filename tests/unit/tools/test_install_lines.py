@@ -10,7 +10,8 @@ SOURCES = [*(ROOT / "malle_rt").rglob("*.py"), *(ROOT / "docs").glob("*.md"), RO
 
 def test_lines_are_found_in_blocks_tables_and_sentences():
     text = "# Here\n`pip install 'a[b]' -U 'c<2'`, or pipx install d && e\n\n"
-    text += "# A Jetson\n| x | 3.12 | `pip install f` |\npython -m venv v && v/bin/pip install g\n# There\nuv tool install h"
+    text += "# A Jetson\n| x | 3.12 | `pip install f` |\npython -m venv v && v/bin/pip install g\n"
+    text += "# There\nuv tool install h"
     assert list(install_lines.lines(text, "x.md")) == [
         install_lines.Line("x.md:2", ("a[b]", "c<2")),
         install_lines.Line("x.md:2", ("d",)),
