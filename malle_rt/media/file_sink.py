@@ -15,6 +15,7 @@ from av.container import OutputContainer
 from malle_rt.errors import SinkError
 from malle_rt.frame import Frame, Packet, Surface, VideoInfo
 from malle_rt.media.encode_config import EncodeConfig
+from malle_rt.media.mp4_boxes import insert_boxes
 from malle_rt.media.output_file import OutputFile
 from malle_rt.media.output_streams import Keeping, OutputStreams, create_container
 from malle_rt.media.template import Template
@@ -73,10 +74,15 @@ class FileSink:
         self._container: OutputContainer | None = None
         try:
             self._output.claim()
-            self._container = create_container(
-                self._output.partial, self.path, metadata, keeping=_keeping(self._output, template, live=live)
+            keeping = _keeping(self._output, template, live=live)
+            self._container = create_container(self._output.partial, self.path, metadata, keeping=keeping)
+            self._streams = OutputStreams(
+                self._container,
+                template,
+                config or EncodeConfig(),
+                surface,
+                in_fragments=keeping == "fragments",
             )
-            self._streams = OutputStreams(self._container, template, config or EncodeConfig(), surface)
             self._guarded(self._container.start_encoding)
         except BaseException:
             self.abort()
@@ -128,6 +134,7 @@ class FileSink:
             self._guarded(lambda: container.mux(self._streams.flush()))
             self._guarded(container.close)
             self._container = None
+            self._insert_boxes()
             if not self._output.is_pipe:
                 verify = verify_end if self._live else verify_file
                 verify(self._output.partial, self.path, self._streams.position, self._written)
@@ -171,6 +178,17 @@ class FileSink:
         except (SinkError, OSError):
             log.debug("leaving an unfinished output failed", exc_info=True)
         return True
+
+    def _insert_boxes(self) -> None:
+        boxes = self._streams.boxes
+        if boxes.empty:
+            return
+        try:
+            inserted = insert_boxes(self._output.partial, self._streams.number, boxes)
+        except OSError:
+            inserted = False
+        if not inserted:
+            log.warning("%s: what shape the picture has (clean aperture, 3D, sphere) is not kept", self.path)
 
     def _leave_part(self) -> None:
         self._output.keep()

@@ -17,9 +17,11 @@ from malle_rt.frame import Surface
 from malle_rt.media.carrying import Track, add_carried, clean_metadata, copy_labels, is_mov
 from malle_rt.media.compat import exact
 from malle_rt.media.encode_config import EncodeConfig
+from malle_rt.media.mp4_boxes import PictureBoxes
 from malle_rt.media.opening import is_attached_picture
 from malle_rt.media.picture_plan import plan_picture
 from malle_rt.media.pixel_formats import is_rgb
+from malle_rt.media.side_data import Stereo
 from malle_rt.media.template import Template
 from malle_rt.media.video_encoder import VideoEncoder
 
@@ -36,6 +38,15 @@ _ZERO_BASED = frozenset({"mp4", "mov", "ipod", "matroska", "webm", "avi", "flv"}
 _NO_FILE = 1
 # Muxers that store a display matrix.
 _TURNING = frozenset({"mp4", "mov", "ipod", "matroska", "webm"})
+# Matroska's names of two views in one picture, the left and the right one first.
+_STEREO_MODES = {
+    "side by side": ("left_right", "right_left"),
+    "top and bottom": ("top_bottom", "bottom_top"),
+    "frame by frame": ("block_lr", "block_rl"),
+    "checkerboard": ("checkerboard_lr", "checkerboard_rl"),
+    "line by line": ("row_interleaved_lr", "row_interleaved_rl"),
+    "column by column": ("col_interleaved_lr", "col_interleaved_rl"),
+}
 # What MP4 readers report of the file type, not of the film.
 _FILE_TYPE = ("major_brand", "minor_version", "compatible_brands")
 # Files that must be playable wherever they break off. MP4 in fragments of a second, since its index comes last
@@ -90,6 +101,8 @@ class OutputStreams:
         tracks: copied tracks by their index in the source.
         position: of the encoded track among the video tracks, cover pictures not counted.
         shift: seconds to take off every timestamp.
+        number: of the encoded track in an MP4 or MOV.
+        boxes: what is still to be written into the finished file about the encoded track.
     """
 
     def __init__(
@@ -98,6 +111,8 @@ class OutputStreams:
         template: Template,
         config: EncodeConfig,
         surface: Surface | None = None,
+        *,
+        in_fragments: bool = False,
     ) -> None:
         """Add all tracks.
 
@@ -106,12 +121,15 @@ class OutputStreams:
             template: what the source is.
             config: encoder settings.
             surface: see ``VideoEncoder``.
+            in_fragments: whether nothing can be written into the finished file.
 
         Raises:
             ConfigError: the container, the encoder and the settings do not fit together.
         """
         self.tracks: dict[int, Track] = {}
         self._container = container
+        self._in_fragments = in_fragments
+        self.boxes = PictureBoxes()
         self.shift = _shift(container, template)
         self._add_tracks(template, config, surface)
         if template.container is not None:
@@ -149,6 +167,7 @@ class OutputStreams:
         config = _plain_format(template, config, is_mov=is_mov(self._container))
         plan = plan_picture(template.info, config, turn=turn)
         self.encoder = VideoEncoder(self._container, template, config, plan, surface)
+        self.number = self.encoder.stream.index + 1
         if template.video is not None:
             copy_labels(template.video, self.encoder.stream)
             # Frames have no transparency: a player must not look for one.
@@ -157,6 +176,48 @@ class OutputStreams:
                 del labels[key]
         if template.display_matrix is not None and tells:
             self.encoder.stream.set_display_matrix(template.display_matrix)
+        self._keep_shape(template, whole=not turn and plan.size == plan.source_size)
+
+    def _keep_shape(self, template: Template, *, whole: bool) -> None:
+        """What says that the picture is more or less than a flat rectangle; warns of what cannot be written.
+
+        Args:
+            template: what the source is.
+            whole: whether the picture is as large and as upright as the source's.
+        """
+        name, boxes = self._container.format.name, template.boxes
+        if not whole:
+            boxes = boxes.without_clean_aperture()
+        self.boxes = boxes if is_mov(self._container) and not self._in_fragments else PictureBoxes()
+        if template.boxes.clean_aperture and not self.boxes.clean_aperture:
+            log.warning(
+                "the input names a part of the picture that shall be shown (clean aperture), which is not written %s: "
+                "all of it is shown",
+                f"into {name} files here" if whole else "for a picture of another size",
+            )
+        if (template.spherical or boxes.spherical) and not self.boxes.spherical:
+            log.warning(
+                "the picture is a sphere around the viewer (360°), which is not written into this file: players will "
+                "show it flat. From MP4 to MP4, it is kept"
+            )
+        if template.stereo is not None:
+            self._keep_stereo(template.stereo)
+
+    def _keep_stereo(self, stereo: Stereo) -> None:
+        if stereo.packing is None:
+            log.warning("the input holds two views (3D), of which the first one is denoised and kept")
+            return
+        kept = self.encoder.writes_stereo or self.boxes.stereo
+        if self._container.format.name in ("matroska", "webm"):
+            mode = _STEREO_MODES[stereo.packing][stereo.right_first]
+            self.encoder.stream.metadata.setdefault("stereo_mode", mode)
+            kept = True
+        if not kept:
+            log.warning(
+                "the picture holds two views (3D, %s), which is not written into this file: players will show both. "
+                ".mkv files say it, and libx264 does",
+                stereo.packing,
+            )
 
     def _carry(self, sources: Iterable[Any]) -> None:
         for source in sources:

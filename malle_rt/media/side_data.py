@@ -13,15 +13,30 @@ from malle_rt.media.compat import side_data_bytes
 
 __all__ = [
     "HdrMetadata",
+    "Stereo",
     "display_matrix_of",
     "dynamic_hdr_of",
     "has_captions",
     "hdr_of",
+    "is_spherical",
     "rotation_of",
+    "stereo_of",
 ]
 
 _MASTERING = struct.Struct("22i")  # AVMasteringDisplayMetadata: ten rationals, then two flags
 _LIGHT_LEVEL = struct.Struct("2I")  # AVContentLightMetadata
+
+_STEREO = struct.Struct("2i")  # AVStereo3D begins with its type and flags
+_INVERTED = 1
+# AVStereo3DType.
+_PACKINGS = {
+    1: "side by side",
+    2: "top and bottom",
+    3: "frame by frame",
+    4: "checkerboard",
+    6: "line by line",
+    7: "column by column",
+}
 
 _DYNAMIC = {"DOVI_RPU_BUFFER": "Dolby Vision", "DYNAMIC_HDR_PLUS": "HDR10+", "DYNAMIC_HDR_VIVID": "HDR Vivid"}
 
@@ -39,6 +54,33 @@ class HdrMetadata:
     primaries: tuple[tuple[Fraction, Fraction], ...] | None
     luminance: tuple[Fraction, Fraction] | None
     light_level: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Stereo:
+    """Two views of one scene.
+
+    Attributes:
+        packing: how both are packed into one picture; None where the picture is only one of them (MV-HEVC).
+        right_first: whether the right eye's view is where the left one's is by default.
+    """
+
+    packing: str | None
+    right_first: bool
+
+
+def stereo_of(picture: av.VideoFrame) -> Stereo | None:
+    """The two views of a picture; None where it is an ordinary one."""
+    raw = side_data_bytes(picture, "STEREO3D")
+    if len(raw) < _STEREO.size:
+        return None
+    kind, flags = _STEREO.unpack_from(raw)
+    return Stereo(_PACKINGS.get(kind), bool(flags & _INVERTED)) if kind else None
+
+
+def is_spherical(picture: av.VideoFrame) -> bool:
+    """Whether the picture is to be shown on a sphere or cube around the viewer."""
+    return bool(side_data_bytes(picture, "SPHERICAL"))
 
 
 def display_matrix_of(picture: av.VideoFrame) -> tuple[int, ...] | None:

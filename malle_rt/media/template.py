@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -14,13 +15,18 @@ from malle_rt.frame import ColorTags, VideoInfo
 from malle_rt.media.compat import exact
 from malle_rt.media.hardware import pixel_name
 from malle_rt.media.interlacing import FieldOrder, FieldReader
+from malle_rt.media.mp4_boxes import PictureBoxes, picture_boxes
+from malle_rt.media.opening import is_path
 from malle_rt.media.pixel_formats import nearest_planar
 from malle_rt.media.side_data import (
     HdrMetadata,
+    Stereo,
     display_matrix_of,
     dynamic_hdr_of,
     hdr_of,
+    is_spherical,
     rotation_of,
+    stereo_of,
 )
 from malle_rt.media.timeline import frame_rate_of
 from malle_rt.media.window import Window
@@ -41,6 +47,9 @@ class Template:
         others: streams whose packets will come, cover pictures and attachments included.
         late: streams with the parameters of those of ``others`` whose beginning does not show them, by their index.
         display_matrix: FFmpeg's 9 integers, or None when pictures are shown as stored.
+        boxes: what an MP4 or MOV says of its picture beside that.
+        spherical: whether pictures are to be shown around the viewer.
+        stereo: how they hold two views; None where they do not.
         hdr: static HDR metadata, or None.
         dynamic_hdr: names of per-scene HDR metadata that no encoder here can write again.
         fields: which field comes first where pictures hold two; None where they are progressive.
@@ -55,6 +64,9 @@ class Template:
     others: tuple[Any, ...] = ()
     late: Mapping[int, Any] = field(default_factory=dict)
     display_matrix: tuple[int, ...] | None = None
+    boxes: PictureBoxes = field(default_factory=PictureBoxes)
+    spherical: bool = False
+    stereo: Stereo | None = None
     hdr: HdrMetadata | None = None
     dynamic_hdr: tuple[str, ...] = ()
     fields: FieldOrder | None = None
@@ -98,12 +110,21 @@ def describe(
         video=video,
         others=others,
         display_matrix=matrix,
+        boxes=_boxes(location, container, video),
+        spherical=is_spherical(first),
+        stereo=stereo_of(first),
         hdr=hdr_of(first),
         dynamic_hdr=dynamic_hdr_of(first),
         fields=FieldReader().order(first),
         origin=Fraction(0) if window.has_start else Fraction(container.start_time or 0, 1_000_000),
         shift=window.shift,
     )
+
+
+def _boxes(location: str, container: InputContainer, video: av.VideoStream) -> PictureBoxes:
+    if "mov" not in container.format.name.split(",") or not is_path(location):
+        return PictureBoxes()
+    return picture_boxes(Path(location), video.id)
 
 
 def _frame_count(container: InputContainer, video: av.VideoStream) -> int | None:

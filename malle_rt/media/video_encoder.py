@@ -56,6 +56,15 @@ _CAPTION_ENCODERS = frozenset(
     {"libx264", "libx264rgb", "libx265", "mpeg2video", "h264_nvenc", "hevc_nvenc", "h264_qsv"}
     | {f"{codec}_{system}" for codec in ("h264", "hevc") for system in ("vaapi", "videotoolbox")}
 )
+# Numbers of H.264 for two views in one picture.
+_H264_PACKINGS = {
+    "checkerboard": 0,
+    "column by column": 1,
+    "line by line": 2,
+    "side by side": 3,
+    "top and bottom": 4,
+    "frame by frame": 5,
+}
 # AVFieldOrder by what FFmpeg's own program writes: woven fields, and for MJPEG, which codes one after the other, those.
 _WOVEN: dict[FieldOrder, str] = {"top": "tb", "bottom": "bt"}
 _SEPARATE: dict[FieldOrder, str] = {"top": "tt", "bottom": "bb"}
@@ -75,6 +84,7 @@ class VideoEncoder:
         stream: the output stream.
         no_surfaces: why it is given pictures in host memory although some lie on a GPU, one line; None where it
             is given those, or there are none.
+        writes_stereo: whether the bitstream says how two views are packed into the picture.
     """
 
     def __init__(
@@ -100,6 +110,7 @@ class VideoEncoder:
         self._plan = plan
         self._config = config
         self._warned: set[str] = set()
+        self.writes_stereo = False
         self.no_surfaces: str | None = None
         self._surfaces = self._prove(surface, template) if surface is not None else None
         self._source_format = template.info.pix_fmt
@@ -211,6 +222,15 @@ class VideoEncoder:
             )
         for name in template.dynamic_hdr:
             log.warning("%s metadata is not kept; the output is the base picture", name)
+        packing = _H264_PACKINGS.get(template.stereo.packing or "") if template.stereo is not None else None
+        if (
+            packing is not None
+            and self._config.codec in ("libx264", "libx264rgb")
+            and not self._plan.rotation
+        ):
+            own = options.get("x264-params")
+            options["x264-params"] = f"frame-packing={packing}" + (f":{own}" if own else "")
+            self.writes_stereo = True
         if self._fields is not None:
             orders = _SEPARATE if self._config.codec == "mjpeg" else _WOVEN
             options = {"field_order": orders[self._fields]} | options

@@ -1,15 +1,18 @@
 """What pictures carry beside their pixels."""
 
 import gc
+import struct
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
+from media import write_clip
 
 from malle_rt import EncodeConfig, denoise_video
 from malle_rt.config import DenoiseConfig
 from malle_rt.media.compat import side_data_bytes
+from malle_rt.media.mp4_boxes import PictureBoxes, insert_boxes, picture_boxes
 
 PLAIN = DenoiseConfig(strength=0)
 RATE = Fraction(25)
@@ -114,3 +117,93 @@ def test_looking_at_side_data_does_not_keep_the_picture():
         assert not [each for each in gc.get_objects() if isinstance(each, av.VideoFrame)]
     finally:
         gc.enable()
+
+
+CLAP = struct.pack(">I4s8I", 40, b"clap", 56, 1, 40, 1, 0, 1, 0, 1)  # 56x40 of 64x48
+SPHERE = (
+    b'<?xml version="1.0"?><rdf:SphericalVideo xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" '
+    b'xmlns:GSpherical="http://ns.google.com/videos/1.0/spherical/"><GSpherical:Spherical>true</GSpherical:Spherical>'
+    b"<GSpherical:Stitched>true</GSpherical:Stitched><GSpherical:StitchingSoftware>x</GSpherical:StitchingSoftware>"
+    b"<GSpherical:ProjectionType>equirectangular</GSpherical:ProjectionType></rdf:SphericalVideo>"
+)
+UUID = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
+BOXES = PictureBoxes(track=struct.pack(">I4s", 24 + len(SPHERE), b"uuid") + UUID + SPHERE, description=CLAP)
+
+
+@pytest.fixture
+def shaped(tmp_path):
+    """A sphere of which a part is to be shown, and a sound track before it, so that its number is not 1."""
+    path = tmp_path / "in.mp4"
+    with av.open(str(path), "w") as container:
+        audio = container.add_stream("aac", rate=48000)
+        video = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        silence = av.AudioFrame("fltp", "stereo", 1024)
+        for plane in silence.planes:
+            plane.update(bytes(plane.buffer_size))
+        silence.sample_rate, silence.pts = 48000, 0
+        container.mux([*audio.encode(silence), *audio.encode()])
+        for _ in range(3):
+            container.mux(video.encode(av.VideoFrame(64, 48, "yuv420p")))
+        container.mux(video.encode())
+    assert insert_boxes(path, 2, BOXES)
+    assert side_data_bytes(pictures_of(path)[0], "SPHERICAL")
+    return path
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mov", "out.m4v"])
+def test_spheres_and_clean_apertures_are_kept(shaped, tmp_path, name, caplog):
+    denoise_video(shaped, tmp_path / name, config=PLAIN)
+    assert picture_boxes(tmp_path / name, 2) == BOXES
+    assert side_data_bytes(pictures_of(tmp_path / name)[0], "SPHERICAL")
+    with av.open(str(tmp_path / name)) as container:
+        assert [stream.type for stream in container.streams] == ["audio", "video"]
+    assert not caplog.records
+
+
+def test_another_container_says_what_it_does_not_keep(shaped, tmp_path, caplog):
+    denoise_video(shaped, tmp_path / "out.mkv", config=PLAIN)
+    said = [record.message for record in caplog.records]
+    assert len(said) == 2
+    assert "clean aperture" in said[0]
+    assert "sphere" in said[1]
+
+
+def test_a_clean_aperture_of_another_size_is_not_kept(tmp_path, caplog):
+    path = write_clip(tmp_path / "in.mp4", size=(63, 47), codec="libx264", pix_fmt="yuv444p", frames=3)
+    assert insert_boxes(path, 1, PictureBoxes(description=CLAP))
+    encode = EncodeConfig(pix_fmt="yuv420p")
+    denoise_video(path, tmp_path / "out.mp4", config=PLAIN, encode=encode)
+    assert not picture_boxes(tmp_path / "out.mp4", 1).clean_aperture
+    assert any("clean aperture" in record.message for record in caplog.records)
+
+
+def test_a_damaged_index_gives_no_boxes(shaped, tmp_path):
+    data = shaped.read_bytes()
+    for broken in (data[:-300], data.replace(b"stsd", b"xxxx"), b"\0\0\0\1moov", b"", b"\0" * 64):
+        (tmp_path / "broken.mp4").write_bytes(broken)
+        assert picture_boxes(tmp_path / "broken.mp4", 7) == PictureBoxes()
+        assert isinstance(picture_boxes(tmp_path / "broken.mp4", 2), PictureBoxes)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("out.mp4", "libx264"), ("out.mkv", "libx264"), ("out.mkv", "ffv1")]
+)
+def test_two_views_in_one_picture_stay_two(tmp_path, name, codec, caplog):
+    path = write_clip(
+        tmp_path / "in.mkv", codec="libx264", options={"x264-params": "frame-packing=4"}, frames=3
+    )
+    denoise_video(path, tmp_path / name, config=PLAIN, encode=EncodeConfig(codec=codec))
+    for file in (path, tmp_path / name):
+        assert (
+            struct.unpack_from("i", side_data_bytes(pictures_of(file)[0], "STEREO3D"))[0] == 2
+        )  # top and bottom
+    assert not caplog.records
+
+
+def test_two_views_that_cannot_be_told_are_said(tmp_path, caplog):
+    path = write_clip(
+        tmp_path / "in.mkv", codec="libx264", options={"x264-params": "frame-packing=3"}, frames=3
+    )
+    denoise_video(path, tmp_path / "out.mp4", config=PLAIN, encode=EncodeConfig(codec="libx265"))
+    assert any("two views (3D, side by side)" in record.message for record in caplog.records)
