@@ -1,7 +1,8 @@
 """Build the source distribution and the wheel that people install, and try the wheel where there is no compiler.
 
     python tools/build_wheels.py DIST            # needs the extra "release", and a C++ compiler
-    python tools/build_wheels.py DIST --try      # also installs it under every Python that is here, without one
+    python tools/build_wheels.py DIST --try      # also installs it under every Python that is here, without one, by
+                                                 # pip, and by pipx and uv where this Python has them
 
 The wheel is ``py3-none-manylinux_2_N``: it holds the fused operator, a library that uses no symbol of Python's. The
 libraries of OpenVINO and TBB that it is linked to are not copied into it: they come with the one OpenVINO version that
@@ -17,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from check_pythons import VERSIONS, interpreter
@@ -24,11 +26,27 @@ from check_pythons import VERSIONS, interpreter
 ROOT = Path(__file__).resolve().parent.parent
 FROM_OPENVINO = ("libopenvino.so.*", "libopenvino_onnx_frontend.so.*", "libtbb.so.*")
 COMPILERS = ("c++", "g++", "gcc", "cc", "clang", "clang++")
-FUSED = """
+# The commands that install a wheel for an interpreter, such that an environment ends up in the folder named.
+INSTALLERS: dict[str, Callable[[str, str, str], tuple[list[str], ...]]] = {
+    "pip": lambda python, venv, wheel: (
+        [python, "-m", "venv", venv],
+        [f"{venv}/bin/pip", "install", "-q", wheel],
+    ),
+    "pipx": lambda python, _, wheel: ([sys.executable, "-m", "pipx", "install", "--python", python, wheel],),
+    "uv": lambda python, _, wheel: (
+        [sys.executable, "-m", "uv", "tool", "install", "--python", python, wheel],
+    ),
+}
+CLIP = """
 import sys
-from malle_rt.backends.openvino import OpenVinoBackend
-info = OpenVinoBackend("rt-s").info
-sys.exit("; ".join(info.notes) or 0)
+import av
+from malle_rt.media.synthetic import SyntheticSource
+with av.open(sys.argv[1], "w") as container:
+    stream = container.add_stream("ffv1", rate=25)
+    stream.width, stream.height, stream.pix_fmt = 160, 96, "gray"
+    for frame in SyntheticSource(12, (160, 96), noise_sigma=12):
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(frame.planes[0], format="gray")))
+    container.mux(stream.encode())
 """
 
 
@@ -77,35 +95,44 @@ def built(dist: Path) -> Path:
 
 
 def failures(wheel: Path) -> int:
-    """How many of the Pythons here cannot install it, or run without the fused operator."""
+    """How many ways to install it, under the Pythons here, fail, or run without the fused operator."""
     failed = 0
     for version in VERSIONS:
         python = interpreter(version)
         if python is None:
             print(f"Python {version}: not on this machine, not tried")
             continue
-        with tempfile.TemporaryDirectory() as folder:
-            problem = trial(wheel, python, Path(folder))
-        failed += problem is not None
-        print(f"Python {version}, no compiler: {problem or 'installed, the fused operator runs'}", flush=True)
+        for name in INSTALLERS:
+            if not _has(name):
+                print(f"Python {version}, {name}: {name} is not installed here, not tried")
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                problem = trial(wheel, python, name, Path(folder))
+            failed += problem is not None
+            told = problem or "a video is cleaned by the fused operator"
+            print(f"Python {version}, {name}, no compiler: {told}", flush=True)
     return failed
 
 
-def trial(wheel: Path, python: Path, folder: Path) -> str | None:
-    """Install it into a fresh environment where no compiler is on the path, and run it; what went wrong, one line."""
+def trial(wheel: Path, python: Path, installer: str, folder: Path) -> str | None:
+    """Install it where no compiler is on the path, and clean a video; what went wrong, one line."""
     names = folder / "names"
     names.mkdir()
     for name in ("sh", "uname", "ldconfig"):  # what installers may ask for; a compiler is not among them
         if found := shutil.which(name):
             (names / name).symlink_to(found)
-    environment = {**os.environ, "PATH": str(names)}
     if any(shutil.which(name, path=str(names)) for name in COMPILERS):
         return "a compiler is on the path"
-    venv = folder / "venv"
+    environment = {**os.environ, "PATH": str(names)}
+    environment.pop("PYTHONPATH", None)
+    # Where pipx and uv put programs; pip's lie in the environment itself.
+    environment |= {"PIPX_HOME": str(folder / "home"), "PIPX_BIN_DIR": str(folder / "home/bin")}
+    environment |= {"UV_TOOL_DIR": str(folder / "home/venvs"), "UV_TOOL_BIN_DIR": str(folder / "home/bin")}
+    venv = folder / "home/venvs/malle-rt"
     for command in (
-        [str(python), "-m", "venv", str(venv)],
-        [str(venv / "bin/pip"), "install", "-q", str(wheel)],
-        [str(venv / "bin/python"), "-c", FUSED],
+        *INSTALLERS[installer](str(python), str(venv), str(wheel)),
+        [str(venv / "bin/python"), "-c", CLIP, "noisy.mkv"],
+        [str(venv / "bin/malle-rt"), "transcode", "noisy.mkv", "clean.mkv", "--backend", "openvino"],
     ):
         done = subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, check=False
@@ -113,7 +140,9 @@ def trial(wheel: Path, python: Path, folder: Path) -> str | None:
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if line.strip()]
             return lines[-1] if lines else f"exit code {done.returncode}"
-    return None
+    if "12 frames in, 12 out" not in done.stdout:
+        return f"not all frames: {done.stdout.splitlines()[0]}"
+    return "no fused operator" if "fused" in done.stderr else None
 
 
 if __name__ == "__main__":
