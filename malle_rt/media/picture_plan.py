@@ -12,7 +12,7 @@ import av
 from malle_rt.errors import ConfigError
 from malle_rt.frame import VideoInfo, pixel_layout
 from malle_rt.media.encode_config import EncodeConfig
-from malle_rt.media.pixel_formats import nearest_supported, plain_name
+from malle_rt.media.pixel_formats import bits_of, nearest_supported, plain_name
 
 __all__ = ["PicturePlan", "plan_picture"]
 
@@ -68,7 +68,9 @@ def _choose_format(info: VideoInfo, config: EncodeConfig) -> str:
     if chosen is None:
         raise ConfigError(f"encoder {config.codec} takes no pixel format that can be given to it here")
     if chosen != wanted:
-        log.warning("encoder %s cannot take %s; encoding %s", config.codec, wanted, chosen)
+        had, kept = bits_of(wanted), bits_of(chosen)
+        lost = f": {kept} of {had} bits a sample. libx265, libsvtav1 and ffv1 take 10" if kept < had else ""
+        log.warning("encoder %s cannot take %s; encoding %s%s", config.codec, wanted, chosen, lost)
     return chosen
 
 

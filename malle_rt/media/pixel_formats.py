@@ -10,7 +10,15 @@ from av.video.format import VideoFormat
 from malle_rt.errors import ConfigError
 from malle_rt.frame import pixel_layout
 
-__all__ = ["has_alpha", "is_full_range_name", "is_rgb", "nearest_planar", "nearest_supported", "plain_name"]
+__all__ = [
+    "bits_of",
+    "has_alpha",
+    "is_full_range_name",
+    "is_rgb",
+    "nearest_planar",
+    "nearest_supported",
+    "plain_name",
+]
 
 _SUBSAMPLING = {(0, 0): "444", (1, 0): "422", (1, 1): "420", (0, 1): "440", (2, 0): "411", (2, 2): "410"}
 _DEPTHS = (8, 9, 10, 12, 14, 16)
@@ -24,6 +32,11 @@ def is_full_range_name(pix_fmt: str) -> bool:
 def plain_name(pix_fmt: str) -> str:
     """yuvj420p -> yuv420p: the same bytes; the range belongs in the colour tags."""
     return pix_fmt.replace("yuvj", "yuv", 1) if is_full_range_name(pix_fmt) else pix_fmt
+
+
+def bits_of(pix_fmt: str) -> int:
+    """Bits of a sample, of the component that has most."""
+    return max(component.bits for component in VideoFormat(pix_fmt).components)
 
 
 def has_alpha(pix_fmt: str) -> bool:
@@ -109,7 +122,7 @@ def _known(pix_fmt: str) -> bool:
 def _loss(source: str, target: str) -> tuple[int, ...]:
     """Sort key: what converting ``source`` to ``target`` loses, worst loss first, then what it wastes."""
     from_, to = VideoFormat(source), VideoFormat(target)
-    from_depth, to_depth = (max(c.bits for c in form.components) for form in (from_, to))
+    from_depth, to_depth = bits_of(source), bits_of(target)
     from_color = len([c for c in from_.components if not c.is_alpha]) > 1
     to_color = len([c for c in to.components if not c.is_alpha]) > 1
     have, want = _chroma_shifts(target), _chroma_shifts(source) if from_color else (2, 2)

@@ -26,6 +26,7 @@ from media import (
     write_planes,
 )
 
+from malle_rt.frame import pixel_layout
 from malle_rt.media.file_source import FileSource
 
 MALLE = [sys.executable, "-m", "malle_rt"]
@@ -709,3 +710,51 @@ def test_a_preview_replaces_nothing_unasked_and_drops_no_option(tmp_path):
     assert "0 to 75, got 80" in fails(clip, tmp_path / "b.png", "--preview", "80", code=2)
     done = malle("transcode", clip, "--preview", "4,,8")
     assert done.returncode == 2 and "expected strengths such as 4,8,12,auto" in done.stderr
+
+
+def noisy_ramp(path, pix_fmt, *, fields=None):
+    """From 100 to 130 of 255, in the codes of the format, with a little noise: too shallow for 8 bits."""
+    layout, random = pixel_layout(pix_fmt), np.random.default_rng(0)
+    scale = 1 << (layout.bits - 8)
+    shapes = layout.plane_shapes(320, 64)
+    pictures = [
+        tuple(
+            np.rint(scale * (np.linspace(100, 130, shape[1]) + random.normal(0, 3, shape))).astype(
+                layout.dtype
+            )
+            for shape in shapes
+        )
+        for _ in range(8)
+    ]
+    return write_planes(path, pictures, pix_fmt, fields=fields and [fields] * len(pictures))
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "options", "fields", "levels"),
+    [
+        ("yuv420p", (), None, 30),
+        ("yuv420p10le", (), None, 120),
+        ("yuv420p10le", ("--precision", "int8"), None, 120),
+        ("yuv420p10le", ("--precision", "fp32", "--mix", "0.9"), None, 120),
+        ("yuv420p10le", ("--codec", "libx264", "--crf", "6"), None, 120),
+        ("yuv422p10le", ("--codec", "prores_ks"), None, 120),
+        ("yuv420p10le", (), "top", 120),
+        ("yuv420p10le", ("--deinterlace=frame",), "top", 120),
+        ("yuv420p12le", (), None, 480),
+    ],
+)
+def test_a_ramp_keeps_every_level_of_its_depth(tmp_path, pix_fmt, options, fields, levels):
+    source = noisy_ramp(tmp_path / "ramp.nut", pix_fmt, fields=fields)
+    codec = () if "--codec" in options else ("--codec", "ffv1")
+    transcode(source, tmp_path / "clean.mkv", "--strength", "3", *codec, *options)
+    frame = read_frames(FileSource(tmp_path / "clean.mkv"))[0][-1]
+    assert frame.pix_fmt == pix_fmt
+    for plane in frame.planes:
+        inside = plane[8:-8, 8:-8]
+        assert len(np.unique(inside)) >= 0.95 * levels * inside.shape[1] / plane.shape[1]
+
+
+def test_bits_that_an_encoder_cannot_take_are_said(tmp_path):
+    source = noisy_ramp(tmp_path / "ramp.nut", "yuv420p10le")
+    done = transcode(source, tmp_path / "clean.ts", "--codec", "mpeg2video", "--backend", "none")
+    assert "cannot take yuv420p10le; encoding yuv420p: 8 of 10 bits a sample. libx265" in done.stderr
