@@ -56,23 +56,39 @@ def from_420(
 def _refined(plane: Plane, clean: Plane, noisy: Plane, bits: int) -> Plane:
     """The clean plane at the size of ``plane``, with the detail of ``plane`` that 4:2:0 cannot show."""
     cv2 = opencv()
+    # Large arrays are few and used again: fresh memory from the system costs more than the arithmetic.
+    fine = _floats(noisy, plane.shape)
+    np.subtract(plane, fine, out=fine)
+    kept = np.square(fine)
+    energy = cv2.boxFilter(kept, -1, _WINDOW)
+    np.maximum(energy, np.float32(1e-3), out=energy)
     removed = clean.astype(np.float32) - noisy.astype(np.float32)
-    fine = plane.astype(np.float32) - _resize(noisy.astype(np.float32), plane.shape)
+    nearby = cv2.boxFilter(np.square(removed), -1, _WINDOW)
     # The mean of n samples keeps 1/n of white noise; the other (n - 1) parts are in the fine rest.
-    parts = max(plane.size / noisy.size - 1, 0)
-    nearby = cv2.boxFilter(removed**2, -1, _WINDOW).astype(np.float32, copy=False)
-    noise = parts * _resize(nearby, plane.shape)
-    energy = cv2.boxFilter(fine**2, -1, _WINDOW)
-    kept = np.clip(1 - noise / np.maximum(energy, np.float32(1e-3)), 0, 1)
-    total = _resize(clean.astype(np.float32), plane.shape) + kept * fine
-    return cast(Plane, np.clip(np.rint(total), 0, (1 << bits) - 1).astype(plane.dtype))
+    noise = _floats(nearby, plane.shape, out=kept)
+    noise *= np.float32(max(plane.size / noisy.size - 1, 0))
+    noise /= energy
+    np.subtract(1, noise, out=kept)
+    np.clip(kept, 0, 1, out=kept)
+    kept *= fine
+    total = _floats(clean, plane.shape, out=energy)
+    total += kept
+    np.clip(np.rint(total, out=total), 0, (1 << bits) - 1, out=total)
+    return cast(Plane, total.astype(plane.dtype))
 
 
-def _resize(plane: Samples, size: tuple[int, ...]) -> Samples:
+def _floats(
+    plane: Samples, size: tuple[int, ...], out: npt.NDArray[np.float32] | None = None
+) -> npt.NDArray[np.float32]:
+    """A copy at another size, in ``out`` where it is given and the size is another."""
+    return cast("npt.NDArray[np.float32]", _resize(plane.astype(np.float32), size, out))
+
+
+def _resize(plane: Samples, size: tuple[int, ...], out: npt.NDArray[np.float32] | None = None) -> Samples:
     """Area mean when both sides shrink, bilinear otherwise; half-pixel centres."""
     if plane.shape == size:
         return plane
     cv2 = opencv()
     shrinks = size[0] <= plane.shape[0] and size[1] <= plane.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cast(Samples, cv2.resize(plane, (size[1], size[0]), interpolation=method))
+    return cast(Samples, cv2.resize(plane, (size[1], size[0]), dst=out, interpolation=method))
