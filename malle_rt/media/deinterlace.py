@@ -16,7 +16,7 @@ from malle_rt.frame import VideoInfo
 from malle_rt.media.compat import exact
 from malle_rt.media.hardware import in_memory
 from malle_rt.media.interlacing import one_filter
-from malle_rt.media.pixel_formats import nearest_planar, plain_name
+from malle_rt.media.pixel_formats import is_rgb, nearest_planar, plain_name
 
 __all__ = ["DEINTERLACE", "Deinterlace", "Deinterlacer"]
 
@@ -120,7 +120,8 @@ class Deinterlacer:
 def _planar(picture: av.VideoFrame) -> av.VideoFrame:
     """The picture in a format that bwdif takes as it is."""
     target = nearest_planar(picture.format.name)
-    if target == plain_name(picture.format.name) or picture.format.is_rgb or picture.format.has_palette:
+    name = picture.format.name
+    if target == plain_name(name) or name.startswith("yuva") or is_rgb(name):
         return picture
     planar = picture.reformat(format=target)
     planar.pts, planar.time_base, planar.duration = picture.pts, picture.time_base, picture.duration

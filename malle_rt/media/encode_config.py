@@ -10,8 +10,9 @@ import av
 from av.codec.codec import UnknownCodecError
 
 from malle_rt.errors import ConfigError
+from malle_rt.media.pixel_formats import has_alpha
 
-__all__ = ["EncodeConfig", "default_codec", "needed_hardware"]
+__all__ = ["ALPHA_BESIDE", "EncodeConfig", "default_codec", "needed_hardware"]
 
 # Encoders with a constant-quality scale, and a value of it that keeps what a denoiser leaves.
 _CRF = {
@@ -54,6 +55,8 @@ _FIXED: dict[str, dict[str, str]] = {
     "hevc_nvenc": {"rc": "vbr", "cq": "21", "b": "0"},
     "av1_nvenc": {"rc": "vbr", "cq": "25", "b": "0"},
 }
+# Encoders whose transparency is a second video beside the first: players look for it where they are told to.
+ALPHA_BESIDE = ("libvpx", "libvpx-vp9")
 # Options that ask for another kind of rate control; encoders would let the default crf win over them.
 _OTHER_RATES = frozenset({"b", "qp", "cq", "q", "qscale", "global_quality", "rc"})
 # Encoders of a fixed quantiser, and a good one: 3, on FFmpeg's scale of 118 a step.
@@ -113,9 +116,11 @@ class EncodeConfig:
         """Names of the pixel formats the encoder takes; empty when it does not say."""
         return [form.name for form in self._encoder().video_formats or ()]
 
-    def encoder_options(self) -> dict[str, str]:
-        """All options for the encoder, by FFmpeg's names."""
+    def encoder_options(self, pix_fmt: str | None = None) -> dict[str, str]:
+        """All options for the encoder, by FFmpeg's names; ``pix_fmt``: what it will be given, where that is known."""
         chosen = dict(_FIXED.get(self.codec, {}))
+        if pix_fmt is not None and self.codec in ALPHA_BESIDE and has_alpha(pix_fmt):
+            chosen["auto-alt-ref"] = "0"  # it cannot have hidden pictures of transparency
         crf = self.crf
         if self.codec in _QUANTISED and not _OTHER_RATES & set(self.options):
             chosen |= _QUANTISER

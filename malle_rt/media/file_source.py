@@ -39,8 +39,8 @@ from malle_rt.media.opening import (
     plain_location,
 )
 from malle_rt.media.pipe_input import PipeInput
-from malle_rt.media.pixel_formats import has_alpha, nearest_planar
-from malle_rt.media.reading import Reader
+from malle_rt.media.pixel_formats import nearest_planar
+from malle_rt.media.reading import Reader, transparent_decoder
 from malle_rt.media.side_data import has_captions
 from malle_rt.media.template import Template, describe
 from malle_rt.media.timeline import FrameClock, PacketClock, frame_rate_of, has_joins
@@ -205,7 +205,10 @@ class FileSource:
         video = self._video = main_video(container, self._location)
         # On a GPU, threads gain nothing, and each one takes a surface of the decoder, which has 32.
         video.codec_context.thread_type = "SLICE" if is_url(self._location) or self._on_gpu else "AUTO"
-        self._reader = Reader(container, video, self._shown)
+        decoder = transparent_decoder(video) if self._carry else None
+        if decoder is not None and self._on_gpu:
+            raise NotOnGpu("the video has transparency, which NVDEC does not decode")
+        self._reader = Reader(container, video, self._shown, decoder)
         self._window = Window(start, duration, _beginning(container, video))
         self._losses = Losses(container, video)
         self._packet_clock = PacketClock(container.format)
@@ -367,8 +370,6 @@ class FileSource:
             self._color = color_tags(picture, self._video.codec_context)
             self._window.open_at(pts * unit)
             self._first = picture
-            if has_alpha(picture.format.name):
-                log.warning("%s: transparency is dropped, frames have none", self._shown)
         # Fields are denoised in host memory.
         surface = None if picture.interlaced_frame else surface_of(picture)
         picture = picture if surface is not None else in_memory(picture)

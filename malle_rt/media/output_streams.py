@@ -16,11 +16,11 @@ from malle_rt.errors import ConfigError, SinkError
 from malle_rt.frame import Surface
 from malle_rt.media.carrying import Track, add_carried, clean_metadata, copy_labels, is_mov
 from malle_rt.media.compat import exact
-from malle_rt.media.encode_config import EncodeConfig
+from malle_rt.media.encode_config import ALPHA_BESIDE, EncodeConfig
 from malle_rt.media.mp4_boxes import PictureBoxes
 from malle_rt.media.opening import is_attached_picture
 from malle_rt.media.picture_plan import plan_picture
-from malle_rt.media.pixel_formats import is_rgb
+from malle_rt.media.pixel_formats import has_alpha, is_rgb
 from malle_rt.media.side_data import Stereo
 from malle_rt.media.template import Template
 from malle_rt.media.video_encoder import VideoEncoder
@@ -165,15 +165,16 @@ class OutputStreams:
                 template.info.rotation,
             )
         config = _plain_format(template, config, is_mov=is_mov(self._container))
-        plan = plan_picture(template.info, config, turn=turn)
+        plan = plan_picture(template.info, config, turn=turn, alpha=template.alpha)
         self.encoder = VideoEncoder(self._container, template, config, plan, surface)
         self.number = self.encoder.stream.index + 1
         if template.video is not None:
             copy_labels(template.video, self.encoder.stream)
-            # Frames have no transparency: a player must not look for one.
             labels = self.encoder.stream.metadata
             for key in [key for key in labels if key.lower() == "alpha_mode"]:
                 del labels[key]
+        if config.codec in ALPHA_BESIDE and has_alpha(plan.pix_fmt):
+            self.encoder.stream.metadata["alpha_mode"] = "1"
         if template.display_matrix is not None and tells:
             self.encoder.stream.set_display_matrix(template.display_matrix)
         self._keep_shape(template, whole=not turn and plan.size == plan.source_size)

@@ -12,7 +12,14 @@ import av
 from malle_rt.errors import ConfigError
 from malle_rt.frame import VideoInfo, pixel_layout
 from malle_rt.media.encode_config import EncodeConfig
-from malle_rt.media.pixel_formats import bits_of, nearest_supported, plain_name
+from malle_rt.media.pixel_formats import (
+    alpha_format,
+    bits_of,
+    has_alpha,
+    nearest_supported,
+    plain_name,
+    transparent_formats,
+)
 
 __all__ = ["PicturePlan", "plan_picture"]
 
@@ -38,7 +45,7 @@ class PicturePlan:
     sample_aspect_ratio: Fraction
 
 
-def plan_picture(info: VideoInfo, config: EncodeConfig, *, turn: bool) -> PicturePlan:
+def plan_picture(info: VideoInfo, config: EncodeConfig, *, turn: bool, alpha: bool = False) -> PicturePlan:
     """Decide what the encoder is given.
 
     Where an encoder refuses an odd size (4:2:0 in H.264 and H.265 cannot have one), the picture is padded by one
@@ -49,22 +56,34 @@ def plan_picture(info: VideoInfo, config: EncodeConfig, *, turn: bool) -> Pictur
         info: the source's track.
         config: what the user chose.
         turn: whether the picture must be turned upright, since the container cannot say how.
+        alpha: whether the source has transparency, which is kept where the encoder takes it.
     """
     rotation = info.rotation if turn else 0
     sideways = rotation % 180 != 0
     width, height = (info.height, info.width) if sideways else (info.width, info.height)
     aspect = 1 / info.sample_aspect_ratio if sideways else info.sample_aspect_ratio
-    pix_fmt = _choose_format(info, config)
+    pix_fmt = _choose_format(info, config, alpha=alpha)
     size = _choose_size((width, height), pix_fmt, config)
     return PicturePlan((info.width, info.height), rotation, size, pix_fmt, aspect)
 
 
-def _choose_format(info: VideoInfo, config: EncodeConfig) -> str:
+def _choose_format(info: VideoInfo, config: EncodeConfig, *, alpha: bool) -> str:
     wanted = plain_name(info.pix_fmt)
+    supported = config.supported_formats()
+    # Encoders name such formats, and some refuse them: x265 is often built without transparency.
+    candidates = transparent_formats(wanted, supported) if alpha else []
+    size = info.width, info.height
+    transparent = next((name for name in candidates if _accepts(_even(size, name), name, config)), None)
+    if alpha and not has_alpha(config.pix_fmt or transparent or wanted):
+        log.warning(
+            "transparency is dropped: %s has none. Codecs libvpx-vp9 (.webm), prores_ks (.mov) and ffv1 (.mkv) keep it",
+            f"pix_fmt {config.pix_fmt}" if transparent else f"encoder {config.codec}",
+        )
     if config.pix_fmt is not None:
         return config.pix_fmt
-    supported = config.supported_formats()
-    chosen = nearest_supported(wanted, supported) if supported else wanted
+    if transparent is not None:
+        wanted = alpha_format(wanted)
+    chosen = transparent or (nearest_supported(wanted, supported) if supported else wanted)
     if chosen is None:
         raise ConfigError(f"encoder {config.codec} takes no pixel format that can be given to it here")
     if chosen != wanted:
@@ -105,7 +124,7 @@ def _accepts(size: tuple[int, int], pix_fmt: str, config: EncodeConfig) -> bool:
     context.width, context.height = size
     context.pix_fmt = pix_fmt
     context.time_base = Fraction(1, 25)
-    context.options = config.encoder_options()
+    context.options = config.encoder_options(pix_fmt)
     try:
         context.open()
     except (av.error.FFmpegError, OSError, ValueError):

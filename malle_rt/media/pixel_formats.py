@@ -11,6 +11,7 @@ from malle_rt.errors import ConfigError
 from malle_rt.frame import pixel_layout
 
 __all__ = [
+    "alpha_format",
     "bits_of",
     "has_alpha",
     "is_full_range_name",
@@ -18,6 +19,7 @@ __all__ = [
     "nearest_planar",
     "nearest_supported",
     "plain_name",
+    "transparent_formats",
 ]
 
 _SUBSAMPLING = {(0, 0): "444", (1, 0): "422", (1, 1): "420", (0, 1): "440", (2, 0): "411", (2, 2): "410"}
@@ -39,6 +41,23 @@ def bits_of(pix_fmt: str) -> int:
     return max(component.bits for component in VideoFormat(pix_fmt).components)
 
 
+def alpha_format(pix_fmt: str) -> str:
+    """The planar YUV format with transparency that holds ``pix_fmt``, a planar YUV or gray one, with the least loss."""
+    names = [
+        f"yuva{sub}p{'' if bits == 8 else f'{bits}le'}" for sub in ("420", "422", "444") for bits in _DEPTHS
+    ]
+    return min(filter(_known, names), key=lambda name: _loss(pix_fmt, name))
+
+
+def transparent_formats(pix_fmt: str, supported: Iterable[str]) -> list[str]:
+    """The formats of ``supported`` with transparency, the one that loses least of a planar ``pix_fmt`` first."""
+    wanted = alpha_format(pix_fmt)
+    return sorted(
+        (name for name in supported if has_alpha(name)),
+        key=lambda name: (name != wanted, _loss(wanted, name)),
+    )
+
+
 def has_alpha(pix_fmt: str) -> bool:
     """Whether the format has a transparency component."""
     return any(component.is_alpha for component in VideoFormat(pix_fmt).components)
@@ -54,7 +73,7 @@ def nearest_planar(pix_fmt: str) -> str:
     """The planar YUV or gray format that holds ``pix_fmt`` with the least loss; itself where it is one already.
 
     8-bit RGB goes to 10-bit 4:4:4, since rounding to 8-bit YUV would merge a quarter of all colours.
-    Alpha has no place in a frame and is dropped.
+    Alpha has no place in a frame: an encoder takes it from the decoder's own.
 
     Raises:
         ConfigError: for a format without pixels of its own (hardware surfaces).

@@ -12,7 +12,16 @@ import numpy as np
 from malle_rt.frame import Frame, Plane, pixel_layout
 from malle_rt.media.pixel_formats import plain_name
 
-__all__ = ["fill_planes", "new_video_frame", "pad_to_size", "rescaled", "view_planes"]
+__all__ = [
+    "alpha_of",
+    "fill_planes",
+    "new_video_frame",
+    "pad_to_size",
+    "padded",
+    "rescaled",
+    "view_planes",
+    "with_alpha",
+]
 
 
 def view_planes(picture: av.VideoFrame) -> tuple[Plane, ...]:
@@ -40,12 +49,36 @@ def fill_planes(picture: av.VideoFrame, planes: Sequence[Plane]) -> None:
         np.copyto(target, plane)
 
 
+def alpha_of(picture: av.VideoFrame, size: tuple[int, int], pix_fmt: str) -> Plane:
+    """The transparency of a decoder's frame in a size (width, height), with the depth of ``pix_fmt`` ("yuva...")."""
+    if (picture.width, picture.height, picture.format.name) != (*size, pix_fmt):
+        picture = picture.reformat(width=size[0], height=size[1], format=pix_fmt)
+    return _alpha(picture)
+
+
+def with_alpha(picture: av.VideoFrame, alpha: Plane, pix_fmt: str) -> av.VideoFrame:
+    """A planar frame with its transparency, in ``pix_fmt`` ("yuva...")."""
+    transparent = picture.reformat(format=pix_fmt)
+    np.copyto(_alpha(transparent), alpha)
+    return transparent
+
+
+def _alpha(picture: av.VideoFrame) -> Plane:
+    dtype = np.uint16 if picture.format.components[3].bits > 8 else np.uint8
+    return _rows(picture, 3, (picture.height, picture.width), dtype)
+
+
 def pad_to_size(planes: Sequence[Plane], pix_fmt: str, size: tuple[int, int]) -> tuple[Plane, ...]:
     """Planes grown to ``size`` (width, height) by repeating the last column and row; chroma sizes follow."""
     shapes = pixel_layout(pix_fmt).plane_shapes(*size)
-    return tuple(
-        cast(Plane, np.pad(plane, ((0, rows - plane.shape[0]), (0, columns - plane.shape[1])), mode="edge"))
-        for plane, (rows, columns) in zip(planes, shapes, strict=True)
+    return tuple(padded(plane, shape) for plane, shape in zip(planes, shapes, strict=True))
+
+
+def padded(plane: Plane, shape: tuple[int, int]) -> Plane:
+    """A plane grown to (rows, columns) by repeating its last column and row."""
+    rows, columns = shape
+    return cast(
+        Plane, np.pad(plane, ((0, rows - plane.shape[0]), (0, columns - plane.shape[1])), mode="edge")
     )
 
 

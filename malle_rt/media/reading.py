@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import av
 from av.container import InputContainer
 
 from malle_rt.errors import SourceError
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "transparent_decoder"]
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +26,21 @@ class Reader:
         corrupt_packets: packets that could not be read or decoded.
     """
 
-    def __init__(self, container: InputContainer, video: av.VideoStream, name: str) -> None:
-        """``name``: what messages call the input; its URL may hold a password."""
+    def __init__(
+        self, container: InputContainer, video: av.VideoStream, name: str, decoder: Any = None
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            container: the opened input.
+            video: its stream to decode.
+            name: what messages call the input; its URL may hold a password.
+            decoder: another one than the stream's own.
+        """
         self.corrupt_packets = 0
         self._name = name
         self._container = container
-        self._video = video
+        self._decoder = video.codec_context if decoder is None else decoder
 
     def packets(self) -> Iterator[av.Packet[Any]]:
         """All packets of the container in its order, without the empty ones PyAV adds at the end.
@@ -60,7 +69,7 @@ class Reader:
     def decode(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:
         """Frames that the packet completes; none when it is damaged."""
         try:
-            frames = self._video.codec_context.decode(packet)
+            frames: list[av.VideoFrame] = self._decoder.decode(packet)
         except av.error.FFmpegError as exc:
             self._count(exc)
             return []
@@ -71,7 +80,7 @@ class Reader:
         errors = 0
         while errors < _HOPELESS:
             try:
-                frames = self._video.codec_context.decode(None)
+                frames = self._decoder.decode(None)
             except av.error.EOFError:
                 return
             except av.error.FFmpegError as exc:
@@ -88,3 +97,22 @@ class Reader:
                 "%s: damaged data is skipped (%s); more of it is only counted", self._name, exc.strerror
             )
         self.corrupt_packets += 1
+
+
+def transparent_decoder(video: av.VideoStream) -> Any:
+    """The decoder for WebM with transparency, which FFmpeg's own of VP8 and VP9 drop; None for other streams.
+
+    Warns where this FFmpeg has no such decoder.
+    """
+    tags = {key.lower(): value for key, value in video.metadata.items()}
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(video.codec_context.name)
+    if tags.get("alpha_mode") != "1" or name is None:
+        return None
+    try:
+        decoder = cast(av.VideoCodecContext, av.CodecContext.create(name, "r"))
+    except ValueError:
+        log.warning("transparency is dropped: this FFmpeg has no decoder %s", name)
+        return None
+    decoder.extradata = video.codec_context.extradata
+    decoder.thread_type = "AUTO"
+    return decoder

@@ -17,7 +17,7 @@ from malle_rt.media.hardware import pixel_name
 from malle_rt.media.interlacing import FieldOrder, FieldReader
 from malle_rt.media.mp4_boxes import PictureBoxes, picture_boxes
 from malle_rt.media.opening import is_path
-from malle_rt.media.pixel_formats import nearest_planar
+from malle_rt.media.pixel_formats import has_alpha, nearest_planar
 from malle_rt.media.side_data import (
     HdrMetadata,
     Stereo,
@@ -49,6 +49,7 @@ class Template:
         display_matrix: FFmpeg's 9 integers, or None when pictures are shown as stored.
         boxes: what an MP4 or MOV says of its picture beside that.
         spherical: whether pictures are to be shown around the viewer.
+        alpha: whether pictures have transparency.
         stereo: how they hold two views; None where they do not.
         hdr: static HDR metadata, or None.
         dynamic_hdr: names of per-scene HDR metadata that no encoder here can write again.
@@ -66,6 +67,7 @@ class Template:
     display_matrix: tuple[int, ...] | None = None
     boxes: PictureBoxes = field(default_factory=PictureBoxes)
     spherical: bool = False
+    alpha: bool = False
     stereo: Stereo | None = None
     hdr: HdrMetadata | None = None
     dynamic_hdr: tuple[str, ...] = ()
@@ -112,6 +114,7 @@ def describe(
         display_matrix=matrix,
         boxes=_boxes(location, container, video),
         spherical=is_spherical(first),
+        alpha=has_alpha(pixel_name(first)),
         stereo=stereo_of(first),
         hdr=hdr_of(first),
         dynamic_hdr=dynamic_hdr_of(first),

@@ -21,8 +21,22 @@ from malle_rt.media.hardware import NotOnGpu, SurfaceEncoding
 from malle_rt.media.hdr import add_hdr, can_write_hdr
 from malle_rt.media.interlacing import FieldMarker, FieldOrder
 from malle_rt.media.picture_plan import PicturePlan
-from malle_rt.media.pixel_formats import is_full_range_name, nearest_planar, plain_name
-from malle_rt.media.planes import fill_planes, new_video_frame, pad_to_size, rescaled
+from malle_rt.media.pixel_formats import (
+    alpha_format,
+    has_alpha,
+    is_full_range_name,
+    nearest_planar,
+    plain_name,
+)
+from malle_rt.media.planes import (
+    alpha_of,
+    fill_planes,
+    new_video_frame,
+    pad_to_size,
+    padded,
+    rescaled,
+    with_alpha,
+)
 from malle_rt.media.side_data import has_captions
 from malle_rt.media.template import Template
 from malle_rt.media.upright import rotatable, turn_planes
@@ -212,7 +226,7 @@ class VideoEncoder:
             )
 
     def _open(self, template: Template) -> None:
-        options = self._config.encoder_options()
+        options = self._config.encoder_options(self._plan.pix_fmt)
         if template.hdr is not None and can_write_hdr(self._config.codec):
             options = add_hdr(self._config.codec, options, template.hdr)
         elif template.hdr is not None:
@@ -309,9 +323,21 @@ class VideoEncoder:
         if (width, height) != plan.size:
             planes = pad_to_size(planes, frame.pix_fmt, plan.size)
         picture = self._filled(frame, planes)
+        if has_alpha(plan.pix_fmt):
+            picture = self._transparent(picture, frame.origin)
         if picture.format.name != plan.pix_fmt:
             picture = picture.reformat(format=plan.pix_fmt)
         return picture
+
+    def _transparent(self, picture: av.VideoFrame, origin: object) -> av.VideoFrame:
+        """The picture with the transparency of the decoder's frame; without any where that has none."""
+        if not isinstance(origin, av.VideoFrame) or not has_alpha(origin.format.name):
+            return picture
+        pix_fmt = alpha_format(picture.format.name)
+        alpha = alpha_of(origin, self._plan.source_size, pix_fmt)
+        if self._plan.rotation:
+            (alpha,) = turn_planes([alpha], self._plan.rotation)
+        return with_alpha(picture, padded(alpha, (picture.height, picture.width)), pix_fmt)
 
     def _filled(self, frame: Frame, planes: Sequence[Plane]) -> av.VideoFrame:
         """A picture of these planes; where the decoder's own has captions, that one or one made of it."""

@@ -116,15 +116,6 @@ def test_rgb_becomes_ten_bit_and_comes_back_within_one_step(tmp_path, opened):
     assert np.abs(back - rgb).mean() < 0.5
 
 
-def test_alpha_is_dropped_with_one_warning(tmp_path, caplog, opened):
-    planes = random_planes("yuv420p", (64, 48))
-    path = write_planes(tmp_path / "a.nut", [planes] * 3, "yuv420p", encode_as="yuva420p")
-    source, frames, _ = opened(path)
-    assert source.info.pix_fmt == "yuv420p"
-    np.testing.assert_array_equal(frames[0].planes[0], planes[0])
-    assert sum("transparency" in record.message for record in caplog.records) == 1
-
-
 def test_full_range_is_a_tag_not_a_format(tmp_path, opened):
     def full(stream):
         stream.codec_context.color_range = 2
