@@ -82,8 +82,8 @@ setup(
     ext_modules=[
         Extension(
             NAME,
-            sources=[str(SOURCES / "openvino_extension.cpp"), str(SOURCES / "malle_slice.cpp")],
-            depends=[str(SOURCES / "malle_slice.hpp")],
+            sources=[str(path) for path in sorted(SOURCES.glob("*.cpp"))],
+            depends=[str(path) for path in sorted(SOURCES.glob("*.hpp"))],
             define_macros=[("OV_THREAD", "OV_THREAD_TBB")],
             # A contracted multiply-add is not ISO C++, so not every compiler does it unasked.
             extra_compile_args=["-std=c++17", "-O3", "-g0", "-ffp-contract=fast", "-fvisibility=hidden"],

@@ -13,6 +13,7 @@ import numpy as np
 from malle_rt.backends.base import Backend, FrameShape, Session, SurfaceSession
 from malle_rt.chroma import from_420, to_420
 from malle_rt.config import MAX_SIGMA, SHARES, DenoiseConfig, Strength
+from malle_rt.contract import Noise
 from malle_rt.cuts import CutDetector
 from malle_rt.estimate import SigmaEstimator
 from malle_rt.fields import split_fields, weave_fields
@@ -148,7 +149,7 @@ class FrameDenoiser:
             return self._start_surface(session, frame, frame.planes)
         planes = tuple(frame.planes)
         noisy = to_420(planes, layout)
-        result, self._state = session.start(noisy, self.sigma, self._state)
+        result, self._state = session.start(noisy, Noise.white(self.sigma), self._state)
         finish = cache(lambda: _finished(frame, from_420(result(), noisy, planes, layout), config.mix))
         if not (isinstance(frame.planes, Surface) or self.borrows):
             self._last = frame, finish
@@ -212,7 +213,7 @@ class FrameDenoiser:
         return lambda: weave_fields(frame, *(finish().planes for finish in started))
 
     def _start_surface(self, session: SurfaceSession, frame: Frame, surface: Surface) -> Callable[[], Frame]:
-        result, self._state = session.start_surface(surface, self.sigma, self._state)
+        result, self._state = session.start_surface(surface, Noise.white(self.sigma), self._state)
         mix = self._config.mix
         if mix < 1:
             return lambda: _finished(frame, result(), mix)

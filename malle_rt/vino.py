@@ -13,5 +13,6 @@ import openvino as ov  # noqa: E402
 from openvino import opset13  # noqa: E402
 from openvino.frontend import NodeContext  # noqa: E402
 from openvino.frontend.onnx import ConversionExtension  # noqa: E402
+from openvino.utils.node_factory import NodeFactory  # noqa: E402
 
-__all__ = ["ConversionExtension", "NodeContext", "opset13", "ov"]
+__all__ = ["ConversionExtension", "NodeContext", "NodeFactory", "opset13", "ov"]

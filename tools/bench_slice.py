@@ -26,7 +26,7 @@ from yardstick.machine import cpu_name
 
 from malle_rt.ops.decomposed import conversion_extension
 from malle_rt.ops.native import load_extension
-from malle_rt.ops.onnx import DOMAIN, OP_TYPE, OPSET, slice_function
+from malle_rt.ops.onnx import DOMAIN, OP_TYPE, OPSET, functions
 from malle_rt.ops.reference import malle_slice
 from malle_rt.vino import ov
 
@@ -90,7 +90,7 @@ def graph(case: Case, weights: np.ndarray) -> onnx.ModelProto:
     constants = [onnx.numpy_helper.from_array(weights, "weights")]
     body = onnx.helper.make_graph([layer, node], "slice", inputs, outputs, constants)
     return onnx.helper.make_model(
-        body, opset_imports=[opset("", OPSET), opset(DOMAIN, 1)], functions=[slice_function()], ir_version=10
+        body, opset_imports=[opset("", OPSET), opset(DOMAIN, 1)], functions=functions(OP_TYPE), ir_version=10
     )
 
 

@@ -6,7 +6,8 @@
 
 The weights are rounded to float16 first, so that every file holds the same ones. The graphs are checked against the
 network before anything is replaced. TensorRT takes a graph's types as they are, so there is one in float16
-throughout; where no float32 graph is written, it is also the one that CPUs widen.
+throughout; where no float32 graph is written, it is also the one that CPUs widen. Of MalleNet-RT's second generation
+only the float32 graph has the operators RTInput and RTOutput; the float16 one has what these are made of.
 """
 
 from __future__ import annotations
@@ -25,17 +26,20 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from malle_rt.contract import FRAME, NEXT, STATE
 from malle_rt.errors import BackendError
 from malle_rt.models import PRECISIONS, engines_folder, record_checksums
-from malle_rt.net.mallenet import STILLS_PRESETS, MalleNet
+from malle_rt.net import rt2
+from malle_rt.net.mallenet import MalleNet
 from malle_rt.net.rt import MalleNetRT, RTState
-from malle_rt.net.weights import load_rt, load_stills_net, save_rt, save_stills_net
+from malle_rt.net.weights import load_network, save_network
 from malle_rt.ops.onnx import export_onnx
 
-Net = MalleNetRT | MalleNet
+Net = MalleNetRT | MalleNet | rt2.MalleNetRT | rt2.FoldedRT
 
-INPUTS = ("y", "uv", "sigma", "y_before", "uv_before", "hidden_before")
-OUTPUTS = ("y_clean", "uv_clean", "hidden")
+INPUTS = (*FRAME, "sigma", *STATE)
+SECOND_INPUTS = (*FRAME, "noise", *STATE)  # of the second generation
+OUTPUTS = NEXT
 PHOTO_INPUTS, PHOTO_OUTPUTS = ("noisy",), ("clean",)
 
 
@@ -70,12 +74,18 @@ class PortablePhoto(nn.Module):
 
 def portable(net: Net) -> nn.Module:
     """The network as the graph has it."""
-    return PortablePhoto(net) if isinstance(net, MalleNet) else PortableRT(net)
+    if isinstance(net, MalleNet):
+        return PortablePhoto(net)
+    if isinstance(net, rt2.MalleNetRT):
+        return rt2.FoldedRT(net, fused=True)
+    return net if isinstance(net, rt2.FoldedRT) else PortableRT(net)
 
 
 def names(net: Net) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Of the graph's inputs and outputs."""
-    return (PHOTO_INPUTS, PHOTO_OUTPUTS) if isinstance(net, MalleNet) else (INPUTS, OUTPUTS)
+    if isinstance(net, MalleNet):
+        return PHOTO_INPUTS, PHOTO_OUTPUTS
+    return (INPUTS if isinstance(net, MalleNetRT) else SECOND_INPUTS), OUTPUTS
 
 
 def example(net: Net, height: int, width: int) -> tuple[Tensor, ...]:
@@ -86,7 +96,8 @@ def example(net: Net, height: int, width: int) -> tuple[Tensor, ...]:
     y = torch.rand(1, 1, height, width, generator=generator)
     uv = torch.rand(1, 2, height // 2, width // 2, generator=generator)
     state = (torch.rand(value.shape, generator=generator) for value in net.first_state(y, uv))
-    return (y, uv, torch.full((1, 1, 1, 1), 0.05), *state)
+    levels = [0.05] if isinstance(net, MalleNetRT) else [0.03, 0.06, 0.04, 0.3]
+    return (y, uv, torch.tensor(levels).view(1, -1, 1, 1), *state)
 
 
 def rounded(net: nn.Module) -> None:
@@ -97,7 +108,9 @@ def rounded(net: nn.Module) -> None:
 
 def half(net: Net) -> Net:
     """A copy of the network in float16, balanced kernels rounded once."""
-    return copy.deepcopy(net).half() if isinstance(net, MalleNet) else net.folded().half()
+    if isinstance(net, rt2.MalleNetRT):
+        return rt2.FoldedRT(net).half()
+    return net.folded().half() if isinstance(net, MalleNetRT) else copy.deepcopy(net).half()
 
 
 def export(net: Net, path: Path) -> None:
@@ -187,7 +200,7 @@ def main() -> int:
         "--precision", nargs="+", choices=("fp32", "fp16"), default=["fp32", "fp16"], help="graphs to write"
     )
     options = parser.parse_args()
-    net: Net = (load_stills_net if options.name in STILLS_PRESETS else load_rt)(options.weights)
+    net = load_network(options.weights)
     rounded(net)
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -200,10 +213,8 @@ def main() -> int:
     weights = engines_folder() / f"{options.name}.safetensors"
     if weights.exists() and weights.samefile(options.weights):
         pass  # as they are, notes of their training included
-    elif isinstance(net, MalleNet):
-        save_stills_net(net, weights)
     else:
-        save_rt(net, weights, dtype=torch.float16)
+        save_network(net, weights, dtype=torch.float16)
     record_checksums(weights, *(engines_folder() / trial.name for trial in trials))
     return 0
 

@@ -41,7 +41,7 @@ from trainset import TrainSet, load_clip
 
 from malle_rt.net.noise import NoiseMix, Planes420, degrade, rgb_to_planes
 from malle_rt.net.rt import PRESETS, MalleNetRT, RTState
-from malle_rt.net.weights import load_rt, save_rt
+from malle_rt.net.weights import load_rt, save_network
 
 SECONDS_BETWEEN_CHECKS = 300
 
@@ -237,7 +237,7 @@ class Run:
         score = sum(values[-1] for values in psnr.values())
         if score >= self.best or not clips:
             self.best = score
-            save_rt(self.average, self.options.out / "best.safetensors", note={"step": str(self.step)})
+            save_network(self.average, self.options.out / "best.safetensors", note={"step": str(self.step)})
 
 
 def validation_clip(path: Path, device: torch.device, frames: int = 12, size: int = 256) -> Tensor:

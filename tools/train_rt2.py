@@ -41,7 +41,7 @@ from trainset import TrainSet, load_clip
 
 from malle_rt.net.noise import NoiseMix, Planes420, degrade, described, rgb_to_planes
 from malle_rt.net.rt2 import PRESETS, MalleNetRT, RTState
-from malle_rt.net.weights import load_rt2, save_rt2
+from malle_rt.net.weights import load_rt2, save_network
 from malle_rt.ops.motion import find_motion, move
 
 SECONDS_BETWEEN_CHECKS = 900
@@ -201,7 +201,7 @@ class Run:
             "spent": self.spent,
         }
         save_whole(saved, self.options.out / "last.pt")
-        save_rt2(self.average, self.options.out / "average.safetensors", note={"step": str(self.step)})
+        save_network(self.average, self.options.out / "average.safetensors", note={"step": str(self.step)})
 
     def train(self, data: TrainSet, checks: list[tuple[str, Tensor]]) -> None:
         """Until the budget is spent; an interruption loses nothing but the step it came in."""

@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from malle_rt.contract import Noise
 from malle_rt.frame import Plane, Surface
 
 __all__ = [
@@ -100,7 +101,7 @@ class Session(Protocol):
     ahead: int
 
     def start(
-        self, planes: Planes420, sigma: float, state: object | None
+        self, planes: Planes420, noise: Noise, state: object | None
     ) -> tuple[Callable[[], Planes420], object]:
         """Begin one frame; as ``run``, but gives a function that waits for the new planes.
 
@@ -108,12 +109,12 @@ class Session(Protocol):
         """
         ...
 
-    def run(self, planes: Planes420, sigma: float, state: object | None) -> tuple[Planes420, object]:
+    def run(self, planes: Planes420, noise: Noise, state: object | None) -> tuple[Planes420, object]:
         """Denoise one frame.
 
         Args:
             planes: Y, U, V of 4:2:0, sizes and dtype as the session's shape says. Not changed.
-            sigma: standard deviation of the luma's noise, 8-bit scale.
+            noise: of the video.
             state: what the previous call returned, which is used up by this call; None at the start of a video.
 
         Returns:
@@ -131,7 +132,7 @@ class SurfaceSession(Session, Protocol):
     """A session on a GPU that can take frames from its memory, when its shape has pitches."""
 
     def start_surface(
-        self, surface: Surface, sigma: float, state: object | None
+        self, surface: Surface, noise: Noise, state: object | None
     ) -> tuple[Callable[[], Planes420 | Surface], object]:
         """Begin one frame; as ``start``.
 
@@ -155,14 +156,14 @@ class BlockingSession(ABC):
     network_span: tuple[float, float] | None = None
 
     @abstractmethod
-    def run(self, planes: Planes420, sigma: float, state: object | None) -> tuple[Planes420, object]:
+    def run(self, planes: Planes420, noise: Noise, state: object | None) -> tuple[Planes420, object]:
         """See ``Session``."""
 
     def start(
-        self, planes: Planes420, sigma: float, state: object | None
+        self, planes: Planes420, noise: Noise, state: object | None
     ) -> tuple[Callable[[], Planes420], object]:
         """See ``Session``."""
-        clean, after = self.run(planes, sigma, state)
+        clean, after = self.run(planes, noise, state)
         return lambda: clean, after
 
     def close(self) -> None:  # noqa: B027  # most of them hold nothing but memory

@@ -2,7 +2,8 @@
 
 The portable graph works on floats in [0, 1]. Here it is wrapped into one that takes the decoder's integers and
 gives integers back, so that scaling, rounding and clipping run inside the runtime too; the floats it also returns
-are the state of the next frame and never leave the runtime's memory.
+are the state of the next frame and never leave the runtime's memory. Where the graph wants its past aligned with the
+frame, that is done in front of it.
 """
 
 from __future__ import annotations
@@ -23,20 +24,18 @@ from malle_rt.backends.base import (
     pad_edge,
     usable_cpus,
 )
+from malle_rt.contract import FRAME, MULTIPLE, NEXT, STATE, TOLD, Noise
 from malle_rt.errors import BackendError, KernelError
 from malle_rt.models import checksum, float_graph, graph_file
-from malle_rt.ops.native import load_extension
+from malle_rt.ops.native import align_node, load_extension
 from malle_rt.vino import opset13 as op
 from malle_rt.vino import ov
 
 __all__ = ["OpenVinoBackend", "int8_pays"]
 
-MULTIPLE = 8  # as MalleNetRT.multiple, which is out of reach without torch
 Codes = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 _CODES = ("y_codes", "uv_codes")
-_STATE = ("y_before", "uv_before", "hidden_before")
-_NEXT = ("y_clean", "uv_clean", "hidden")
 
 Precision = Literal["int8", "fp32"]
 # Flags of Linux's /proc/cpuinfo. INT8 among OpenVINO's OPTIMIZATION_CAPABILITIES does not say that it is fast.
@@ -59,12 +58,23 @@ class OpenVinoBackend:
     """
 
     def __init__(self, model: str, *, threads: int | None = None, precision: Precision = "fp32") -> None:
-        path = float_graph(model) if precision == "fp32" else graph_file(model, precision)
         self._core = ov.Core()
         fused = load_extension(self._core)
+        if not fused:
+            path, precision = (
+                graph_file(model, "fp16"),
+                "fp32",
+            )  # the one that has standard operations beside the slice
+        else:
+            path = float_graph(model) if precision == "fp32" else graph_file(model, precision)
         self._graph = _read(self._core, path)
+        self._fused = fused
         self._threads = threads or usable_cpus()
-        notes = () if fused else ("no fused slice",)
+        notes: tuple[str, ...] = ()
+        if not fused:
+            notes = ("no fused operators",)
+            if _told(self._graph) == "noise":
+                notes = (*notes, "motion not followed")
         self._info = BackendInfo(
             name="openvino",
             model=model,
@@ -82,7 +92,7 @@ class OpenVinoBackend:
     def prepare(self, shape: FrameShape) -> Session:
         """Compile for one size and bit depth."""
         try:
-            graph = _integer_graph(self._graph.clone(), shape)
+            graph = _integer_graph(self._graph.clone(), shape, align=self._fused)
             compiled = self._core.compile_model(
                 graph,
                 "CPU",
@@ -130,23 +140,24 @@ def _widened(graph: ov.Model) -> ov.Model:
     return steps.build()
 
 
-def _integer_graph(graph: ov.Model, shape: FrameShape) -> ov.Model:
-    """The graph at a fixed size, with integer planes in and out beside the float state."""
+def _integer_graph(graph: ov.Model, shape: FrameShape, *, align: bool) -> ov.Model:
+    """The graph at a fixed size, integer planes in and out beside the float state, which is aligned if it is to be."""
     rows, columns = shape.padded(MULTIPLE)
     small = (rows // 2, columns // 2)
-    sizes = {"y": (1, 1, rows, columns), "uv": (1, 2, *small), "sigma": (1, 1, 1, 1)}
+    told = _told(graph)
+    sizes = {"y": (1, 1, rows, columns), "uv": (1, 2, *small), told: (1, 4 if told == "noise" else 1, 1, 1)}
     sizes |= {"y_before": sizes["y"], "uv_before": sizes["uv"]}
     hidden = graph.input("hidden_before").partial_shape[1].get_length()
     graph.reshape({**sizes, "hidden_before": (1, hidden, *small)})
     integer = ov.Type.u8 if shape.bits == 8 else ov.Type.u16
-    outputs = {name: graph.output(name) for name in _NEXT}
-    for name in ("y", "uv"):
+    outputs = {name: graph.output(name) for name in NEXT}
+    scaled = {}
+    for name in FRAME:
         codes = op.parameter(sizes[name], integer, name=f"{name}_codes")
         codes.output(0).set_names({f"{name}_codes"})
-        scaled = op.multiply(op.convert(codes, "f32"), np.float32(1 / shape.largest))
+        scaled[name] = op.multiply(op.convert(codes, "f32"), np.float32(1 / shape.largest)).output(0)
         parameter = graph.input(name).get_node()
-        for reader in parameter.output(0).get_target_inputs():
-            reader.replace_source_output(scaled.output(0))
+        _lead(parameter.output(0), scaled[name])
         graph.remove_parameter(parameter)
         graph.add_parameters([codes])
         clean = outputs[f"{name}_clean"].get_node().input_value(0)
@@ -154,15 +165,32 @@ def _integer_graph(graph: ov.Model, shape: FrameShape) -> ov.Model:
         result = op.result(op.convert(rounded, "u8" if shape.bits == 8 else "u16"))
         result.output(0).set_names({f"{name}_clean_codes"})
         graph.add_results([result])
+    if told == "noise" and align:
+        before = [graph.input(name).get_node().output(0) for name in STATE]
+        readers = [port.get_target_inputs() for port in before]
+        for aligned, ports in zip(align_node(scaled["y"], *before).outputs(), readers, strict=True):
+            for port in ports:
+                port.replace_source_output(aligned)
     graph.validate_nodes_and_infer_types()
     return graph
 
 
+def _told(graph: ov.Model) -> str:
+    """Which of ``TOLD`` the graph takes; those that are told all of the noise want their past aligned, too."""
+    return next(name for name in TOLD if any(name in port.names for port in graph.inputs))
+
+
+def _lead(old: ov.Output, new: ov.Output) -> None:
+    """Let all that reads ``old`` read ``new``."""
+    for reader in old.get_target_inputs():
+        reader.replace_source_output(new)
+
+
 class _State:
-    """Tensors of one time step, in the order of ``_STATE``."""
+    """Tensors of one time step, in the order of ``STATE``."""
 
     def __init__(self, compiled: ov.CompiledModel) -> None:
-        self.tensors = [ov.Tensor(ov.Type.f32, compiled.input(name).shape) for name in _STATE]
+        self.tensors = [ov.Tensor(ov.Type.f32, compiled.input(name).shape) for name in STATE]
 
     def start(self, luma: Codes, chroma: Codes, largest: int) -> None:
         """Before the first frame stands that frame itself, and nothing hidden; see ``MalleNetRT.first_state``."""
@@ -181,11 +209,12 @@ class _OpenVinoSession(BlockingSession):
         self._codes = {n: ov.Tensor(compiled.input(n).element_type, compiled.input(n).shape) for n in _CODES}
         for name, tensor in self._codes.items():
             self._request.set_tensor(name, tensor)
-        self._sigma = ov.Tensor(np.zeros((1, 1, 1, 1), np.float32))
-        self._request.set_tensor("sigma", self._sigma)
+        self._told = next(name for name in TOLD if any(name in port.names for port in compiled.inputs))
+        self._noise = ov.Tensor(ov.Type.f32, compiled.input(self._told).shape)
+        self._request.set_tensor(self._told, self._noise)
         self._states = (_State(compiled), _State(compiled))
 
-    def run(self, planes: Planes420, sigma: float, state: object | None) -> tuple[Planes420, object]:
+    def run(self, planes: Planes420, noise: Noise, state: object | None) -> tuple[Planes420, object]:
         """See ``Session``."""
         before, after = self._turn(state)
         luma, chroma = (self._codes[name].data for name in _CODES)
@@ -194,8 +223,8 @@ class _OpenVinoSession(BlockingSession):
         pad_edge(planes[2], chroma[0, 1])
         if state is None:
             before.start(luma, chroma, self._shape.largest)
-        self._sigma.data[...] = sigma / 255
-        for names, values in ((_STATE, before), (_NEXT, after)):
+        self._noise.data[0, :, 0, 0] = noise.luma / 255 if self._told == "sigma" else noise.scaled()
+        for names, values in ((STATE, before), (NEXT, after)):
             for name, tensor in zip(names, values.tensors, strict=True):
                 self._request.set_tensor(name, tensor)
         begin = time.perf_counter()

@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from malle_rt.backends.base import BackendInfo, BlockingSession, FrameShape, Planes420, Session, pad_edge
+from malle_rt.contract import Noise
 from malle_rt.errors import BackendUnavailable, KernelError
 from malle_rt.models import checksum, model_file
 
@@ -58,7 +59,7 @@ class _TorchSession(BlockingSession):
 
     @torch.inference_mode()
     @torch.backends.cudnn.flags(enabled=True, allow_tf32=False)  # a yardstick does not round to 10 bits
-    def run(self, planes: Planes420, sigma: float, state: object | None) -> tuple[Planes420, object]:
+    def run(self, planes: Planes420, noise: Noise, state: object | None) -> tuple[Planes420, object]:
         """See ``Session``."""
         pad_edge(planes[0], self._luma[0, 0])
         pad_edge(planes[1], self._chroma[0, 0])
@@ -68,7 +69,7 @@ class _TorchSession(BlockingSession):
             state = self._net.first_state(y, uv)
         if not isinstance(state, RTState):
             raise KernelError("the state belongs to another backend; start the video again with state=None")
-        level = torch.full((1, 1, 1, 1), sigma / 255, device=self._device)
+        level = torch.full((1, 1, 1, 1), noise.luma / 255, device=self._device)
         begin = time.perf_counter()
         after = RTState(*self._net(y, uv, level, state))
         if self._device.type == "cpu":  # a GPU goes on working after the call has returned

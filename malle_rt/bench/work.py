@@ -6,13 +6,12 @@ import math
 from dataclasses import dataclass
 
 from malle_rt.backends.base import FrameShape
+from malle_rt.contract import MULTIPLE
 from malle_rt.models import float_graph
 from malle_rt.ops.native import load_extension
 from malle_rt.vino import ov
 
 __all__ = ["Work", "count_work"]
-
-MULTIPLE = 8  # as MalleNetRT.multiple, which is out of reach without torch
 
 
 @dataclass(frozen=True)

@@ -20,19 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from malle_rt.ops.reference import malle_slice
+from malle_rt.ops.rt import CHROMA_FINE, LOW, LUMA_FINE, input_in_torch, output_in_torch
 
-__all__ = ["PRESETS", "MalleNetRT", "RTConfig", "RTState", "macs_per_pixel"]
+__all__ = ["PRESETS", "FoldedRT", "MalleNetRT", "RTConfig", "RTState", "macs_per_pixel"]
 
-LUMA_KERNEL = 5
-CHROMA_KERNEL = 3  # of the fine band, at half resolution
-LOW_KERNEL = 5
-GRID = 4  # stride of the kernels' grid to the luma
-NOISE_VALUES = 4  # see ``MalleNetRT.forward``
-# Inputs of about unit spread: pictures are centred and stretched, and noise levels, at most 0.3, would whisper.
-PICTURE_GAIN = 4.0
-SIGMA_GAIN = 8.0
-MISFIT_GAIN, LARGEST_MISFIT = 16.0, 2.0
 # Of the leaky rectifiers: with plain ones, half of the thin trunk dies in the first thousand steps.
 SLOPE = 0.1
 _FRAME = 6  # channels of one frame at half resolution: Y unshuffled by 2, U, V
@@ -127,99 +118,32 @@ class KernelPair(nn.Module):
         start[kernel_size**2 // 2] = 1.0
         self.now = _head(tail, start)
 
-    def forward(self, tail: Tensor) -> tuple[Tensor, Tensor]:
-        """Args: tail (N, tail, h, w). Returns two grids for ``malle_slice``, (N, kernel_size**2 + 1, h, w) each.
-
-        Their last channel, the bias, is zero.
-        """
-        now, before = (F.conv2d(tail, weight, bias) for weight, bias in self._layers())
-        return now, before
-
-    @torch.no_grad()
-    def folded(self) -> FoldedPair:
-        """Two plain layers that give the same: to run or to round, not to train."""
-        return FoldedPair(*self._layers())
-
-    def _layers(self) -> list[tuple[Tensor, Tensor]]:
-        """Weight and bias of both layers, balanced, with a row of zeros for the operator's own bias."""
+    def layer(self) -> tuple[Tensor, Tensor]:
+        """Weight (2 * kernel_size**2, tail, 1, 1) and bias of both layers, balanced."""
         layers = (self.now, self.before)
         weights = _balanced([layer.weight for layer in layers], total=0.0)
         biases = _balanced([cast(Tensor, layer.bias) for layer in layers], total=1.0)
-        return [
-            (
-                torch.cat((weight, weight.new_zeros(1, *weight.shape[1:]))),
-                torch.cat((bias, bias.new_zeros(1))),
-            )
-            for weight, bias in zip(weights, biases, strict=True)
-        ]
+        return torch.cat(weights), torch.cat(biases)
 
 
-class FoldedPair(nn.Module):
-    """What ``KernelPair.folded`` gives."""
+class Bands(nn.Module):
+    """Kernels for the two bands of a plane, or of two alike, read from one tail.
 
-    def __init__(self, now: tuple[Tensor, Tensor], before: tuple[Tensor, Tensor]) -> None:
+    Args:
+        tail: channels the kernels are read from.
+        kernel_size: of the fine band's kernels.
+    """
+
+    def __init__(self, tail: int, kernel_size: int) -> None:
         super().__init__()
-        self.now, self.before = _plain(*now), _plain(*before)
-
-    def forward(self, tail: Tensor) -> tuple[Tensor, Tensor]:
-        """As ``KernelPair``."""
-        return self.now(tail), self.before(tail)
-
-
-def _plain(weight: Tensor, bias: Tensor) -> nn.Conv2d:
-    layer = nn.Conv2d(weight.shape[1], weight.shape[0], 1)
-    layer.weight, layer.bias = nn.Parameter(weight.clone()), nn.Parameter(bias.clone())
-    return layer
+        self.fine = KernelPair(tail, kernel_size)
+        self.low = KernelPair(tail, LOW)
 
 
 def _balanced(rows: list[Tensor], *, total: float) -> list[Tensor]:
     """Shift all taps evenly so that they add up to ``total``."""
     shift = torch.cat(rows).mean(0, keepdim=True) - total / sum(len(each) for each in rows)
     return [each - shift for each in rows]
-
-
-def _low(plane: Tensor, stride: int) -> Tensor:
-    """The low band: means of ``stride`` x ``stride`` pixels."""
-    return F.avg_pool2d(plane, stride)
-
-
-def _wide(low: Tensor, stride: int) -> Tensor:
-    """The low band at the plane's size, half-pixel centres and clamped edges: as the slice reads its grid."""
-    return F.interpolate(low, scale_factor=float(stride), mode="bilinear", align_corners=False)
-
-
-def _slice_low(low: Tensor, grid: Tensor) -> Tensor:
-    """``malle_slice`` at stride 1; beyond the picture its edges go on, so that they do not get darker either."""
-    reach = LOW_KERNEL // 2
-    low, grid = (F.pad(each, (reach,) * 4, mode="replicate") for each in (low, grid))
-    return malle_slice(low, grid, LOW_KERNEL)[..., reach:-reach, reach:-reach]
-
-
-class Bands(nn.Module):
-    """One plane, or two alike, denoised in two bands by kernels of one tail.
-
-    Args:
-        tail: channels the kernels are read from.
-        kernel_size: of the fine band's kernels.
-        stride: of the kernels' grid to the plane; also the side of what the low band averages.
-    """
-
-    def __init__(self, tail: int, kernel_size: int, stride: int) -> None:
-        super().__init__()
-        self.kernel_size, self.stride = kernel_size, stride
-        self.fine: nn.Module = KernelPair(tail, kernel_size)
-        self.low: nn.Module = KernelPair(tail, LOW_KERNEL)
-
-    def forward(self, tail: Tensor, now: Tensor, before: Tensor) -> Tensor:
-        """Args: tail (N, tail, h, w); now, before (N, C, stride * h, stride * w). Returns their shape."""
-        fine_kernels, low_kernels = self.fine(tail), self.low(tail)
-        fine: Tensor | float = 0.0
-        low: Tensor | float = 0.0
-        for plane, fine_grid, low_grid in zip((now, before), fine_kernels, low_kernels, strict=True):
-            means = _low(plane, self.stride)
-            fine = fine + malle_slice(plane - _wide(means, self.stride), fine_grid, self.kernel_size)
-            low = low + _slice_low(means, low_grid)
-        return fine + _wide(cast(Tensor, low), self.stride)
 
 
 class MalleNetRT(nn.Module):
@@ -250,16 +174,15 @@ class MalleNetRT(nn.Module):
         self.merge_half = _layers(half, 1)
         self.tail = nn.Sequential(nn.Conv2d(half, config.tail, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE))
         _keep_variance(self)
-        self.luma = Bands(config.tail, LUMA_KERNEL, GRID)
-        self.chroma = Bands(config.tail, CHROMA_KERNEL, GRID // 2)
+        self.luma = Bands(config.tail, LUMA_FINE)
+        self.chroma = Bands(config.tail, CHROMA_FINE)
         self.hidden = _head(half, torch.zeros(config.hidden))
 
-    def folded(self) -> MalleNetRT:
-        """A copy that computes the same with fewer operations, for inference only."""
-        net = copy.deepcopy(self)
-        for bands in (net.luma, net.chroma):
-            bands.fine, bands.low = (cast(KernelPair, pair).folded() for pair in (bands.fine, bands.low))
-        return net
+    def kernel_layer(self) -> tuple[Tensor, Tensor]:
+        """Weight (168, tail, 1, 1) and bias of the 1x1 layer that all kernels come from, balanced."""
+        pairs = (self.luma.fine, self.luma.low, self.chroma.fine, self.chroma.low)
+        weights, biases = zip(*(pair.layer() for pair in pairs), strict=True)
+        return torch.cat(weights), torch.cat(biases)
 
     def first_state(self, y: Tensor, uv: Tensor) -> RTState:
         """What stands in for the past at the first frame, ``y`` and ``uv`` as for ``forward``: the frame itself."""
@@ -280,22 +203,9 @@ class MalleNetRT(nn.Module):
         Returns:
             Denoised y and uv, clipped to [0, 1], and the new hidden state; the three make the next ``RTState``.
         """
-        tail, hidden = self.trunk(self.joined(y, uv, noise, state))
-        clean_y = self.luma(tail, y, state.y)
-        clean_uv = self.chroma(tail, uv, state.uv)
-        return clean_y.clamp(0, 1), clean_uv.clamp(0, 1), hidden
-
-    def joined(self, y: Tensor, uv: Tensor, noise: Tensor, state: RTState) -> Tensor:
-        """Arguments of ``forward`` as the first layer's input: (N, 16 + hidden, H/2, W/2), of about unit spread."""
-        brightness = _low(y, GRID)
-        dark, bright, chroma, coarse = noise.split(1, 1)
-        luma = SIGMA_GAIN * (dark + (bright - dark) * brightness)
-        misfit = F.avg_pool2d((brightness - _low(state.y, GRID)).abs(), 3, 1, 1, count_include_pad=False)
-        misfit = (MISFIT_GAIN * misfit).clamp(max=LARGEST_MISFIT)
-        known = F.interpolate(torch.cat((luma, misfit), 1), scale_factor=2.0, mode="nearest")
-        constant = torch.cat((SIGMA_GAIN * chroma, coarse), 1).expand(-1, -1, *uv.shape[2:])
-        pictures = torch.cat((F.pixel_unshuffle(y, 2), uv, F.pixel_unshuffle(state.y, 2), state.uv), 1)
-        return torch.cat((PICTURE_GAIN * (pictures - 0.5), known, constant, state.hidden), 1)
+        tail, hidden = self.trunk(input_in_torch(y, uv, noise, *state))
+        kernels = F.conv2d(tail, *self.kernel_layer())
+        return *output_in_torch(kernels, y, uv, state.y, state.uv), hidden
 
     def trunk(self, joined: Tensor) -> tuple[Tensor, Tensor]:
         """What all kernels are read from, (N, tail, H/4, W/4), and the new hidden state."""
@@ -305,6 +215,41 @@ class MalleNetRT(nn.Module):
         quarter = self.merge_quarter(quarter + self.from_eighth(eighth))
         half = self.merge_half(stem + self.from_quarter(quarter))
         return self.tail(half), torch.tanh(self.hidden(half))
+
+
+class FoldedRT(nn.Module):
+    """A network to run or to export, not to train: its balance folded into one layer.
+
+    Args:
+        net: copied.
+        fused: whether what is not a convolution is left to the operators ``malle::rt_input`` and ``malle::rt_output``.
+    """
+
+    multiple = MalleNetRT.multiple
+
+    def __init__(self, net: MalleNetRT, *, fused: bool = False) -> None:
+        super().__init__()
+        self.net = copy.deepcopy(net)
+        with torch.no_grad():
+            weight, bias = net.kernel_layer()
+        self.kernels = nn.Conv2d(weight.shape[1], weight.shape[0], 1)
+        self.kernels.weight, self.kernels.bias = nn.Parameter(weight), nn.Parameter(bias)
+        for bands in ("luma", "chroma"):
+            delattr(self.net, bands)
+        self.input = torch.ops.malle.rt_input if fused else input_in_torch
+        self.output = torch.ops.malle.rt_output if fused else output_in_torch
+
+    def first_state(self, y: Tensor, uv: Tensor) -> RTState:
+        """See ``MalleNetRT.first_state``."""
+        return self.net.first_state(y, uv)
+
+    def forward(
+        self, y: Tensor, uv: Tensor, noise: Tensor, y_before: Tensor, uv_before: Tensor, hidden: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See ``MalleNetRT.forward``."""
+        tail, after = self.net.trunk(self.input(y, uv, noise, y_before, uv_before, hidden))
+        clean_y, clean_uv = self.output(self.kernels(tail), y, uv, y_before, uv_before)
+        return clean_y, clean_uv, after
 
 
 def macs_per_pixel(net: MalleNetRT) -> float:
@@ -317,4 +262,4 @@ def macs_per_pixel(net: MalleNetRT) -> float:
         if parameter.dim() == 4:
             total += parameter.numel() / scale[name.split(".")[0]]
     # One lerp per tap along x at every pixel; the one along y is shared by a row. The low band has one kernel a pixel.
-    return total + 2 * 2 * LUMA_KERNEL**2 + 2 * 2 * 2 * CHROMA_KERNEL**2 / 4 + 3 * 2 * LOW_KERNEL**2 / 16
+    return total + 2 * 2 * LUMA_FINE**2 + 2 * 2 * 2 * CHROMA_FINE**2 / 4 + 3 * 2 * LOW**2 / 16

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from malle_rt.vino import ov
 
-__all__ = ["TO_BUILD", "extension_path", "load_extension", "openvino_pin"]
+__all__ = ["TO_BUILD", "align_node", "extension_path", "load_extension", "openvino_pin"]
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,25 @@ def load_extension(core: ov.Core) -> bool:
     core.add_extension(conversion_extension())
     _warn(reason, advice)
     return False
+
+
+def align_node(y: ov.Output, y_before: ov.Output, uv_before: ov.Output, hidden_before: ov.Output) -> ov.Node:
+    """The operation that moves what is kept of a video to where it is in a frame; see ``malle_rt.ops.motion``.
+
+    Args:
+        y: (N, 1, H, W) luma of the frame in [0, 1].
+        y_before: (N, 1, H, W), to be moved.
+        uv_before: (N, 2, H/2, W/2), likewise.
+        hidden_before: (N, C, H/2, W/2), likewise.
+
+    Returns:
+        A node whose three outputs are the moved ones; the extension must be there.
+    """
+    from malle_rt.vino import NodeFactory
+
+    factory = NodeFactory()
+    factory.add_extension(str(extension_path()))
+    return factory.create("RTAlign", [y, y_before, uv_before, hidden_before], {})
 
 
 @cache

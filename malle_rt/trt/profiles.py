@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from malle_rt.contract import MULTIPLE
 from malle_rt.cuda.launches import padded_size
 from malle_rt.errors import ConfigError
 from malle_rt.models import engines_folder
 
 __all__ = ["Profile", "Size", "load_profile", "profile_for", "profile_names"]
 
-MULTIPLE = 8  # as MalleNetRT.multiple, which is out of reach without torch
 LARGEST = 8192  # pixels along one side: what the portable graph was exported for
 Size = tuple[int, int]
 _FIXED = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")

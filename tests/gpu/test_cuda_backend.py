@@ -11,6 +11,7 @@ from malle_rt.backends.base import FrameShape
 from malle_rt.backends.cuda import CudaBackend
 from malle_rt.backends.gpu.trial import agreement, trial_frames
 from malle_rt.backends.torch import TorchBackend
+from malle_rt.contract import Noise
 from malle_rt.errors import BackendError
 
 pytestmark = pytest.mark.gpu
@@ -52,11 +53,11 @@ def test_frames_in_flight_are_those_of_one_at_a_time():
     session = backend.prepare(shape)
     state, single = None, []
     for planes in frames:
-        clean, state = session.run(planes, 20.0, state)
+        clean, state = session.run(planes, Noise.white(20.0), state)
         single.append(clean)
     state, results = None, []
     for planes in frames:
-        result, state = session.start(planes, 20.0, state)
+        result, state = session.start(planes, Noise.white(20.0), state)
         results.append(result)
     for result, wanted in zip(results, single, strict=True):
         for ours, theirs in zip(result(), wanted, strict=True):
@@ -70,10 +71,10 @@ def test_results_are_read_on_another_thread():
     planes = trial_frames(shape)[0]
     backend = CudaBackend("rt-s")
     session = backend.prepare(shape)
-    result, _ = session.start(planes, 20.0, None)
+    result, _ = session.start(planes, Noise.white(20.0), None)
     with ThreadPoolExecutor(1) as pool:
         ours = pool.submit(result).result()
-    theirs, _ = session.run(planes, 20.0, None)
+    theirs, _ = session.run(planes, Noise.white(20.0), None)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(a, b)
     session.close()

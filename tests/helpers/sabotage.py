@@ -31,8 +31,8 @@ class _Session(BlockingSession):
         self._session, self._tamper = session, tamper
         self._clean = []
 
-    def run(self, planes, sigma, state):
-        clean, state = self._session.run(planes, sigma, state)
+    def run(self, planes, noise, state):
+        clean, state = self._session.run(planes, noise, state)
         self._clean = [*self._clean[-4:], clean]
         return self._tamper(planes, self._clean), state
 

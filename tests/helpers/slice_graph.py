@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 
-from malle_rt.ops.onnx import DOMAIN, OP_TYPE, OPSET, slice_function
+from malle_rt.ops.onnx import DOMAIN, OP_TYPE, OPSET, functions
 from malle_rt.vino import ov
 
 
@@ -25,7 +25,7 @@ def slice_graph(kernel_size, x_shape, grid_shape, *, element=onnx.TensorProto.FL
     return onnx.helper.make_model(
         graph,
         opset_imports=[onnx.helper.make_opsetid("", OPSET), onnx.helper.make_opsetid(DOMAIN, 1)],
-        functions=[slice_function()],
+        functions=functions(OP_TYPE),
         ir_version=10,
     )
 

@@ -10,7 +10,7 @@ import pytest
 import malle_rt
 
 ROOT = Path(malle_rt.__file__).parent
-BASE = {"frame", "protocols", "config", "errors"}
+BASE = {"contract", "frame", "protocols", "config", "errors"}
 ALLOWED = {
     "shown": set(),
     "errors": {"shown"},
@@ -21,6 +21,7 @@ ALLOWED = {
     "child": set(),
     "memory": {"errors"},
     "models": {"errors"},
+    "contract": set(),
     "cuts": {"frame"},
     "fields": {"frame"},
     "telecine": {"frame"},
@@ -32,7 +33,7 @@ ALLOWED = {
     "ops": {"errors", "vino"},
     "net": {"ops", "errors"},
     "cuda": {"errors"},
-    "trt": {"child", "cuda", "models", "errors"},
+    "trt": {"child", "contract", "cuda", "models", "errors"},
     "backends": {"net", "ops", "models", "cuda", "trt", "vino"} | BASE,
     "media": {"fields", "opencv", "shown"} | BASE,
     "pipeline": BASE,

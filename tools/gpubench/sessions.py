@@ -12,6 +12,7 @@ import numpy as np
 
 from malle_rt.backends.base import Backend, FrameShape, Planes420
 from malle_rt.backends.gpu.session import GpuSession
+from malle_rt.contract import Noise
 
 __all__ = ["measure", "noisy_planes"]
 
@@ -69,7 +70,7 @@ def _throughput(session: GpuSession, clip: list[Planes420], frames: int) -> floa
     for index in range(frames + _WARM_UP):
         if index == _WARM_UP:
             begun = time.perf_counter()
-        result, state = session.start(clip[index % _CLIP], 15.0, state)
+        result, state = session.start(clip[index % _CLIP], Noise.white(15.0), state)
         flying.append(result)
         if len(flying) > session.ahead:
             flying.popleft()()
@@ -82,7 +83,7 @@ def _latencies(session: GpuSession, clip: list[Planes420], frames: int) -> tuple
     state, times, luma = None, [], clip[0][0]
     for index in range(frames):
         begin = time.perf_counter()
-        (luma, _, _), state = session.run(clip[index % _CLIP], 15.0, state)
+        (luma, _, _), state = session.run(clip[index % _CLIP], Noise.white(15.0), state)
         times.append((time.perf_counter() - begin) * 1e3)
     return times, luma
 

@@ -10,6 +10,7 @@ from studies.openvino_call import openvino_call
 from torch import Tensor, nn
 
 from malle_rt.backends.base import FrameShape
+from malle_rt.contract import Noise
 from malle_rt.models import model_names
 from peerspeed.networks import Network
 
@@ -64,6 +65,6 @@ def _shipped(name: str, size: tuple[int, int], threads: int) -> tuple[Call, str]
 
     def call() -> None:
         nonlocal state
-        _, state = session.run((y, u, v), 10.0, state)
+        _, state = session.run((y, u, v), Noise.white(10.0), state)
 
     return call, backend.info.precision

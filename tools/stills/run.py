@@ -16,7 +16,7 @@ from torch import Tensor
 from training import append_row, autocast, follow, psnr_loss, rate_at, save_whole
 
 from malle_rt.net.mallenet import MalleNet, MalleNetConfig
-from malle_rt.net.weights import save_stills_net
+from malle_rt.net.weights import save_network
 from stills.photographs import Photographs
 from stills.validation import psnr_of
 
@@ -206,7 +206,8 @@ class Run:
         append_row(row, self.folder / "log.jsonl")
         if sum(psnr.values()) >= self.best or not psnr:
             self.best = sum(psnr.values())
-            save_stills_net(self.average, self.folder / "best.safetensors", note={"step": str(self.step)})
+            note = {"step": str(self.step)}
+            save_network(self.average, self.folder / "best.safetensors", dtype=torch.float16, note=note)
         self.save()
 
     def save(self) -> None:

@@ -21,6 +21,7 @@ from malle_rt.backends.gpu.layout import PlaneLayout
 from malle_rt.backends.gpu.network import Capture, DeviceNetwork, TensorSizes
 from malle_rt.backends.gpu.pool import SurfacePool
 from malle_rt.backends.gpu.ring import Result, Slot
+from malle_rt.contract import Noise
 from malle_rt.cuda.driver import Driver, Graph, Stream
 from malle_rt.cuda.kernels import Kernels
 from malle_rt.cuda.launches import padded_size
@@ -103,29 +104,29 @@ class GpuSession:
             self._undo = undo.pop_all()
 
     def start(
-        self, planes: Planes420, sigma: float, state: object | None
+        self, planes: Planes420, noise: Noise, state: object | None
     ) -> tuple[Callable[[], Planes420], object]:
         """Start one frame; see ``Session``. Waits only when the whole ring is in flight."""
         slot = self._next_slot(state)
-        slot.upload(planes, sigma, self._upload)
+        slot.upload(planes, noise.luma, self._upload)
         result = self._go_on(slot, first=state is None)
         return cast("Callable[[], Planes420]", result.settle), result
 
     def start_surface(
-        self, surface: Surface, sigma: float, state: object | None
+        self, surface: Surface, noise: Noise, state: object | None
     ) -> tuple[Callable[[], Planes420 | Surface], object]:
         """Start one frame that is on the device; see ``SurfaceSession``."""
         borrowed = Borrowed(surface, self._shape, self._driver.device.index)
         slot = self._next_slot(state)
         self._decoded.record(self._decoder)
         self._upload.wait_for(self._decoded)
-        slot.copy(borrowed, sigma, self._upload)
+        slot.copy(borrowed, noise.luma, self._upload)
         result = self._go_on(slot, first=state is None)
         return result.settle, result
 
-    def run(self, planes: Planes420, sigma: float, state: object | None) -> tuple[Planes420, object]:
+    def run(self, planes: Planes420, noise: Noise, state: object | None) -> tuple[Planes420, object]:
         """Denoise one frame and wait for it; see ``Session``."""
-        result, after = self.start(planes, sigma, state)
+        result, after = self.start(planes, noise, state)
         return result(), after
 
     def compute_milliseconds(self, planes: Planes420, sigma: float = 15.0) -> float:

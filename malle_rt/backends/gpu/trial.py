@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from malle_rt.backends.base import FrameShape, Planes420, Session
+from malle_rt.contract import Noise
 from malle_rt.errors import BackendError
 
 __all__ = ["LEAST_PSNR", "agreement", "require_agreement", "trial_frames"]
@@ -76,6 +77,6 @@ def require_agreement(
 def _last_frame(session: Session, shape: FrameShape) -> Planes420:
     state, clean = None, None
     for planes in trial_frames(shape):
-        clean, state = session.run(planes, _SIGMA, state)
+        clean, state = session.run(planes, Noise.white(_SIGMA), state)
     assert clean is not None
     return clean

@@ -311,6 +311,17 @@ void MotionSearch::choose_rows(std::size_t first, std::size_t last) noexcept {
     }
 }
 
+MALLE_MULTIVERSION
+void to_codes(const float* __restrict luma, std::size_t count, std::uint8_t* __restrict codes) noexcept {
+    constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it leaves no bits below one
+    for (std::size_t i = 0; i < count; ++i) {
+        const float scaled = std::min(std::max(luma[i], 0.0F), 1.0F) * 255.0F + kRound;
+        std::int32_t bits;
+        std::memcpy(&bits, &scaled, sizeof bits);
+        codes[i] = static_cast<Byte>(bits);
+    }
+}
+
 template <typename Value>
 void move_rows(const Value* from, Value* to, std::size_t channels, std::size_t height, std::size_t width,
                std::size_t block, const Motion* motion, std::size_t first, std::size_t last) noexcept {

@@ -74,6 +74,9 @@ private:
     std::uint32_t* moving_;
 };
 
+// Luma in [0, 1] as codes of 8 bits, rounded half to even.
+void to_codes(const float* luma, std::size_t count, std::uint8_t* codes) noexcept;
+
 // Move a plane's block rows [first, last): each block is read from where the motion points, clamped to the picture.
 //
 // Args: from, to: (channels, height, width); block: side of a block in this plane, 8 for the luma and 4 for planes of

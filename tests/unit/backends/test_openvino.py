@@ -1,15 +1,21 @@
 import threading
 
+import cv2
 import numpy as np
 import pytest
+import torch
+from export import write_checked
 
 from malle_rt.backends.base import FrameShape
-from malle_rt.backends.openvino import MULTIPLE, OpenVinoBackend, int8_pays
+from malle_rt.backends.openvino import OpenVinoBackend, int8_pays
 from malle_rt.backends.torch import TorchBackend
+from malle_rt.contract import MULTIPLE, Noise
 from malle_rt.errors import ConfigError, KernelError
 from malle_rt.media.synthetic import INDEX_ROWS, SyntheticSource
 from malle_rt.models import checksum, graph_file
+from malle_rt.net import rt2
 from malle_rt.net.rt import MalleNetRT
+from malle_rt.ops.motion import find_motion, move
 
 SIZES = [(64, 48), (1, 1), (3, 5), (353, 239), (8, 8), (128, 64)]
 
@@ -29,7 +35,7 @@ def three_frames(shape, *backends):
         planes = random_planes(shape, seed)
         results = []
         for index, session in enumerate(sessions):
-            clean, states[index] = session.run(planes, 20.0, states[index])
+            clean, states[index] = session.run(planes, Noise.white(20.0), states[index])
             results.append(clean)
         yield planes, results
 
@@ -74,18 +80,18 @@ def test_without_a_float32_graph_the_float16_one_is_computed_in_float32(openvino
 def test_the_state_matters_and_none_starts_again(openvino):
     session = openvino.prepare(FrameShape(64, 48))
     planes = random_planes(FrameShape(64, 48))
-    first, state = session.run(planes, 20.0, None)
-    second, state = session.run(planes, 20.0, state)
-    again, _ = session.run(planes, 20.0, None)
+    first, state = session.run(planes, Noise.white(20.0), None)
+    second, state = session.run(planes, Noise.white(20.0), state)
+    again, _ = session.run(planes, Noise.white(20.0), None)
     assert not np.array_equal(first[0], second[0])
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
 def test_results_belong_to_the_caller(openvino):
     session = openvino.prepare(FrameShape(64, 48))
-    first, state = session.run(random_planes(FrameShape(64, 48), 1), 20.0, None)
+    first, state = session.run(random_planes(FrameShape(64, 48), 1), Noise.white(20.0), None)
     kept = [plane.copy() for plane in first]
-    session.run(random_planes(FrameShape(64, 48), 2), 20.0, state)
+    session.run(random_planes(FrameShape(64, 48), 2), Noise.white(20.0), state)
     assert all(np.array_equal(a, b) for a, b in zip(first, kept, strict=True))
 
 
@@ -94,7 +100,7 @@ def test_a_foreign_state_is_refused(openvino, eager):
     planes = random_planes(shape)
     for session in (openvino.prepare(shape), eager.prepare(shape)):
         with pytest.raises(KernelError, match="state belongs to another"):
-            session.run(planes, 20.0, object())
+            session.run(planes, Noise.white(20.0), object())
 
 
 def test_two_sessions_at_once_do_not_disturb_each_other(openvino):
@@ -104,7 +110,7 @@ def test_two_sessions_at_once_do_not_disturb_each_other(openvino):
     def play(clip, out):
         session, state = openvino.prepare(shape), None
         for planes in clip:
-            clean, state = session.run(planes, 15.0, state)
+            clean, state = session.run(planes, Noise.white(15.0), state)
             out.append(clean)
 
     alone, together = [[], []], [[], []]
@@ -128,7 +134,7 @@ def test_int8_takes_every_size_and_depth(quantised, size, bits):
     session, state = quantised.prepare(shape), None
     for seed in range(2):
         planes = random_planes(shape, seed)
-        clean, state = session.run(planes, 20.0, state)
+        clean, state = session.run(planes, Noise.white(20.0), state)
         assert [(p.shape, p.dtype) for p in clean] == [(p.shape, p.dtype) for p in planes]
 
 
@@ -142,7 +148,7 @@ def test_int8_stays_near_float_while_its_own_state_is_fed_back(openvino, quantis
         noisy = [np.clip(np.rint(p + rng.normal(0, sigma, p.shape)), 0, 255).astype(np.uint8) for p in truth]
         luma = []
         for which, session in enumerate(sessions):
-            (y, _, _), states[which] = session.run(tuple(noisy), sigma, states[which])
+            (y, _, _), states[which] = session.run(tuple(noisy), Noise.white(sigma), states[which])
             luma.append(y[INDEX_ROWS:].astype(float))
             errors[which].append(np.square(luma[-1] - truth[0][INDEX_ROWS:]).mean())
         shifts.append(luma[1] - luma[0])
@@ -192,3 +198,67 @@ def test_info_tells_int8_from_float(openvino, quantised):
 def test_an_unknown_model_is_named():
     with pytest.raises(ConfigError, match=r"no model 'nope'.*rt-s"):
         OpenVinoBackend("nope")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """An untrained network of the second generation, and the folder of its graphs."""
+    torch.manual_seed(0)
+    net = rt2.MalleNetRT(rt2.RTConfig(widths=(8, 8, 8), tail=8, hidden=3)).eval()
+    folder = tmp_path_factory.mktemp("engines")
+    for precision in ("fp32", "fp16"):
+        write_checked(net, "rt-y", precision, folder)
+    return net, folder
+
+
+@pytest.fixture
+def second_generation(exported, monkeypatch):
+    net, folder = exported
+    monkeypatch.setattr("malle_rt.models.engines_folder", lambda: folder)
+    return net
+
+
+def moving(shape, index):
+    """Planes of a picture that moves by 3 rows and 5 columns a frame, of any size."""
+    rng = np.random.default_rng(0)
+    scene = cv2.resize(rng.random((60, 80)).astype(np.float32), (640, 480), interpolation=cv2.INTER_CUBIC)
+    top, left = 60 - 3 * index, 80 - 5 * index
+    luma = scene[top : top + shape.height, left : left + shape.width].clip(0, 1)
+    small = (-(-shape.height // 2), -(-shape.width // 2))
+    values = (luma, *(cv2.resize(part, small[::-1]) for part in (luma, 1 - luma)))
+    return tuple(
+        np.rint(each * shape.largest).astype(np.uint8 if shape.bits == 8 else np.uint16) for each in values
+    )
+
+
+@pytest.mark.parametrize("bits", [8, 10])
+def test_the_second_generation_follows_what_moves(second_generation, bits):
+    shape, net = FrameShape(200, 120, bits), second_generation
+    session, state = OpenVinoBackend("rt-y", threads=2).prepare(shape), None
+    past, told = None, Noise(4.0, 9.0, 3.0, 0.4)
+    noise = torch.tensor(told.scaled()).view(1, 4, 1, 1)
+    for index in range(4):
+        planes = moving(shape, index)
+        clean, state = session.run(planes, told, state)
+        y = torch.from_numpy(planes[0].astype(np.float32))[None, None] / shape.largest
+        uv = torch.from_numpy(np.stack(planes[1:]).astype(np.float32))[None] / shape.largest
+        if past is None:
+            past = net.first_state(y, uv)
+        codes = (each.mul(255).round().byte() for each in (y, past.y))
+        motion = find_motion(*codes)
+        assert index == 0 or (motion != 0).any(1).float().mean() > 0.5
+        past = rt2.RTState(move(past.y, motion), move(past.uv, motion, 4), move(past.hidden, motion, 4))
+        with torch.inference_mode():
+            past = rt2.RTState(*net(y, uv, noise, past))
+        for got, wanted in zip(clean, (past.y[0, 0], *past.uv[0]), strict=True):
+            expected = wanted.mul(shape.largest).round().numpy()
+            assert np.abs(got.astype(int) - expected).max() <= 1
+
+
+def test_without_the_fused_operators_motion_is_not_followed_and_that_is_said(second_generation, monkeypatch):
+    monkeypatch.setattr("malle_rt.ops.native.extension_path", lambda: None)
+    backend = OpenVinoBackend("rt-y", threads=2)
+    assert "motion not followed" in backend.info.notes
+    shape = FrameShape(64, 48)
+    clean, _ = backend.prepare(shape).run(moving(shape, 0), Noise.white(5.0), None)
+    assert [each.shape for each in clean] == [(48, 64), (24, 32), (24, 32)]

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from malle_rt.net.rt2 import PRESETS, MalleNetRT, RTConfig, RTState, macs_per_pixel
-from malle_rt.net.weights import load_rt2, save_rt2
+from malle_rt.net.rt2 import PRESETS, FoldedRT, MalleNetRT, RTConfig, RTState, macs_per_pixel
+from malle_rt.net.weights import load_rt2, save_network
 
 TINY = RTConfig(widths=(8, 8, 8), tail=8, hidden=3)
 
@@ -65,12 +65,15 @@ def test_flat_pictures_keep_their_level_whatever_is_told(preset, level, told):
     torch.testing.assert_close(state.uv, uv, atol=5e-4, rtol=0)
 
 
-def test_folding_changes_nothing():
+@pytest.mark.parametrize("fused", [False, True])
+def test_folding_changes_nothing(fused):
     torch.manual_seed(0)
     net = MalleNetRT(PRESETS["rt-s"]).eval()
     y, uv = planes()
     state = RTState(*net(y, uv, noise(), net.first_state(y, uv)))
-    for plain, folded in zip(net(y, uv, noise(), state), net.folded()(y, uv, noise(), state), strict=True):
+    for plain, folded in zip(
+        net(y, uv, noise(), state), FoldedRT(net, fused=fused)(y, uv, noise(), *state), strict=True
+    ):
         torch.testing.assert_close(folded, plain, atol=1e-6, rtol=1e-5)
 
 
@@ -87,7 +90,7 @@ def test_multiply_adds_are_counted(preset):
 
 def test_weights_come_back(tmp_path):
     net = MalleNetRT(TINY)
-    save_rt2(net, tmp_path / "net.safetensors")
+    save_network(net, tmp_path / "net.safetensors")
     again = load_rt2(tmp_path / "net.safetensors")
     assert again.config == TINY
     for name, value in again.state_dict().items():

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 from malle_rt.errors import BackendError
 from malle_rt.models import model_file
 from malle_rt.net.rt import MalleNetRT, RTConfig
-from malle_rt.net.weights import load_rt, save_rt
+from malle_rt.net.weights import load_rt, save_network
 
 TINY = RTConfig(widths=(8, 8, 8), tail=8, hidden=3)
 
@@ -14,7 +14,7 @@ TINY = RTConfig(widths=(8, 8, 8), tail=8, hidden=3)
 def test_saved_and_loaded_it_gives_the_same_frames(tmp_path):
     torch.manual_seed(0)
     net = MalleNetRT(TINY).eval()
-    save_rt(net, tmp_path / "tiny.safetensors")
+    save_network(net, tmp_path / "tiny.safetensors")
     again = load_rt(tmp_path / "tiny.safetensors")
     assert again.config == net.config
     y, uv = torch.rand(1, 1, 16, 16), torch.rand(1, 2, 8, 8)
@@ -55,7 +55,7 @@ def test_weights_with_a_learned_bias_lose_it(tmp_path):
     for pair in ("luma", "chroma"):
         for name in (f"{pair}.{which}.{kind}" for which in ("now", "before") for kind in ("weight", "bias")):
             old[name] = torch.cat((old[name], torch.ones_like(old[name][:1])))
-    save_rt(net, tmp_path / "new.safetensors")
+    save_network(net, tmp_path / "new.safetensors")
     with safe_open(tmp_path / "new.safetensors", framework="pt") as file:
         save_file(old, tmp_path / "old.safetensors", metadata=file.metadata())
     again = load_rt(tmp_path / "old.safetensors").state_dict()

@@ -13,13 +13,14 @@ from malle_rt.backends.base import FrameShape, pad_edge
 from malle_rt.backends.gpu.opening import open_session
 from malle_rt.backends.gpu.session import GpuSession
 from malle_rt.backends.torch import TorchBackend
+from malle_rt.contract import Noise
 from malle_rt.cuda.kernels import Kernels
 from malle_rt.cuda.launches import padded_size
 from malle_rt.errors import BackendError, KernelError, OutOfDeviceMemory
 from malle_rt.models import model_file
 from malle_rt.net.weights import load_rt
 
-SIGMA = 20.0
+NOISE = Noise.white(20.0)
 SHAPE = FrameShape(72, 40)
 SHAPES = [SHAPE, FrameShape(35, 27), FrameShape(40, 24, bits=10)]
 
@@ -43,7 +44,7 @@ def clip(shape, frames, seed=0):
     for index in range(frames):
         luma = 0.5 + 0.3 * np.sin((columns + 2 * index) / 5) * np.cos(rows / 7)
         planes = (luma, 0.6 - 0.2 * luma[small], 0.4 + 0.2 * luma[small])
-        noise = SIGMA / 255
+        noise = NOISE.luma / 255
         yield tuple(
             ((plane + random.normal(0, noise, plane.shape)).clip(0, 1) * shape.largest)
             .round()
@@ -62,7 +63,7 @@ def reference(shape, frames):
         ]
         for plane, out in zip(planes, wide, strict=True):
             pad_edge(plane, out)
-        clean, state = session.run(tuple(wide), SIGMA, state)
+        clean, state = session.run(tuple(wide), NOISE, state)
         yield tuple(c[: p.shape[0], : p.shape[1]] for c, p in zip(clean, planes, strict=True))
 
 
@@ -74,7 +75,7 @@ def ahead(session, frames):
     """Results of a session that is kept as far ahead as it wants."""
     state, waiting = None, []
     for planes in frames:
-        result, state = session.start(planes, SIGMA, state)
+        result, state = session.start(planes, NOISE, state)
         waiting.append(result)
         if len(waiting) > session.ahead:
             yield waiting.pop(0)()
@@ -134,7 +135,7 @@ def test_results_nobody_asked_for_do_not_stop_the_ring_and_stay_readable(driver,
     ours = session(driver, fake, SHAPE)
     state, results = None, []
     for planes in frames:
-        result, state = ours.start(planes, SIGMA, state)
+        result, state = ours.start(planes, NOISE, state)
         results.append(result)
     ours.close()
     for result, wanted in zip(results, reference(SHAPE, frames), strict=True):
@@ -147,7 +148,7 @@ def test_the_planes_given_may_be_reused_at_once(driver, fake):
     state, results = None, []
     for planes in frames:
         given = tuple(plane.copy() for plane in planes)
-        result, state = ours.start(given, SIGMA, state)
+        result, state = ours.start(given, NOISE, state)
         results.append(result)
         for plane in given:
             plane[...] = 0
@@ -159,10 +160,10 @@ def test_the_planes_given_may_be_reused_at_once(driver, fake):
 def test_a_foreign_state_is_refused(driver, fake):
     ours = session(driver, fake, SHAPE)
     planes = next(clip(SHAPE, 1))
-    _, state = ours.run(planes, SIGMA, None)
-    ours.run(planes, SIGMA, state)
+    _, state = ours.run(planes, NOISE, None)
+    ours.run(planes, NOISE, state)
     with pytest.raises(KernelError, match="start the video again with state=None"):
-        ours.run(planes, SIGMA, state)  # it was used up
+        ours.run(planes, NOISE, state)  # it was used up
     ours.close()
 
 
@@ -236,7 +237,7 @@ def test_an_error_on_the_device_reaches_the_one_who_waits(driver, fake):
     ours = session(driver, fake, SHAPE, graphs=False)
     planes = next(clip(SHAPE, 1))
     fake.fail("execution", 700)
-    result, _ = ours.start(planes, SIGMA, None)
+    result, _ = ours.start(planes, NOISE, None)
     with pytest.raises(KernelError, match="CUDA_ERROR_ILLEGAL_ADDRESS"):
         result()
     with pytest.raises(KernelError):

@@ -11,6 +11,7 @@ from helpers.surfaces import FakeDecoder, surface_planes, wait_for_release
 
 from malle_rt.backends.base import FrameShape, SurfaceSession
 from malle_rt.backends.gpu.session import GpuSession
+from malle_rt.contract import Noise
 from malle_rt.cuda.dlpack import take
 from malle_rt.cuda.kernels import Kernels
 from malle_rt.cuda.launches import padded_size
@@ -20,7 +21,7 @@ from malle_rt.frame import Surface
 from malle_rt.models import model_file
 from malle_rt.net.weights import load_rt
 
-SIGMA = 20.0
+NOISE = Noise.white(20.0)
 EIGHT = FrameShape(72, 40, pitches=(128, 96))
 TEN = FrameShape(40, 24, bits=10, pitches=(256, 256))
 CALLS = ("cuMemAlloc", "cuMemHostAlloc", "cuEventCreate", "cuStreamCreate")
@@ -64,7 +65,7 @@ def from_host(driver, fake, shape, frames):
     """What the same session gives for frames in host memory."""
     ours, state = session(driver, fake, replace(shape, pitches=None, stays=False)), None
     for planes in frames:
-        clean, state = ours.run(planes, SIGMA, state)
+        clean, state = ours.run(planes, NOISE, state)
         yield clean
     ours.close()
 
@@ -73,7 +74,7 @@ def ahead(ours, decoder, frames):
     """Results of frames on the device, the session kept as far ahead as it wants."""
     state, waiting = None, []
     for planes in frames:
-        result, state = ours.start_surface(decoder.picture(planes), SIGMA, state)
+        result, state = ours.start_surface(decoder.picture(planes), NOISE, state)
         waiting.append(result)
         if len(waiting) > ours.ahead:
             yield waiting.pop(0)()
@@ -122,7 +123,7 @@ def test_a_pictures_memory_goes_back_once_it_has_been_read(driver, fake, decoder
     ours = session(driver, fake, EIGHT, nvdec)
     state = None
     for count, planes in enumerate(clip(EIGHT, 6), 1):
-        _, state = ours.start_surface(nvdec.picture(planes), SIGMA, state)
+        _, state = ours.start_surface(nvdec.picture(planes), NOISE, state)
         assert nvdec.out == min(count, 4)
     ours.close()
     assert nvdec.out == 0
@@ -177,7 +178,7 @@ def test_buffers_are_used_again(driver, fake, decoder):
     for number, picture in enumerate(pictures):
         if number == 10:
             before = [fake.calls(name) for name in CALLS]
-        result, state = ours.start_surface(picture, SIGMA, state)
+        result, state = ours.start_surface(picture, NOISE, state)
         result()
     assert [fake.calls(name) for name in CALLS] == before
     assert fake.calls("cuCtxSynchronize") == 0
@@ -189,11 +190,11 @@ def test_a_picture_that_is_something_else_is_refused(driver, fake, decoder):
     planes = clip(EIGHT, 1)[0]
     ours = session(driver, fake, replace(EIGHT, pitches=(256, 96)), nvdec)
     with pytest.raises(ConfigError, match=r"a plane on the GPU has .* wanted"):
-        ours.start_surface(nvdec.picture(planes), SIGMA, None)
+        ours.start_surface(nvdec.picture(planes), NOISE, None)
     elsewhere = nvdec.picture(planes)
     elsewhere.device = tuple(replace(plane, device=1) for plane in elsewhere.device)
     with pytest.raises(ConfigError, match="wanted GPU 0"):
-        ours.start_surface(elsewhere, SIGMA, None)
+        ours.start_surface(elsewhere, NOISE, None)
     del elsewhere
     ours.close()
     gc.collect()

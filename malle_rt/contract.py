@@ -1,0 +1,46 @@
+"""What a portable graph and everything that runs one agree on: names, sizes, and how noise is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["FRAME", "MULTIPLE", "NEXT", "STATE", "TOLD", "Noise"]
+
+MULTIPLE = 8  # height and width of the luma that a graph takes
+FRAME = ("y", "uv")
+TOLD = ("sigma", "noise")  # (1, 1, 1, 1) luma's sigma, or (1, 4, 1, 1) ``Noise``; a graph takes one of them
+STATE = ("y_before", "uv_before", "hidden_before")
+NEXT = ("y_clean", "uv_clean", "hidden")  # what becomes ``STATE`` of the next frame
+
+# Of the luma's sigma: what white noise in RGB leaves in the chroma.
+_CHROMA_SHARE = 0.7
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Noise of a video; standard deviations on the 8-bit scale.
+
+    Attributes:
+        dark, bright: of the luma's noise in black and in white parts; by brightness between them.
+        chroma: of the noise in U and V.
+        coarse: how much of the luma's variance is left in means of 4 x 4 pixels, 0 (white noise) to 1.
+    """
+
+    dark: float
+    bright: float
+    chroma: float
+    coarse: float = 0.0
+
+    @classmethod
+    def white(cls, sigma: float) -> Noise:
+        """White noise in RGB whose luma has this sigma: what one number tells."""
+        return cls(sigma, sigma, _CHROMA_SHARE * sigma)
+
+    @property
+    def luma(self) -> float:
+        """Of the luma's noise, in parts of middle brightness."""
+        return (self.dark + self.bright) / 2
+
+    def scaled(self) -> tuple[float, float, float, float]:
+        """As a graph takes it: standard deviations of values in [0, 1], and how coarse it is."""
+        return self.dark / 255, self.bright / 255, self.chroma / 255, self.coarse
