@@ -34,6 +34,8 @@ class Denoiser:
             ...
     ```
 
+    ``denoiser(frame)`` cleans one frame, the next of the video, and waits for it.
+
     A frame is a numpy array, a CPU tensor of torch, or anything else in the processor's memory that has ``__dlpack__``
     and whose library has ``from_dlpack``. A tensor on a GPU is refused: pass ``tensor.cpu()``. Which array is expected
     is said by ``pixel_format``:
@@ -60,7 +62,11 @@ class Denoiser:
 
     Attributes:
         backend: what runs, and why, one line.
-        pixel_format: of the frames.
+
+    Raises:
+        ConfigError: by a frame that is not what ``pixel_format`` says, or of another size than those before.
+        BackendError: the network cannot take this size, or fails.
+        MalleError: another thread or a stream uses this Denoiser, or it is closed.
     """
 
     def __init__(
