@@ -104,6 +104,8 @@ def write_film(path: Path, *, frames: int = 30, fps: Fraction = Fraction(25), la
             if path.suffix == ".mkv"
             else None
         )
+        if subtitles is not None:
+            subtitles.metadata["language"] = language
         seconds = frames / fps
         container.set_chapters(
             [

@@ -14,6 +14,7 @@ from av.container import OutputContainer
 from av.format import Flags
 
 from malle_rt.media.compat import add_copy, exact
+from malle_rt.media.languages import known_language
 from malle_rt.media.late_tracks import is_unknown
 from malle_rt.media.opening import is_attached_picture, is_path, open_file
 from malle_rt.media.sound import ConvertedSound, holds_unreadably, sound_for
@@ -22,6 +23,7 @@ from malle_rt.media.text_track import ConvertedText, text_for
 # What holds nearly everything, and what holds what that cannot.
 _ALTERNATIVES = (("matroska", ".mkv"), ("mov", ".mov"))
 
+_NO_LANGUAGE = "und"
 _EMPTY_STSD = 16  # bytes of the box: its size, name, version and number of entries
 
 # Codecs of cover pictures, and the extension of a file of each.
@@ -139,7 +141,18 @@ def _converted_sound(container: OutputContainer, source: Any, number: int) -> Tr
 
 def copy_labels(source: Any, stream: Any) -> None:
     """Language, title, and so on; and what a player should do with the track."""
-    stream.metadata.update(clean_metadata(source.metadata))
+    labels = clean_metadata(source.metadata)
+    language, container = labels.get("language", _NO_LANGUAGE), stream.container
+    if language != _NO_LANGUAGE and is_mov(container):
+        known = known_language(container.format.name, language)
+        if known is None:
+            log.warning(
+                "%s files have no name for the language %r: its track is not labelled",
+                container.format.name,
+                language,
+            )
+        labels["language"] = known or _NO_LANGUAGE
+    stream.metadata.update(labels)
     stream.disposition = source.disposition
 
 
