@@ -63,4 +63,4 @@ def _keeps(format_name: str, language: str) -> bool:
             plane.update(bytes(plane.buffer_size))
         container.mux([*stream.encode(silence), *stream.encode(None)])
     with av.open(io.BytesIO(file.getvalue())) as container:
-        return container.streams[0].metadata.get("language") == language
+        return bool(container.streams[0].metadata.get("language") == language)
