@@ -33,6 +33,8 @@ from livebench.page import PageEye
 from livebench.screen import Eye, Screen, missing_programs
 from yardstick.machine import describe_machine
 
+from malle_rt.pipeline import nearest_rank
+
 _SETTLING = 4.0  # seconds until networks are compiled, windows mapped and decoders in step
 _PORT = 8077  # of the page
 _PART = 30.0  # seconds of one figure in the long run
@@ -154,8 +156,8 @@ def _session(
 def _percentiles(ages: list[int]) -> dict[str, float]:
     if not ages:
         raise SystemExit("no picture with a readable clock was seen")
-    p50, p95 = np.percentile(ages, (50, 95))
-    return {"p50": float(p50), "p95": float(p95), "pictures": len(ages)}
+    ordered = sorted(ages)
+    return {"p50": nearest_rank(ordered, 50), "p95": nearest_rank(ordered, 95), "pictures": len(ages)}
 
 
 def _options() -> argparse.Namespace:

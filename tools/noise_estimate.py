@@ -29,6 +29,7 @@ from yardstick.machine import cpu_name
 from yardstick.noisy_clip import Pictures, add_noise, find_clips, fitted, to_yuv420p
 
 from malle_rt.estimate import estimate_sigma
+from malle_rt.pipeline import nearest_rank
 
 SIGMAS = (3.0, 5.0, 10.0, 15.0, 25.0, 35.0, 50.0)
 # A channel is unclipped when it is two sigma from black and white, of the strongest noise as far as there is room.
@@ -136,7 +137,7 @@ def figures(true: float, lumas: list[npt.NDArray[np.uint8]]) -> dict[str, Any]:
     if estimates and true:
         errors = 100 * (np.array(estimates) / true - 1)
         row["error_pct"] = 100 * (row["estimate"] / true - 1)
-        row["p90_pct"] = float(np.quantile(np.abs(errors), 0.9))
+        row["p90_pct"] = nearest_rank(sorted(np.abs(errors).tolist()), 90)
     return row | {"ms": statistics.median(times)}
 
 

@@ -21,7 +21,7 @@ from yardstick.summary import summary
 from malle_rt.bench.result import Result, Row, Spread, load_result
 
 ROOT = Path(__file__).resolve().parent.parent
-HEADINGS = ("", "size", "PSNR gain", "network", "in flight", "file to file", "latency p50 / p95", "memory")
+HEADINGS = ("", "size", "PSNR-Y gain", "network", "denoise", "file to file", "latency p50 / p95", "memory")
 
 
 def main() -> int:

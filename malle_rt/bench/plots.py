@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ _MARKERS = "osD^vP*"
 _HATCHES = ("", "//", "", "..", "xx")
 _REAL_TIME = 30  # frames per second
 _WIDTH, _HEIGHT, _BAR = 7.0, 4.2, 0.5  # inches, with 10 point text: a column on paper, a phone held upright
+_LABEL = 22  # characters of a line beside a bar
 _QUANTILES = range(0, 101, 5)
 
 
@@ -39,19 +41,19 @@ def require_matplotlib() -> None:
 
 def draw_all(result: Result) -> Figure:
     """All plots below each other."""
-    rows = _proven(result)
-    heights = [_height(title, rows) for title in PLOTS]
+    rows = {title: _rows(result, title) for title in PLOTS}
+    heights = [_height(title, each) for title, each in rows.items()]
     figure = _figure(sum(heights))
     axes = figure.subplots(len(PLOTS), 1, height_ratios=heights)
     for each, (title, draw) in zip(axes, PLOTS.items(), strict=True):
         each.set_title(title, loc="left", fontweight="bold", pad=24 if draw is _stages else None)
-        draw(each, rows)
+        draw(each, rows[title])
     return figure
 
 
 def svg(result: Result, title: str) -> str:
     """One of ``PLOTS`` as an SVG element, sized by its surroundings."""
-    rows = _proven(result)
+    rows = _rows(result, title)
     figure = _figure(_height(title, rows))
     PLOTS[title](figure.subplots(), rows)
     text = io.StringIO()
@@ -71,8 +73,50 @@ def _figure(height: float) -> Figure:
     return Figure(figsize=(_WIDTH, height), layout="constrained")
 
 
-def _proven(result: Result) -> list[Row]:
-    return [row for row in result.rows if row.kind == "malle-rt" and row.ok]
+def _rows(result: Result, title: str) -> list[Row]:
+    """What a plot shows: rows that are proven, other denoisers in bars of speed only."""
+    good = [row for row in result.rows if row.ok]
+    if PLOTS[title] is _speed:
+        return sorted((row for row in good if row.pipeline_fps), key=lambda row: (_pixels(row), row.kind))
+    return [row for row in good if row.kind == "malle-rt"]
+
+
+def _speed(axes: Axes, rows: Sequence[Row]) -> None:
+    """A bar for each row, other denoisers beside ours, with the gain: speed without it says nothing."""
+    for place, row in enumerate(rows):
+        spread = row.pipeline_fps
+        assert spread is not None
+        ours = row.kind == "malle-rt"
+        axes.barh(
+            place,
+            spread.median,
+            height=0.6,
+            color=_COLOURS[0] if ours else "0.75",
+            hatch="" if ours else "//",
+            edgecolor="white",
+            linewidth=0.5,
+            xerr=[[spread.median - spread.low], [spread.high - spread.median]],
+            capsize=3,
+        )
+        gain = "" if row.gain_db is None else f", {row.gain_db:+.1f} dB"
+        axes.annotate(
+            f"{spread.median:.{0 if spread.median >= 100 else 1}f}{gain}",
+            (spread.high, place),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+        )
+    axes.axvline(_REAL_TIME, color="0.4", linestyle=":", linewidth=1)
+    _places(axes, rows)
+    axes.set_xlabel("denoise, fps, and gain in PSNR-Y; hatched: other denoisers")
+    ends = [end for row in rows if row.pipeline_fps for end in (row.pipeline_fps.low, row.pipeline_fps.high)]
+    lowest, highest = (min(ends), max(ends)) if ends else (1.0, 1.0)
+    low = 0.5 * lowest
+    # Filters are hundreds of times as fast as others; room for the texts at the ends of the bars.
+    axes.set(xscale="log", xlim=(low, low * (highest / low) ** 1.35))
+    axes.minorticks_off()
+    axes.xaxis.set_major_formatter("{x:g}")
 
 
 def _throughput(axes: Axes, rows: Sequence[Row]) -> None:
@@ -102,7 +146,7 @@ def _throughput(axes: Axes, rows: Sequence[Row]) -> None:
         color="0.3",
         fontsize=9,
     )
-    axes.set(xscale="log", yscale="log", ylabel="frames per second, in flight")
+    axes.set(xscale="log", yscale="log", ylabel="denoise, fps")
     sizes = {_pixels(row): row.size for row in rows}
     axes.set_xticks(list(sizes), list(sizes.values()))
     axes.minorticks_off()
@@ -169,7 +213,11 @@ def _stages(axes: Axes, rows: Sequence[Row]) -> None:
 
 def _places(axes: Axes, rows: Sequence[Row]) -> None:
     """A line of its own for each row, the first on top."""
-    axes.set_yticks(range(len(rows)), [f"{row.name}\n{row.size}" for row in rows], fontsize=9)
+    axes.set_yticks(
+        range(len(rows)),
+        ["\n".join([*textwrap.wrap(row.name, _LABEL, break_long_words=False), row.size]) for row in rows],
+        fontsize=9,
+    )
     axes.invert_yaxis()
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
@@ -186,7 +234,8 @@ def _pixels(row: Row) -> int:
 
 
 PLOTS: dict[str, Any] = {
+    "Speed and gain": _speed,
     "Throughput against size": _throughput,
     "Latency, frame in to frame out": _latency,
-    "Where the time of a file goes": _stages,
+    "File to file: where the time goes": _stages,
 }

@@ -10,6 +10,7 @@ from typing import Any
 from malle_rt.bench.plan import Combination, Size
 from malle_rt.bench.result import Roofline, Row, Spread
 from malle_rt.bench.spans import STAGES
+from malle_rt.pipeline import nearest_rank
 
 __all__ = ["failed_row", "our_row", "peer_row", "with_roofline"]
 
@@ -63,10 +64,10 @@ def our_row(size: Size, reports: Sequence[Report]) -> Row:
         file_fps=_spread(report["file_fps"] for report in reports),
         start_ms=Spread.of([report["start_ms"] for report in reports]),
         latency_ms={
-            name: Spread.of([_quantile(values, percent) for values in latencies])
+            name: Spread.of([nearest_rank(values, percent) for values in latencies])
             for name, percent in _PERCENTILES.items()
         },
-        latency_quantiles_ms=tuple(_quantile(together, each) for each in range(0, 101, 5)),
+        latency_quantiles_ms=tuple(nearest_rank(together, each) for each in range(0, 101, 5)),
         stages_ms={name: _median(report["stages_ms"][name] for report in reports) for name in STAGES[1:4]},
         **_file_account(files),
         peak_host_mib=_spread(report["peak_host_mib"] for report in reports),
@@ -127,11 +128,6 @@ def _file_account(files: Sequence[Report]) -> dict[str, Any]:
         "file_overlap_ms": statistics.mean(each["overlap"] for each in files),
         "file_idle_ms": statistics.mean(each["idle"] for each in files),
     }
-
-
-def _quantile(ordered: Sequence[float], percent: float) -> float:
-    """Nearest rank."""
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
 def _spread(values: Iterable[float | None]) -> Spread | None:

@@ -55,7 +55,7 @@ class PaceWatch:
         self._told = True
         width, height = size
         return (
-            f"the picture comes at {shown:.1f} of the source's {captured:.1f} frames/s: "
+            f"the picture comes at {shown:.1f} of the source's {captured:.1f} fps: "
             f"denoising {width}x{height} takes {denoise_ms:.0f} ms a frame here ({backend}). "
             f"{self._advice(size, shown / captured)}"
         )

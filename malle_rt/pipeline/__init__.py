@@ -2,6 +2,6 @@
 
 from malle_rt.pipeline.config import PipelineConfig
 from malle_rt.pipeline.pipeline import Pipeline
-from malle_rt.pipeline.stats import Latency, Progress, Report, percentiles
+from malle_rt.pipeline.stats import Latency, Progress, Report, nearest_rank, percentiles
 
-__all__ = ["Latency", "Pipeline", "PipelineConfig", "Progress", "Report", "percentiles"]
+__all__ = ["Latency", "Pipeline", "PipelineConfig", "Progress", "Report", "nearest_rank", "percentiles"]

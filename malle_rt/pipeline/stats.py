@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-__all__ = ["Latency", "Progress", "Report", "Stats", "percentiles"]
+__all__ = ["Latency", "Progress", "Report", "Stats", "nearest_rank", "percentiles"]
 
 # Samples kept for the percentiles: p99 of 4096 samples is off by about a tenth of a percentile, for 32 KiB.
 _RESERVOIR = 4096
@@ -149,6 +149,15 @@ def percentiles(samples: Sequence[float]) -> Latency:
     if not samples:
         return Latency(0.0, 0.0, 0.0)
     ordered = sorted(samples)
-    # The smallest sample that so many hundredths of all do not exceed; in integers, where no rounding can slip.
-    p50, p95, p99 = (ordered[-(-len(ordered) * share // 100) - 1] * 1000 for share in (50, 95, 99))
+    p50, p95, p99 = (nearest_rank(ordered, percent) * 1000 for percent in (50, 95, 99))
     return Latency(p50, p95, p99)
+
+
+def nearest_rank(ordered: Sequence[float], percent: int) -> float:
+    """The smallest sample that so many hundredths of all do not exceed: always one that was measured.
+
+    Args:
+        ordered: samples in rising order, at least one.
+        percent: 0 to 100.
+    """
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]  # in integers, where no rounding can slip

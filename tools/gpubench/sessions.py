@@ -13,6 +13,7 @@ import numpy as np
 from malle_rt.backends.base import Backend, FrameShape, Planes420
 from malle_rt.backends.gpu.session import GpuSession
 from malle_rt.contract import Noise
+from malle_rt.pipeline import nearest_rank
 
 __all__ = ["measure", "noisy_planes"]
 
@@ -38,8 +39,8 @@ def measure(
         row: dict[str, Any] = {"size": size, "backend": str(opened.info), "graphs": session.graphs}
         row["pipelined_fps"] = round(_throughput(session, noisy, frames), 1)
         latencies, last = _latencies(session, noisy, frames)
-        cuts = statistics.quantiles(latencies, n=100)
-        row["latency_ms"] = {f"p{p}": round(cuts[p - 1], 3) for p in (50, 95, 99)}
+        ordered = sorted(latencies)
+        row["latency_ms"] = {f"p{p}": round(nearest_rank(ordered, p), 3) for p in (50, 95, 99)}
         row["compute_ms"] = round(
             statistics.median(session.compute_milliseconds(noisy[0]) for _ in range(30)), 3
         )

@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-
+from malle_rt.pipeline import nearest_rank
 from yardstick.other_load import OtherLoad
 from yardstick.raw_video import RawVideo
 from yardstick.search import Setting
@@ -65,7 +64,7 @@ def measure_busy(
                 with spinning(count):
                     times = tool.frame_seconds(noisy, setting)[UNSTEADY - 1 :]
                     cores = others.cores()
-                median, p95 = (float(np.percentile(times, share)) * 1000 for share in (50, 95))
+                median, p95 = (nearest_rank(sorted(times), share) * 1000 for share in (50, 95))
                 log.info("  %d neighbours: %s, %.1f ms, p95 %.1f ms", count, tool.name, median, p95)
                 seen.setdefault((tool.name, count), []).append((median, p95, cores, len(times)))
     return {tool.name: [_times(count, seen[tool.name, count]) for count in neighbours] for tool in able}

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 import sys
 
@@ -23,6 +24,22 @@ def test_html_is_one_file_with_all_plots(tmp_path):
     assert not re.search(r'(src|href)="(?!#)', text.replace('xlink:href="#', ""))
     assert "width=device-width" in text
     assert "&lt;b&gt;" in text
+
+
+def test_other_denoisers_have_bars_of_their_own_beside_the_rows(tmp_path):
+    peer = dataclasses.replace(row(fps=1590), kind="peer", backend="ffmpeg hqdn3d", model="", precision="")
+    write_report(result(row(fps=40), peer, row(ok=False, fps=77, problem="blank")), tmp_path / "r.html")
+    drawing = (tmp_path / "r.html").read_text().partition("<svg")[2].partition("</svg>")[0]
+    assert "ffmpeg hqdn3d" in drawing and "1590, +9.0 dB" in drawing and "40.0, +9.0 dB" in drawing
+    assert "77" not in re.findall(r"<!-- (.*?) -->", drawing), "what is not proven has no bar"
+
+
+def test_tables_wrap_or_scroll_and_are_not_cut(tmp_path):
+    write_report(FULL, tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text()
+    assert "<pre" not in text
+    assert "<th>file to file</th>" in text and "<td>openvino rt-s int8</td>" in text
+    assert "PSNR-Y over noise of sigma 15" in text
 
 
 def test_names_inside_the_drawings_are_unique(tmp_path):

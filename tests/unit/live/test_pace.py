@@ -37,6 +37,6 @@ def test_a_source_that_gives_nothing_is_not_outrun():
 )
 def test_the_line_has_the_figures_and_what_helps(model, sizeable, size, advice):
     (line,) = told(PaceWatch(model, sizeable=sizeable), (0, 10), size=size)
-    assert "at 12.0 of the source's 30.0 frames/s" in line
+    assert "at 12.0 of the source's 30.0 fps" in line
     assert f"denoising {size[0]}x{size[1]} takes 80 ms a frame here (openvino rt-m fp32)" in line
     assert advice in line

@@ -191,7 +191,7 @@ def test_a_picture_slower_than_its_source_is_said_once_with_the_figures(tmp_path
     told = [each.message for each in caplog.records if "of the source's" in each.message]
     assert len(told) == 1
     assert re.search(
-        r"at \d+\.\d of the source's \d+\.\d frames/s: denoising 160x96 takes \d+ ms a frame", told[0]
+        r"at \d+\.\d of the source's \d+\.\d fps: denoising 160x96 takes \d+ ms a frame", told[0]
     )
     assert "openvino rt-s" in told[0] and "a source with a smaller picture" in told[0]
 

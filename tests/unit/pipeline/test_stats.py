@@ -3,7 +3,7 @@
 import pytest
 
 from malle_rt.pipeline import stats
-from malle_rt.pipeline.stats import Latency, Stats, percentiles
+from malle_rt.pipeline.stats import Latency, Stats, nearest_rank, percentiles
 
 
 def test_percentiles_of_nothing_are_zero():
@@ -43,3 +43,7 @@ def test_fps_counts_from_the_start():
 def test_percentiles_are_of_the_nearest_rank(count, wanted):
     found = percentiles([rank / 1000 for rank in range(1, count + 1)])
     assert (found.p50, found.p95, found.p99) == pytest.approx(wanted)
+
+
+def test_the_ends_are_the_least_and_the_largest():
+    assert [nearest_rank([1, 2, 3, 4], percent) for percent in (0, 1, 50, 51, 100)] == [1, 1, 2, 3, 4]
