@@ -312,6 +312,7 @@ def denoise_image(
         ConfigError: not what ``pixel_format`` says, or a value outside its range.
         BackendError: the backend cannot run here, or fails.
     """
+    pixel_format = array_format(pixel_format).name.removesuffix("le")
     if model == "auto":
         model = PHOTO_MODEL if pixel_format in _PHOTO_FORMATS else DenoiseConfig.model
     if model in photo_model_names():

@@ -61,6 +61,18 @@ def test_its_files_exist():
         assert (ROOT / path).exists(), path
 
 
+def test_what_contributing_names_is_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    paths = re.findall(r"[` ]((?:malle_rt|tests|tools|docs|engines|\.ci)(?:/[\w.-]+)*)(?=[` ])", text)
+    named = [path for path in paths if "NAME" not in path and "ROOM" not in path]
+    assert len(named) > 20
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    places = re.findall(r"`(\w+/[\w/]+\.py)`: [^.;\n]*`(_?[A-Za-z_]+)`", text)
+    assert len(places) > 5
+    for path, name in places:
+        assert "NAME" in path or re.search(rf"\b{name}\b", (ROOT / path).read_text()), f"{path} has no {name}"
+
+
 def test_the_page_on_live_use_names_every_key():
     text = (ROOT / "docs" / "webcam.md").read_text()
     for keys, meaning in key_help():

@@ -278,6 +278,8 @@ def test_a_photograph_is_cleaned():
     assert error(malle_rt.denoise_image(noisy, strength=20), clean) < 0.5 * error(noisy, clean)
     assert malle_rt.denoise_image(noisy[..., 1], pixel_format="gray").shape == (65, 97)
     photographed = malle_rt.denoise_image(noisy, model="mallenet-s")
+    deep = malle_rt.denoise_image(noisy.astype(np.uint16) * 257, model="mallenet-s", pixel_format="rgb48le")
+    assert np.abs(deep / 257 - photographed).max() < 2
     assert error(photographed, clean) < 0.5 * error(noisy, clean)
     swapped = malle_rt.denoise_image(noisy[..., ::-1], model="mallenet-s", pixel_format="bgr24")
     assert np.array_equal(swapped[..., ::-1], photographed)
