@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TYPE_CHECKING, TextIO
 
@@ -31,12 +32,14 @@ class ProgressBar:
     def update(self, progress: Progress) -> None:
         """Show a snapshot."""
         if self._live:
-            width = shutil.get_terminal_size().columns - 1
-            self._out.write("\r" + self._text(progress)[:width].ljust(width))
+            width = max(0, _columns(self._out) - 1)
+            texts = self._texts(progress)
+            fitting = next((text for text in texts if len(text) <= width), texts[-1][:width])
+            self._out.write("\r" + fitting.ljust(width))
             self._out.flush()
         elif progress.seconds >= self._next_line:
             self._next_line = progress.seconds + _LINES_BETWEEN
-            self._out.write(self._text(progress) + "\n")
+            self._out.write(self._texts(progress)[0] + "\n")
 
     def close(self) -> None:
         """Leave the terminal's line."""
@@ -44,15 +47,28 @@ class ProgressBar:
             self._out.write("\n")
             self._out.flush()
 
-    def _text(self, progress: Progress) -> str:
+    def _texts(self, progress: Progress) -> list[str]:
+        """What to say, from everything to the least."""
         done, speed = progress.frames_out, progress.fps
         if not self._frames:
-            return f"{done} frames  {speed:.1f} fps  {self._backend}"
+            least = f"{done} frames  {speed:.1f} fps"
+            return [f"{least}  {self._backend}", least]
         share = min(done / self._frames, 1.0)
         bar = "#" * round(share * _BAR)
         left = _clock((self._frames - done) / speed) if speed and done < self._frames else "0:00"
         counted = f"{done}/{self._frames} frames  {speed:.1f} fps  ETA {left}"
-        return f"[{bar:<{_BAR}}] {share:4.0%}  {counted}  {self._backend}"
+        without_backend = f"[{bar:<{_BAR}}] {share:4.0%}  {counted}"
+        short = f"{share:.0%}  ETA {left}"
+        return [f"{without_backend}  {self._backend}", without_backend, f"{share:.0%}  {counted}", short]
+
+
+def _columns(out: TextIO) -> int:
+    """Of the terminal that ``out`` writes to: standard output may go elsewhere, and a variable be out of date."""
+    try:
+        told = os.get_terminal_size(out.fileno()).columns
+    except (OSError, ValueError):
+        told = 0
+    return told or shutil.get_terminal_size().columns
 
 
 def _clock(seconds: float) -> str:

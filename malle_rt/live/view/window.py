@@ -26,7 +26,7 @@ __all__ = ["Window", "require_display"]
 _WAIT = 0.01  # seconds for a new shot; keys and the mouse are looked at in between
 _REFRESH = 0.25  # seconds between two looks at the statistics: digits that change faster cannot be read
 _BEFORE: Size = (1280, 720)  # of the window, while there is no picture
-_USUAL_SCREEN: Size = (1920, 1080)  # where the screen does not tell its size
+SMALL_SCREEN: Size = (1366, 768)  # where the screen does not tell its size: the window must fit any
 
 _Drawn = tuple[Shot | None, Statistics, ViewSettings, Size]
 
@@ -50,7 +50,7 @@ class Window:
         self._console = Console(desk, view)
         self._pictures = Pictures()
         self._number = 0
-        self._size, self._screen = _BEFORE, _USUAL_SCREEN
+        self._size, self._screen = _BEFORE, SMALL_SCREEN
         self._drawn: _Drawn | None = None
         self._statistics = desk.statistics()
         self._looked = time.monotonic()

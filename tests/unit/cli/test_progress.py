@@ -1,4 +1,5 @@
 import io
+import os
 from fractions import Fraction
 
 import pytest
@@ -29,6 +30,34 @@ def test_a_terminal_gets_one_line_that_is_redrawn():
     last = out.getvalue().split("\r")[-1]
     assert "50%  100/200 frames  25.0 fps  ETA 0:04  openvino rt-s" in last
     assert out.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        (1, ""),
+        (8, "50%  ET"),
+        (20, "50%  ETA 0:04"),
+        (50, "50%  100/200 frames  25.0 fps  ETA 0:04"),
+        (70, "[##########          ]  50%  100/200 frames  25.0 fps  ETA 0:04"),
+        (200, "[##########          ]  50%  100/200 frames  25.0 fps  ETA 0:04  openvino rt-s"),
+    ],
+)
+def test_a_narrow_terminal_gets_what_fits_and_no_second_line(columns, shown):
+    """Its width is that of the terminal which is drawn on, whatever standard output is."""
+    pty = pytest.importorskip("pty")
+    import fcntl
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with os.fdopen(theirs, "w") as terminal:
+        ProgressBar(terminal, "openvino rt-s", 200).update(snapshot(100, 4.0))
+        drawn = os.read(ours, 1000).decode()
+    os.close(ours)
+    assert drawn.strip() == shown
+    assert len(drawn.removeprefix("\r")) == max(0, columns - 1)
 
 
 def test_an_unknown_length_has_no_bar():

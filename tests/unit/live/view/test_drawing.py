@@ -8,6 +8,7 @@ from malle_rt.live.view.geometry import Rect, fit, halves, start_size
 from malle_rt.live.view.overlay import statistics_rows
 from malle_rt.live.view.plates import draw_plate
 from malle_rt.live.view.theme import text_size
+from malle_rt.live.view.window import SMALL_SCREEN
 from malle_rt.media import drawn_text as text_module
 from malle_rt.media.drawn_text import draw_text, fitted, text_width, wrapped
 from malle_rt.opencv import opencv
@@ -87,6 +88,7 @@ def test_a_plate_has_round_corners_and_is_cut_at_the_edges():
         ((3840, 2160), (1920, 1080), (1728, 972)),
         ((640, 480), (1366, 768), (921, 691)),
         ((1080, 1920), (1920, 1080), (547, 972)),
+        ((1920, 1080), SMALL_SCREEN, (1228, 691)),  # it has not told its size
     ],
 )
 def test_windows_start_at_a_size_that_suits_picture_and_screen(size, screen, expected):
