@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 
 from malle_rt import __version__
-from malle_rt.cli import bench, build, doctor, transcode, webcam
+from malle_rt.cli import bench, build, doctor, photo, transcode, webcam
 from malle_rt.cli.parsing import CommandParser
 from malle_rt.cli.streams import flushed, safe_streams
 from malle_rt.cli.telling import tell
@@ -19,7 +19,7 @@ from malle_rt.versions import check_versions
 
 __all__ = ["main"]
 
-_COMMANDS = (transcode, webcam, build, bench, doctor)
+_COMMANDS = (transcode, photo, webcam, build, bench, doctor)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

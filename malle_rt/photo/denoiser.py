@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -92,13 +92,20 @@ class PhotoDenoiser:
         """What is running."""
         return self._net.info
 
-    def denoise(self, canvas: Canvas, strength: Strength = "auto", mix: float = 1.0) -> float | None:
+    def denoise(
+        self,
+        canvas: Canvas,
+        strength: Strength = "auto",
+        mix: float = 1.0,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> float | None:
         """Denoise a picture in place.
 
         Args:
             canvas: the picture.
             strength: sigma of the noise to take away, 8-bit scale, or a word, see ``malle_rt.config``.
             mix: share of the denoised picture in the result.
+            on_progress: told the share that is done, now and then.
 
         Returns:
             The strength, 8-bit scale; None: nothing was changed, for "auto" found next to no noise, or strength or mix
@@ -114,8 +121,12 @@ class PhotoDenoiser:
         if chosen is None:
             return None
         pattern = noise_pattern(chosen.added) if any(chosen.added) else None
+        done = 0
         for top, left, clean in self._tiles(canvas, chosen, pattern):
             canvas.write(top, left, clean)
+            done += clean.shape[0] * clean.shape[1]
+            if on_progress:
+                on_progress(done / (canvas.height * canvas.width))
         return chosen.sigma
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from malle_rt.config import MAX_SIGMA, SHARES, Strength
-from malle_rt.estimate import estimate_sigma, flattest_sigma
+from malle_rt.estimate import BLOCK, estimate_sigma, flattest_sigma
 
 __all__ = ["Treatment", "found_noise", "noise_pattern", "treatment"]
 
@@ -31,6 +31,7 @@ _SCALES = (3**0.5, 2**0.5, 6**0.5 * 2 / 3)
 HIGHEST = 60.0  # white noise that the network knows, a little more than it was trained with
 HIDING = 5.0  # white noise that hides coarse noise, as a multiple of what half the picture's size shows of it
 COARSE = 2.0  # coarse is noise that, at half the size, is so many times as strong as the finest details tell
+QUARTER = 3.0  # noise of colour at a quarter of the size, as a multiple of that at half of it
 TEXTURE = 1.2  # what clean pictures show at half the size, 8-bit scale
 NEXT_TO_NOTHING = 0.8  # white noise, 8-bit scale, that auto leaves alone
 ALIKE = 1.5  # levels of the axes that differ by no more than this factor are those of white noise
@@ -118,18 +119,30 @@ def _codes(plane: Values) -> npt.NDArray[np.uint16]:
 
 def _coarse(sample: Values, finest: float) -> float:
     """Noise that half the size shows in luma and in colour both: texture is seldom in both, such noise always."""
-    rows, columns = (side // 2 for side in sample.shape[:2])
-    if rows < 8 or columns < 8:
+    half = _halved(sample)
+    if min(half.shape[:2]) < 2 * BLOCK:
         return 0.0
-    quarters = sample[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2, 3)
-    half: Values = quarters.mean((1, 3), dtype=np.float32)
     luma: Values = half @ np.full(3, 1 / 3, np.float32)
-    shown = [2 * (estimate_sigma(_codes(luma), _BITS) or 0.0)]
+    # Files hold colour at half the size, and compress it: there, a quarter of the size still shows it.
+    colour = max(2 * _in_colours(half), 4 / QUARTER * _in_colours(_halved(half)))
+    shown = min(2 * (estimate_sigma(_codes(luma), _BITS) or 0.0), colour)
+    return math.sqrt(max(0.0, shown**2 - (COARSE * finest) ** 2 - TEXTURE**2))
+
+
+def _halved(picture: Values) -> Values:
+    rows, columns = (side // 2 for side in picture.shape[:2])
+    squares = picture[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2, 3)
+    half: Values = squares.mean((1, 3), dtype=np.float32)
+    return half
+
+
+def _in_colours(picture: Values) -> float:
+    """Of the differences from green, that with less noise."""
+    levels = []
     for channel in (0, 2):
-        colour: Values = (half[..., channel] - half[..., 1]) / np.float32(2) + np.float32(_HALF_RANGE)
-        shown.append(4 * (flattest_sigma(_codes(colour), _BITS) or 0.0))
-    beyond = min(shown) ** 2 - (COARSE * finest) ** 2 - TEXTURE**2
-    return math.sqrt(max(0.0, beyond))
+        difference: Values = (picture[..., channel] - picture[..., 1]) / np.float32(2)
+        levels.append(2 * (flattest_sigma(_codes(difference + np.float32(_HALF_RANGE)), _BITS) or 0.0))
+    return min(levels)
 
 
 def treatment(found: Found, strength: Strength, mix: float) -> Treatment | None:

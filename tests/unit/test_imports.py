@@ -69,6 +69,7 @@ ALLOWED = {
         "doctor",
         "engine_job",
         "media",
+        "photo",
         "pipeline",
         "preview",
         "config",

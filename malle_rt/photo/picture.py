@@ -1,0 +1,279 @@
+"""A picture file, opened: its pixels to be read and replaced, and everything else that it carries."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError
+
+from malle_rt.errors import SourceError
+from malle_rt.memory import available_memory
+from malle_rt.opencv import opencv
+from malle_rt.photo.denoiser import ArrayCanvas, Canvas, Pixels
+from malle_rt.photo.metadata import Metadata, read_metadata
+
+__all__ = ["SUFFIXES", "Picture", "open_picture"]
+
+# By the names that Pillow has for formats. GIF and BMP are read only.
+SUFFIXES = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".png": "PNG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+    ".avif": "AVIF",
+    ".heic": "HEIF",
+    ".heif": "HEIF",
+}
+_READ = ("JPEG", "PNG", "TIFF", "WEBP", "AVIF", "GIF", "BMP")
+_LARGEST = 1_000_000_000  # pixels
+_NETWORK = 700 << 20  # bytes that the network takes beside the picture
+_UNKNOWN = {
+    "CMYK": "it has the inks of a printer (CMYK). Convert it to RGB first, with its colour profile",
+    "1": "it is black and white, 1 bit a pixel, and has no noise of a camera",
+    "F": "its pixels are floating-point numbers. Convert it to 16 bits first",
+    "I": "its pixels have 32 bits. Convert it to 16 bits first",
+}
+
+_ORIENTATION = 274  # tag
+
+_pillow = threading.Lock()  # of its limit for pixels, which is one for the process
+
+
+class PillowCanvas:
+    """A picture of Pillow as a canvas, mode L, LA, RGB or RGBA; alpha stays as it is."""
+
+    largest = 255
+
+    def __init__(self, image: Image.Image) -> None:
+        self.image = image
+        self.width, self.height = image.size
+        self._colours = len(image.getbands()) - image.mode.endswith("A")
+
+    def read(self, top: int, left: int, bottom: int, right: int) -> Pixels:
+        """See ``Canvas``."""
+        pixels = np.asarray(self.image.crop((left, top, right, bottom)))
+        return pixels[..., None] if pixels.ndim == 2 else pixels[..., : self._colours]
+
+    def write(self, top: int, left: int, pixels: Pixels) -> None:
+        """See ``Canvas``."""
+        rows, columns = pixels.shape[:2]
+        patch = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if self._colours == 1 else pixels))
+        if self.image.mode.endswith("A"):
+            patch.putalpha(self.image.crop((left, top, left + columns, top + rows)).getchannel("A"))
+        self.image.paste(patch, (left, top))
+
+
+@dataclass
+class Picture:
+    """One picture file, decoded.
+
+    Attributes:
+        format: Pillow's name for its kind; "JPEG" also where further pictures stand behind the first.
+        canvas: its pixels.
+        metadata: what it carries beside them.
+        image: the picture with 8 bits; None where it has 16.
+        array: with 16 bits: (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGR and alpha; None where it has 8.
+        tables: quantisation tables of a JPEG, by number.
+        subsampling: of its colours, as Pillow numbers it.
+        progressive: whether a JPEG is that.
+        lossless: whether a WebP is that.
+        compression: Pillow's name of that of a TIFF.
+        notes: what a user must know of what is read.
+    """
+
+    format: str
+    canvas: Canvas
+    metadata: Metadata
+    image: Image.Image | None = None
+    array: npt.NDArray[np.uint16] | None = None
+    tables: dict[int, list[int]] = field(default_factory=dict)
+    subsampling: int = -1
+    progressive: bool = False
+    lossless: bool = False
+    compression: str = "raw"
+    notes: list[str] = field(default_factory=list)
+
+
+def open_picture(path: Path) -> Picture:
+    """Decode a picture file.
+
+    Raises:
+        SourceError: it cannot be read, is damaged, too large, or of a kind that is not cleaned; one line says which.
+    """
+    try:
+        with _opened(path) as image:
+            _check(path, image)
+            return _decoded(path, image)
+    except (SourceError, KeyboardInterrupt):
+        raise
+    except FileNotFoundError as exc:
+        raise SourceError(f"{path}: there is no such file") from exc
+    except UnidentifiedImageError as exc:
+        raise SourceError(f"{path}: {_unidentified(path)}") from exc
+    except MemoryError as exc:
+        raise SourceError(f"{path}: there is not enough memory for it") from exc
+    except OSError as exc:
+        raise SourceError(f"{path}: cannot be read ({exc.strerror or exc})") from exc
+    except Exception as exc:  # broken files make Pillow's parsers raise anything
+        raise SourceError(f"{path}: is damaged ({type(exc).__name__}: {exc})") from exc
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    formats = list(_READ)
+    with suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+        formats.append("HEIF")
+    with warnings.catch_warnings(), path.open("rb") as file:
+        warnings.simplefilter("ignore")
+        with _pillow:
+            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ``_check`` has a limit of its own
+            try:
+                image = Image.open(file, formats=formats)
+            finally:
+                Image.MAX_IMAGE_PIXELS = limit
+        with image:
+            yield image
+
+
+def _check(path: Path, image: Image.Image) -> None:
+    """Refuse what cannot be cleaned before its pixels are decoded."""
+    frames = int(getattr(image, "n_frames", 1))
+    if frames > 1 and image.format != "MPO":
+        what = f"has {frames} pages" if image.format == "TIFF" else f"is animated, {frames} pictures"
+        raise SourceError(f"{path}: {what}; only single pictures are cleaned. Take it apart first")
+    if image.mode in _UNKNOWN:
+        raise SourceError(f"{path}: {_UNKNOWN[image.mode]}")
+    if image.mode not in ("L", "LA", "RGB", "RGBA", "RGBX", "P", "PA", "I;16", "I;16L", "I;16B", "I;16N"):
+        raise SourceError(
+            f"{path}: its colours are of a kind that is not cleaned ({image.mode}). Convert it to RGB"
+        )
+    width, height = image.size
+    pixels = width * height
+    if pixels > _LARGEST:
+        raise SourceError(
+            f"{path}: {width}x{height} is {pixels / 1e6:.0f} megapixels, {_LARGEST / 1e6:.0f} are the most"
+        )
+    needed, there = pixels * (20 if _is_deep(path, image) else 6) + _NETWORK, available_memory()
+    if there is not None and needed > there:
+        raise SourceError(
+            f"{path}: {width}x{height} needs about {needed / 2**30:.1f} GiB of memory, {there / 2**30:.1f} GiB can be "
+            "had. Close other programs, or raise the limit (ulimit -v, the container's)"
+        )
+
+
+def _decoded(path: Path, image: Image.Image) -> Picture:
+    form = "JPEG" if image.format == "MPO" else str(image.format)
+    notes = []
+    if image.format == "MPO":
+        more = int(getattr(image, "n_frames", 1)) - 1
+        notes.append(
+            f"{more} more picture{'s' * (more > 1)} in the file (preview, depth or gain map) not kept"
+        )
+    if form == "AVIF" and _avif_bits(path) > 8:
+        notes.append(f"its {_avif_bits(path)} bits became 8")
+    if _is_deep(path, image):
+        array = _deep_pixels(path)
+        view = array if array.ndim == 2 else array[..., 2::-1]  # BGR, alpha last
+        # Pillow turns a TIFF upright while it decodes, OpenCV leaves it as it lies.
+        tags = read_metadata(path, image) if form == "TIFF" else None
+        image.load()  # finds damage that OpenCV passes over
+        return Picture(
+            form,
+            ArrayCanvas(view),
+            tags or read_metadata(path, image),
+            array=array,
+            compression=str(image.info.get("compression", "raw")),
+            notes=notes,
+        )
+    image.load()
+    pixels: Image.Image = image
+    if "transparency" in image.info or image.mode == "PA":
+        pixels = image.convert("RGBA")
+    elif image.mode in ("P", "RGBX"):
+        pixels = image.convert("RGB")
+    if image.mode in ("P", "PA"):
+        notes.append("its palette became full colour")
+    return Picture(
+        form,
+        PillowCanvas(pixels),
+        read_metadata(path, image),
+        image=pixels,
+        tables=dict(getattr(image, "quantization", {})),
+        subsampling=JpegImagePlugin.get_sampling(image) if form == "JPEG" else -1,
+        progressive=bool(image.info.get("progressive")),
+        lossless=form == "WEBP" and _is_lossless_webp(path),
+        compression=str(image.info.get("compression", "raw")),
+        notes=notes,
+    )
+
+
+def _is_deep(path: Path, image: Image.Image) -> bool:
+    """Whether the file has 16 bits for each sample, of which Pillow reads the upper 8 in colour pictures."""
+    if image.format == "PNG":
+        with path.open("rb") as file:
+            return file.read(25)[24:] == b"\x10"
+    if image.format == "TIFF":
+        bits = getattr(image, "tag_v2", {}).get(258, (1,))
+        return 16 in (bits if isinstance(bits, tuple) else (bits,))
+    return False
+
+
+def _deep_pixels(path: Path) -> npt.NDArray[np.uint16]:
+    cv2 = opencv()
+    found = cv2.imdecode(np.frombuffer(_as_it_lies(path.read_bytes()), np.uint8), cv2.IMREAD_UNCHANGED)
+    if found is None or found.dtype != np.uint16 or (found.ndim == 3 and found.shape[2] not in (3, 4)):
+        raise SourceError(f"{path}: its 16-bit pixels cannot be read. Save it as PNG first")
+    array: npt.NDArray[np.uint16] = found
+    return array
+
+
+def _as_it_lies(data: bytes) -> bytes:
+    """A file without a TIFF's word of how it is to be turned: versions of OpenCV differ in what they do then."""
+    order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
+    if data[:4] not in (b"II*\0", b"MM\0*"):
+        return data
+    begin = int.from_bytes(data[4:8], order)
+    count = int.from_bytes(data[begin : begin + 2], order)
+    for entry in range(begin + 2, begin + 2 + 12 * count, 12):
+        if int.from_bytes(data[entry : entry + 2], order) == _ORIENTATION:
+            return data[: entry + 8] + (1).to_bytes(2, order) + data[entry + 10 :]
+    return data
+
+
+def _avif_bits(path: Path) -> int:
+    with path.open("rb") as file:
+        head = file.read(1 << 16)
+    place = head.find(b"av1C")
+    if place < 0 or place + 6 >= len(head) or not head[place + 6] & 0x40:
+        return 8
+    return 12 if head[place + 6] & 0x20 else 10
+
+
+def _is_lossless_webp(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(1 << 16)
+    return b"VP8L" in head and b"VP8 " not in head
+
+
+def _unidentified(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(16)
+    if not head:
+        return "is empty"
+    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
+        return "HEIC needs pillow-heif: pip install 'malle-rt[photo]'"
+    return "is no picture that can be read: JPEG, PNG, TIFF, WebP, AVIF and HEIC are"
