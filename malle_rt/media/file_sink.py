@@ -15,7 +15,7 @@ from av.container import OutputContainer
 from malle_rt.errors import SinkError
 from malle_rt.frame import Frame, Packet, Surface, VideoInfo
 from malle_rt.media.encode_config import EncodeConfig
-from malle_rt.media.mp4_boxes import insert_boxes
+from malle_rt.media.mp4_boxes import insert_boxes, remove_tracks
 from malle_rt.media.output_file import OutputFile
 from malle_rt.media.output_streams import Keeping, OutputStreams, create_container
 from malle_rt.media.template import Template
@@ -134,7 +134,7 @@ class FileSink:
             self._guarded(lambda: container.mux(self._streams.flush()))
             self._guarded(container.close)
             self._container = None
-            self._insert_boxes()
+            self._complete_index()
             if not self._output.is_pipe:
                 verify = verify_end if self._live else verify_file
                 verify(self._output.partial, self.path, self._streams.position, self._written)
@@ -179,15 +179,17 @@ class FileSink:
             log.debug("leaving an unfinished output failed", exc_info=True)
         return True
 
-    def _insert_boxes(self) -> None:
-        boxes = self._streams.boxes
-        if boxes.empty:
-            return
+    def _complete_index(self) -> None:
+        """What FFmpeg does not write into an MP4's index, or writes in vain."""
+        streams, kept = self._streams, True
         try:
-            inserted = insert_boxes(self._output.partial, self._streams.number, boxes)
+            if streams.covers:
+                remove_tracks(self._output.partial, streams.covers)
+            if not streams.boxes.empty:
+                kept = insert_boxes(self._output.partial, streams.number, streams.boxes)
         except OSError:
-            inserted = False
-        if not inserted:
+            kept = False
+        if not kept:
             log.warning("%s: what shape the picture has (clean aperture, 3D, sphere) is not kept", self.path)
 
     def _leave_part(self) -> None:

@@ -418,11 +418,26 @@ def _others(container: InputContainer, video: av.VideoStream) -> tuple[Any, ...]
     if variant is None:
         return others
     same = tuple(s for s in others if s.type != "video" and s.metadata.get(_VARIANT, variant) == variant)
+    same = _of_one_list(container, video, variant, same)
     if len(same) < len(others):
         log.info(
             "the best variant of the play list is taken, %d tracks of others are not", len(others) - len(same)
         )
     return same
+
+
+def _of_one_list(
+    container: InputContainer, video: av.VideoStream, variant: str, same: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    """Those of ``same`` beside the video, where variants say the same rate: each has as many streams."""
+    streams = [stream for stream in container.streams if stream.metadata.get(_VARIANT) == variant]
+    lists = sum(stream.type == "video" for stream in streams)
+    size, rest = divmod(len(streams), lists)
+    parts = [streams[place : place + size] for place in range(0, len(streams), size)]
+    if lists == 1 or rest or any(sum(stream.type == "video" for stream in part) != 1 for part in parts):
+        return same
+    own = next(part for part in parts if video in part)
+    return tuple(stream for stream in same if stream in own)
 
 
 def _frame_ticks(video: av.VideoStream) -> int:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-__all__ = ["PictureBoxes", "insert_boxes", "picture_boxes"]
+__all__ = ["PictureBoxes", "insert_boxes", "picture_boxes", "remove_tracks"]
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +22,7 @@ _OF_PICTURES = (b"clap", b"st3d", b"sv3d")
 _SPHERE_V1 = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
 _TO_TABLE = (b"mdia", b"minf", b"stbl", b"stsd")
 _TABLE_HEAD = 8  # version, number of entries
+_SIZE = 24  # where width and height are in a description of pictures
 _PICTURE_HEAD = 78  # fixed fields of a description of pictures
 _LARGEST = 64 << 20  # bytes of an index that is read
 _MOST = 100_000  # boxes of a file that are looked at
@@ -84,7 +85,7 @@ def picture_boxes(path: Path, track: int) -> PictureBoxes:
         in_entry = [
             moov[box.start : box.end]
             for box in _boxes(moov, entry.content + _PICTURE_HEAD, entry.end)
-            if box.kind in _OF_PICTURES
+            if box.kind in _OF_PICTURES and not _is_whole(moov, box, entry)
         ]
     except (OSError, ValueError, struct.error) as exc:
         log.debug("%s: no boxes of track %d (%s)", path, track, exc)
@@ -98,21 +99,53 @@ def insert_boxes(path: Path, track: int, boxes: PictureBoxes) -> bool:
     Raises:
         OSError: it cannot be written.
     """
+
+    def inserted(moov: bytes) -> bytes:
+        entry = _description(moov, track)
+        there = {box.kind for box in _boxes(moov, entry[-1].content + _PICTURE_HEAD, entry[-1].end)}
+        # From the back, so that what lies before stays where it is.
+        changed = _replaced(moov, _track(moov, track), boxes.track)
+        return _replaced(changed, entry, _without(boxes.description, there))
+
+    return _rewrite(path, inserted)
+
+
+def remove_tracks(path: Path, tracks: Iterable[int]) -> bool:
+    """Take tracks out of a finished file's index, as ``insert_boxes`` writes it; those that are not there are ignored.
+
+    FFmpeg writes an empty track beside each cover picture where a file was in fragments before.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+
+    def removed(moov: bytes) -> bytes:
+        for number in tracks:
+            try:
+                around = _track(moov, number)
+            except ValueError:
+                continue
+            moov = moov[: around[-1].start] + moov[around[-1].end :]
+            moov = struct.pack(">I", len(moov)) + moov[4:]
+        return moov
+
+    return _rewrite(path, removed)
+
+
+def _rewrite(path: Path, edit: Callable[[bytes], bytes]) -> bool:
+    """Change the index of a file where it is the last box; False: it is not, and nothing was changed."""
     with path.open("r+b") as file:
         try:
             offset, moov = _read_moov(file)
             if offset + len(moov) != file.seek(0, 2):
                 return False
-            entry = _description(moov, track)
-            there = {box.kind for box in _boxes(moov, entry[-1].content + _PICTURE_HEAD, entry[-1].end)}
-            # From the back, so that what lies before stays where it is.
-            changed = _inserted(moov, _track(moov, track), boxes.track)
-            changed = _inserted(changed, entry, _without(boxes.description, there))
+            changed = edit(moov)
         except (ValueError, struct.error) as exc:
-            log.debug("%s: boxes cannot be inserted (%s)", path, exc)
+            log.debug("%s: its index cannot be changed (%s)", path, exc)
             return False
         file.seek(offset)
         file.write(changed)
+        file.truncate()
     return True
 
 
@@ -155,6 +188,15 @@ def _boxes(data: bytes, start: int, end: int) -> Iterator[_Box]:
         start += size
 
 
+def _is_whole(moov: bytes, box: _Box, entry: _Box) -> bool:
+    """Whether a clean aperture is all of the picture, as cameras and FFmpeg write it."""
+    if box.kind != b"clap":
+        return False
+    width, height = struct.unpack_from(">2H", moov, entry.content + _SIZE)
+    across, per_x, down, per_y, right, _, below, _ = struct.unpack_from(">2I2I2i2i", moov, box.content)
+    return (across, down, right, below) == (width * per_x, height * per_y, 0, 0)
+
+
 def _without(data: bytes, kinds: set[bytes]) -> bytes:
     return b"".join(data[box.start : box.end] for box in _boxes(data, 0, len(data)) if box.kind not in kinds)
 
@@ -189,7 +231,7 @@ def _description(moov: bytes, track: int) -> list[_Box]:
     return [*around, entry]
 
 
-def _inserted(moov: bytes, around: list[_Box], new: bytes) -> bytes:
+def _replaced(moov: bytes, around: list[_Box], new: bytes) -> bytes:
     """The index with bytes at the end of the innermost of the boxes, all of which grow."""
     place = around[-1].end
     changed = bytearray(moov[:place] + new + moov[place:])

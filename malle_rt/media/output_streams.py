@@ -103,6 +103,7 @@ class OutputStreams:
         shift: seconds to take off every timestamp.
         number: of the encoded track in an MP4 or MOV.
         boxes: what is still to be written into the finished file about the encoded track.
+        covers: numbers of the tracks of cover pictures in an MP4 or MOV.
     """
 
     def __init__(
@@ -132,6 +133,10 @@ class OutputStreams:
         self.boxes = PictureBoxes()
         self.shift = _shift(container, template)
         self._add_tracks(template, config, surface)
+        covers = (
+            filter(is_attached_picture, container.streams) if is_mov(container) and not in_fragments else ()
+        )
+        self.covers = [stream.index + 1 for stream in covers]
         if template.container is not None:
             container.metadata.update(_film_metadata(template.container.metadata))
             self._copy_chapters(template.container, template)

@@ -172,6 +172,7 @@ def test_a_cover_picture_stays_one(tmp_path, target):
         with av.open(str(step)) as after:
             covers = [s for s in after.streams.video if s.disposition & 1 << 10]
             assert [s.codec_context.name for s in covers] == ["mjpeg"]
+            assert len(after.streams) == 2  # nothing beside video and cover
             data = [bytes(packet) for packet in after.demux(covers[0]) if packet.size]
         assert data == [bytes(picture[0])]
         path = step

@@ -12,7 +12,7 @@ from malle_rt.config import DenoiseConfig
 from malle_rt.errors import SourceError
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.file_source import FileSource
-from tests.media import instants, random_planes, write_clip, write_planes
+from tests.media import instants, random_planes, write_clip, write_film, write_planes
 
 PLAIN = DenoiseConfig(backend="none")
 
@@ -64,6 +64,20 @@ def test_of_a_play_list_with_variants_the_best_is_taken(tmp_path):
     denoise_video(master, tmp_path / "out.mkv", config=PLAIN)
     with av.open(str(tmp_path / "out.mkv")) as container:
         assert [stream.codec_context.width for stream in container.streams.video] == [128]
+
+
+def test_of_variants_with_the_same_rate_only_one_brings_its_sound(tmp_path):
+    entries = ""
+    for name in ("a", "b"):
+        path = write_film(tmp_path / f"{name}.ts", frames=15)
+        (tmp_path / f"{name}.m3u8").write_text(
+            f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.6,\n{path.name}\n#EXT-X-ENDLIST\n"
+        )
+        entries += f"#EXT-X-STREAM-INF:BANDWIDTH=1000\n{name}.m3u8\n"
+    (tmp_path / "master.m3u8").write_text(f"#EXTM3U\n{entries}")
+    denoise_video(tmp_path / "master.m3u8", tmp_path / "out.mkv", config=PLAIN)
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio", "audio"]
 
 
 def test_a_local_play_list_cannot_reach_the_network(tmp_path):

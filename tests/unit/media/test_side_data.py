@@ -178,6 +178,13 @@ def test_a_clean_aperture_of_another_size_is_not_kept(tmp_path, caplog):
     assert any("clean aperture" in record.message for record in caplog.records)
 
 
+def test_a_clean_aperture_of_the_whole_picture_says_nothing(tmp_path):
+    path = write_clip(tmp_path / "in.mp4", codec="libx264", frames=3)
+    whole = struct.pack(">I4s8I", 40, b"clap", 64, 1, 48, 1, 0, 1, 0, 1)
+    assert insert_boxes(path, 1, PictureBoxes(description=whole))
+    assert picture_boxes(path, 1).empty
+
+
 def test_a_damaged_index_gives_no_boxes(shaped, tmp_path):
     data = shaped.read_bytes()
     for broken in (data[:-300], data.replace(b"stsd", b"xxxx"), b"\0\0\0\1moov", b"", b"\0" * 64):
