@@ -3,11 +3,12 @@
     python tools/build_wheels.py DIST            # needs the extra "release", and a C++ compiler
     python tools/build_wheels.py DIST --try      # also installs it under every Python that is here, without one, by
                                                  # pip, and by pipx and uv where this Python has them
+    python tools/build_wheels.py DIST --aarch64  # also the wheel for 64-bit ARM, by Debian's g++-aarch64-linux-gnu
 
 The wheel is ``py3-none-manylinux_2_N``: it holds the fused operator, a library that uses no symbol of Python's. The
 libraries of OpenVINO and TBB that it is linked to are not copied into it: they come with the one OpenVINO version that
 it requires, and must be the very same as the runtime's. The wheel is built from the source distribution, so that one
-builds, too.
+builds, too. What the other compiler makes of the operator's kernel is run by qemu-aarch64, if it is there.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 from check_pythons import VERSIONS, interpreter
+from install_lines import for_jetson, newest_pip, required
 
 ROOT = Path(__file__).resolve().parent.parent
 FROM_OPENVINO = ("libopenvino.so.*", "libopenvino_onnx_frontend.so.*", "libtbb.so.*")
+ARM = "aarch64-linux-gnu"
 COMPILERS = ("c++", "g++", "gcc", "cc", "clang", "clang++")
 # The commands that install a wheel for an interpreter, such that an environment ends up in the folder named.
 INSTALLERS: dict[str, Callable[[str, str, str], tuple[list[str], ...]]] = {
@@ -57,6 +61,7 @@ def main() -> int:
     )
     parser.add_argument("dist", type=Path, help="folder to write to")
     parser.add_argument("--try", dest="try_it", action="store_true", help="install and run it, too")
+    parser.add_argument("--aarch64", action="store_true", help="also build the wheel for 64-bit ARM")
     options = parser.parse_args()
     missing = [name for name in ("build", "auditwheel") if not _has(name)]
     if missing:
@@ -65,9 +70,16 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
+    if options.aarch64 and shutil.which(f"{ARM}-g++") is None:
+        print(f"build_wheels.py: needs {ARM}-g++: apt install g++-{ARM}", file=sys.stderr)
+        return 2
     wheel = built(options.dist.absolute())
     print(wheel)
-    return failures(wheel) if options.try_it else 0
+    failed = failures(wheel) if options.try_it else 0
+    if options.aarch64:
+        print(built_for_arm(options.dist.absolute()))
+        failed += wrong_in_an_emulator()
+    return failed
 
 
 def _has(module: str) -> bool:
@@ -86,12 +98,63 @@ def built(dist: Path) -> Path:
         for source in Path(folder).glob("*.tar.gz"):
             shutil.copy(source, dist)
         (plain,) = Path(folder).glob("*.whl")
-        left_out = [word for name in FROM_OPENVINO for word in ("--exclude", name)]
-        repair = [sys.executable, "-m", "auditwheel", "repair", *left_out, "-w", str(dist), str(plain)]
-        subprocess.run(repair, check=True)
-        subprocess.run([sys.executable, "-m", "auditwheel", "show", *dist.glob("*.whl")], check=True)
-    (wheel,) = dist.glob("*.whl")
+        return repaired(plain, dist)
+
+
+def repaired(plain: Path, dist: Path) -> Path:
+    """The wheel with the tag of the oldest system that it runs on, in ``dist``."""
+    before = set(dist.glob("*.whl"))
+    left_out = [word for name in FROM_OPENVINO for word in ("--exclude", name)]
+    repair = [sys.executable, "-m", "auditwheel", "repair", *left_out, "-w", str(dist), str(plain)]
+    subprocess.run(repair, check=True)
+    wheels = set(dist.glob("*.whl"))
+    wheel = max(wheels - before or wheels, key=lambda path: path.stat().st_mtime)
+    subprocess.run([sys.executable, "-m", "auditwheel", "show", str(wheel)], check=True)
     return wheel
+
+
+def built_for_arm(dist: Path) -> Path:
+    """The wheel for aarch64, in ``dist``: compiled here, against OpenVINO's wheel for it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (pin,) = (each for each in required(".") if each.startswith("openvino=="))
+        subprocess.run(
+            [str(newest_pip(folder)), "download", "-q", "--no-deps", "-d", name, *for_jetson("3.11"), pin],
+            check=True,
+        )
+        with zipfile.ZipFile(next(folder.glob("openvino-*.whl"))) as theirs:
+            theirs.extractall(folder / "openvino")
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(folder / "openvino"),  # only looked at: setup.py takes headers and libraries
+            "CC": f"{ARM}-gcc",
+            "CXX": f"{ARM}-g++",
+            "LDSHARED": f"{ARM}-g++ -shared",
+            "LDCXXSHARED": f"{ARM}-g++ -shared",
+            "_PYTHON_HOST_PLATFORM": "linux-aarch64",
+        }
+        build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--skip-dependency-check"]
+        subprocess.run([*build, "--outdir", name, str(ROOT)], check=True, env=environment)
+        (plain,) = folder.glob("malle_rt-*.whl")
+        with zipfile.ZipFile(plain) as ours:
+            if "malle_rt/ops/libmalle_openvino.so" not in ours.namelist():
+                raise RuntimeError("the wheel for aarch64 has no operator: see what the compiler said")
+        return repaired(plain, dist)
+
+
+def wrong_in_an_emulator() -> int:
+    """1 where the kernel, compiled for aarch64, is wrong; 0 where it is right, or cannot be run here, which is said."""
+    emulator = next(filter(None, map(shutil.which, ("qemu-aarch64", "qemu-aarch64-static"))), None)
+    if emulator is None:
+        print("aarch64: not tried, there is no qemu-aarch64 (apt install qemu-user-static)")
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        program, kernel = f"{folder}/slice", ROOT / "malle_rt/ops/csrc"
+        sources = [str(ROOT / "tools/sanitize_slice.cpp"), str(kernel / "malle_slice.cpp")]
+        flags = ["-std=c++17", "-O3", "-ffp-contract=fast", "-static", f"-I{kernel}"]
+        subprocess.run([f"{ARM}-g++", *flags, *sources, "-o", program], check=True)
+        print("aarch64, emulated: ", end="", flush=True)
+        return int(subprocess.run([emulator, program], check=False).returncode != 0)
 
 
 def failures(wheel: Path) -> int:

@@ -125,12 +125,16 @@ def _entries(text: str) -> list[str]:
     return [row for row in rows if row and not row.startswith("#")]
 
 
+def for_jetson(python: str) -> list[str]:
+    """Options of pip: wheels for a Jetson with that Python."""
+    return ["--only-binary=:all:", "--python-version", python, *(f"--platform={each}" for each in JETSON)]
+
+
 def problem(pip: Path, wanted: list[str], jetson: str | None) -> str | None:
     """Why pip cannot install it, one line; None where it can."""
     command = [str(pip), "install", "-q", "--dry-run", "--ignore-installed", "--use-feature=fast-deps"]
     if jetson is not None:
-        command += ["--target", "unused", "--only-binary=:all:", "--python-version", jetson]
-        command += [f"--platform={platform}" for platform in JETSON]
+        command += ["--target", "unused", *for_jetson(jetson)]
     try:
         done = subprocess.run(
             [*command, *wanted], capture_output=True, text=True, check=False, timeout=LONGEST
