@@ -1,6 +1,7 @@
 """The house's arrows: who may import whom, checked on the sources."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +119,38 @@ def test_rooms_import_only_what_the_drawing_allows():
         elif name[0] in FORBIDDEN.get(room, set()) | {"tools", "tests"}:
             wrong.append(f"{path} imports {'.'.join(name)}")
     assert not wrong
+
+
+def test_the_drawing_of_the_documentation_has_every_room_and_its_arrows_point_down():
+    page = ROOT.parent / "docs" / "architecture.md"
+    if not page.is_file():
+        pytest.skip("installed without its documentation")
+    drawing = page.read_text().split("<!-- layers -->")[1].split("<!-- /layers -->")[0].strip("\n`")
+    order = [room for line in drawing.splitlines() for room in line.split()]
+    here = {path.stem for path in ROOT.glob("*.py")} | {
+        path.parent.name for path in ROOT.glob("*/__init__.py")
+    }
+    assert sorted(order) == sorted(here - {"__init__"})
+    place = {room: index for index, room in enumerate(order)}
+    wrong = [
+        f"{path} imports {'.'.join(name)}"
+        for path, room, name in edges()
+        if name[0] == "malle_rt" and room and len(name) > 1 and name[1] != room and name[1] in place
+        if place[name[1]] < place[room]
+    ]
+    assert not wrong
+
+
+def test_the_documentation_names_threads_and_files_that_are_there():
+    page = ROOT.parent / "docs" / "architecture.md"
+    if not page.is_file():
+        pytest.skip("installed without its documentation")
+    text = page.read_text()
+    sources = "".join(path.read_text() for path in ROOT.rglob("*.py"))
+    for thread in re.findall(r"\bmalle-(?!rt\b)\w+", text):
+        assert f'"{thread}' in sources, thread
+    for path in re.findall(r"\b[a-z_]+(?:/[a-z_]+)*\.py\b", text):
+        assert (ROOT / path).is_file() or (ROOT.parent / path).is_file(), path
 
 
 def test_only_one_file_imports_openvino():
