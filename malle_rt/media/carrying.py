@@ -23,13 +23,26 @@ from malle_rt.media.text_track import ConvertedText, text_for
 # What holds nearly everything, and what holds what that cannot.
 _ALTERNATIVES = (("matroska", ".mkv"), ("mov", ".mov"))
 
+# Numbers of AAC: its plainest kind, sample rates by their index, and channels.
+_AAC_LC = 2
+_AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
+_AAC_CHANNELS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 8: 7}
 _NO_LANGUAGE = "und"
 _EMPTY_STSD = 16  # bytes of the box: its size, name, version and number of entries
 
 # Codecs of cover pictures, and the extension of a file of each.
 _COVERS = {"mjpeg": "jpg", "png": "png", "bmp": "bmp"}
 
-__all__ = ["CarriedTrack", "Track", "add_carried", "clean_metadata", "copy_labels", "is_mov"]
+__all__ = [
+    "CarriedTrack",
+    "Track",
+    "aac_description",
+    "add_carried",
+    "clean_metadata",
+    "copy_labels",
+    "is_bare_aac",
+    "is_mov",
+]
 
 log = logging.getLogger(__name__)
 
@@ -193,7 +206,9 @@ class CarriedTrack:
         lenient = container.format.flags & cast(int, Flags.ts_nonstrict.value)
         self._step = 0 if lenient or source.type in ("subtitle", "data") else 1
         self._reframe: BitStreamFilterContext | None = None
-        if self._keeps_hidden and source.type == "audio" and _is_bare_aac(source):
+        if self._keeps_hidden and source.type == "audio" and is_bare_aac(source):
+            if (description := aac_description(source)) is not None:
+                stream.codec_context.extradata = description
             self._reframe = BitStreamFilterContext("aac_adtstoasc", source)
 
     def packets(self, packet: av.Packet[Any], shift: Fraction) -> list[av.Packet[Any]]:
@@ -245,10 +260,23 @@ class CarriedTrack:
         return made
 
 
-def _is_bare_aac(source: Any) -> bool:
+def is_bare_aac(source: Any) -> bool:
     """Whether the source is AAC that says in each packet what it is, as in MPEG-TS, and not once for all."""
     context = source.codec_context
     return context is not None and context.name == "aac" and not context.extradata
+
+
+def aac_description(source: Any) -> bytes | None:
+    """What MP4 says of such AAC once for all (AudioSpecificConfig); None where only its packets tell.
+
+    With it, the header needs to wait for no packet of the track, which may begin later.
+    """
+    context = source.codec_context
+    channels = _AAC_CHANNELS.get(context.layout.nb_channels)
+    if context.profile != "LC" or context.sample_rate not in _AAC_RATES or channels is None:
+        return None
+    # 5 bits of the kind, 4 of the rate, 4 of the channels, 3 that are 0.
+    return (_AAC_LC << 11 | _AAC_RATES.index(context.sample_rate) << 7 | channels << 3).to_bytes(2, "big")
 
 
 def _has_adts_header(packet: av.Packet[Any]) -> bool:

@@ -14,6 +14,7 @@ from av.container import OutputContainer
 
 from malle_rt.errors import SinkError
 from malle_rt.frame import Frame, Packet, Surface, VideoInfo
+from malle_rt.media.carrying import aac_description, is_bare_aac
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.mp4_boxes import insert_boxes, remove_tracks
 from malle_rt.media.output_file import OutputFile
@@ -233,13 +234,13 @@ def _keeping(output: OutputFile, template: Template, *, live: bool) -> Keeping:
     """What must become of the file where it breaks off."""
     if live or output.is_pipe:
         return "fragments"
-    return "nothing" if any(map(_needs_the_end, template.others)) else "both"
+    others = (template.late.get(stream.index, stream) for stream in template.others)
+    return "nothing" if any(map(_needs_the_end, others)) else "both"
 
 
 def _needs_the_end(stream: Any) -> bool:
-    """Whether the muxer knows a track's description only with its packets: AAC as broadcasts carry it."""
-    codec = stream.codec_context
-    return codec is not None and codec.name == "aac" and not codec.extradata
+    """Whether the muxer knows a track's description only with its packets: some AAC as broadcasts carry it."""
+    return is_bare_aac(stream) and aac_description(stream) is None
 
 
 def _template_of(source: Source | VideoInfo | Template) -> Template:

@@ -11,13 +11,15 @@ from media import instants, join_files
 
 from malle_rt import denoise_video
 from malle_rt.config import DenoiseConfig
+from malle_rt.media.file_sink import FileSink
+from malle_rt.media.file_source import FileSource
 
 PLAIN = DenoiseConfig(strength=0)
 RATE = Fraction(25)
 
 
-def write_broadcast(path, *, seconds, sound_from, codec="mp2", form=None):
-    """Video from 0 on, and half a second of sound later; None: no sound."""
+def write_broadcast(path, *, seconds, sound_from, codec="mp2", form=None, sound_for=0.5):
+    """Video from 0 on, and sound later; None: no sound."""
     with av.open(str(path), "w", format=form) as container:
         video = container.add_stream("mpeg2video", rate=RATE)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
@@ -29,7 +31,7 @@ def write_broadcast(path, *, seconds, sound_from, codec="mp2", form=None):
         container.mux(video.encode())
         if audio is not None:
             size = audio.codec_context.frame_size
-            for index in range(24000 // size):
+            for index in range(int(48000 * sound_for) // size):
                 frame = av.AudioFrame(audio.codec_context.format.name, "stereo", size)
                 for plane in frame.planes:
                     plane.update(bytes(plane.buffer_size))
@@ -65,6 +67,23 @@ def test_aac_that_begins_late_is_kept_in_mp4(tmp_path):
     path = write_broadcast(tmp_path / "in.ts", seconds=11, sound_from=10, codec="aac")
     denoise_video(path, tmp_path / "out.mp4", config=PLAIN)
     assert [codec for codec, *_ in sound_of(tmp_path / "out.mp4")] == ["aac"]
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_file_that_breaks_off_has_aac_that_began_after_its_header(tmp_path, live):
+    path = write_broadcast(tmp_path / "in.ts", seconds=7, sound_from=2.5, sound_for=4, codec="aac")
+    source = FileSource(path)
+    sink = FileSink(tmp_path / "out.mp4", source, live=live)
+    for item in source:
+        sink.write(item)
+    source.close()
+    assert sink.leave()  # as when the process is killed
+    with av.open(str(sink.path)) as container:
+        sound = container.streams.audio[0].codec_context
+        assert (sound.name, sound.sample_rate, sound.layout.nb_channels) == ("aac", 48000, 2)
+        frames = list(container.decode(audio=0))
+    assert sum(frame.samples for frame in frames) > 2 * 48000
+    assert 2.4 < frames[0].time < 2.7
 
 
 def test_sound_that_a_second_recording_brings_is_kept(tmp_path):
