@@ -32,6 +32,9 @@ __all__ = [
 
 # Seconds to open a network stream, and to wait for its next packet.
 _NETWORK_TIMEOUT = (10.0, 20.0)
+# A pipe cannot be looked at twice, so its beginning is looked at for longer, as far as something is unknown yet:
+# bytes, and microseconds.
+_LONG_LOOK = {"probesize": str(32 << 20), "analyzeduration": "20000000"}
 INDEX_BEHIND = (
     "this MP4 has its index at the end, where a pipe cannot be read from. Give the file itself, or write it with "
     "its index first (ffmpeg: -movflags +faststart)"
@@ -75,7 +78,7 @@ def open_input(location: str, pipe: PipeInput) -> InputContainer:
             return open_file(location)
         if location != "-":
             pipe.open(location)
-        return open_reading(pipe, options=dict(PIPE_OPTIONS))
+        return open_reading(pipe, options=PIPE_OPTIONS | _LONG_LOOK)
     except (av.error.FFmpegError, OSError, ValueError) as exc:
         if pipe.is_mp4:
             raise SourceError(f"{location}: {INDEX_BEHIND}") from exc

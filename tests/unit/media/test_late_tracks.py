@@ -109,8 +109,9 @@ def test_sound_of_a_middle_part_only_is_said(tmp_path, caplog):
     assert len(instants(tmp_path / "out.mkv")) == 50 * RATE
 
 
-def test_through_a_pipe_late_sound_is_said(tmp_path, caplog):
-    path = write_broadcast(tmp_path / "in.ts", seconds=11, sound_from=10)
+@pytest.mark.parametrize(("sound_from", "kept"), [(10, True), (30, False)])
+def test_through_a_pipe_late_sound_is_kept_or_said(tmp_path, caplog, sound_from, kept):
+    path = write_broadcast(tmp_path / "in.ts", seconds=sound_from + 1, sound_from=sound_from)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     feeding = threading.Thread(target=lambda: pipe.write_bytes(path.read_bytes()))
@@ -119,4 +120,6 @@ def test_through_a_pipe_late_sound_is_said(tmp_path, caplog):
         denoise_video(pipe, tmp_path / "out.mkv", config=PLAIN)
     finally:
         feeding.join(10)
-    assert [record.message for record in caplog.records if "does not show its format" in record.message]
+    said = [record.message for record in caplog.records if "does not show its format" in record.message]
+    assert bool(said) != kept
+    assert len(sound_of(tmp_path / "out.mkv")) == kept
