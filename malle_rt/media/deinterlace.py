@@ -17,6 +17,7 @@ from malle_rt.media.compat import exact
 from malle_rt.media.hardware import in_memory
 from malle_rt.media.interlacing import one_filter
 from malle_rt.media.pixel_formats import is_rgb, nearest_planar, plain_name
+from malle_rt.media.side_data import has_captions
 
 __all__ = ["DEINTERLACE", "Deinterlace", "Deinterlacer"]
 
@@ -101,6 +102,7 @@ class Deinterlacer:
         if self._second_of is not None:
             pts, duration = self._second_of
             self._second_of = None
+            picture = _without_captions(picture)
             # bwdif's own pts is half the way to the next picture.
             half = duration if picture.pts is None else picture.pts - 2 * pts
             offset = min(half, duration) if duration else half
@@ -115,6 +117,15 @@ class Deinterlacer:
                 self._second_of = (pts, duration)
         picture.time_base = unit / 2 if self._per_field else unit
         return picture
+
+
+def _without_captions(picture: av.VideoFrame) -> av.VideoFrame:
+    """The second picture of a frame: bwdif gives the frame's captions to both, and every letter would come twice."""
+    if not has_captions(picture):
+        return picture
+    graph = one_filter(picture, "sidedata", "mode=delete:type=A53_CC")
+    graph.push(picture)
+    return cast(av.VideoFrame, graph.pull())
 
 
 def _planar(picture: av.VideoFrame) -> av.VideoFrame:

@@ -12,11 +12,13 @@ from media import write_clip
 from malle_rt import EncodeConfig, denoise_video
 from malle_rt.config import DenoiseConfig
 from malle_rt.media.compat import side_data_bytes
+from malle_rt.media.interlacing import FieldMarker
 from malle_rt.media.mp4_boxes import PictureBoxes, insert_boxes, picture_boxes
 
 PLAIN = DenoiseConfig(strength=0)
 RATE = Fraction(25)
 FRAMES, FIRST = 12, 5
+INTERLACED = 1 << 18 | 1 << 29
 
 
 def caption(index):
@@ -24,11 +26,13 @@ def caption(index):
     return bytes([0xFC, 0x80 | index, 0x80 | (3 * index & 0x7F)])
 
 
-def write_captioned(path, size=(64, 48), pix_fmt="yuv420p"):
+def write_captioned(path, size=(64, 48), pix_fmt="yuv420p", interlaced=False):
     """MPEG-2 whose pictures have captions from ``FIRST`` on."""
+    marker = FieldMarker()
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg2video", rate=RATE)
         video.width, video.height, video.pix_fmt = *size, pix_fmt
+        video.codec_context.flags |= INTERLACED if interlaced else 0
 
         def mux(packets):
             for packet in packets:
@@ -48,7 +52,10 @@ def write_captioned(path, size=(64, 48), pix_fmt="yuv420p"):
 
         for index in range(FRAMES):
             gray = np.full((size[1], size[0]), 20 * index, np.uint8)
-            mux(video.encode(av.VideoFrame.from_ndarray(gray, format="gray").reformat(format=pix_fmt)))
+            picture = av.VideoFrame.from_ndarray(gray, format="gray").reformat(format=pix_fmt)
+            picture = marker.marked(picture, "top") if interlaced else picture
+            picture.pts, picture.time_base = index, 1 / RATE
+            mux(video.encode(picture))
         mux(video.encode())
     return path
 
@@ -92,6 +99,14 @@ def test_captions_stay_with_pictures_that_are_padded(tmp_path):
     denoise_video(path, tmp_path / "out.mkv", config=PLAIN)
     assert captions_of(tmp_path / "out.mkv") == EXPECTED
     assert {(picture.width, picture.height) for picture in pictures_of(tmp_path / "out.mkv")} == {(64, 48)}
+
+
+@pytest.mark.parametrize(("deinterlace", "nothing"), [(None, 0), ("frame", 0), ("field", 1)])
+def test_captions_of_interlaced_video_come_once(tmp_path, deinterlace, nothing):
+    path = write_captioned(tmp_path / "in.ts", interlaced=True)
+    denoise_video(path, tmp_path / "out.mkv", config=PLAIN, deinterlace=deinterlace)
+    found = captions_of(tmp_path / "out.mkv")
+    assert found == [each for caption_ in EXPECTED for each in (caption_, *[b""] * nothing)]
 
 
 def test_captions_stay_with_the_denoised_pixels(tmp_path):
