@@ -19,6 +19,7 @@ from malle_rt.media.deinterlace import Deinterlace
 from malle_rt.media.encode_config import EncodeConfig, default_codec
 from malle_rt.media.file_sink import FileSink
 from malle_rt.media.file_source import FileSource
+from malle_rt.media.sequence_sink import SequenceSink, are_pictures
 from malle_rt.media.side_by_side import SideBySide
 from malle_rt.memory import require_memory
 from malle_rt.pipeline import Pipeline, Progress, Report
@@ -111,14 +112,16 @@ class Transcode:
         hwaccel: str = "auto",
         keep_times: bool = False,
         deinterlace: Deinterlace | None = None,
+        frame_rate: Fraction | None = None,
     ) -> None:
         """Open everything; nothing is decoded beyond the first frame, and nothing appears under the output's name.
 
         Args:
-            source: path or URL of the noisy video.
-            output: path of the result; its extension chooses the container.
+            source: path or URL of the noisy video, or a pattern of pictures: ``frame_%04d.png``, ``frames/*.png``.
+            output: path of the result; its extension chooses the container. With a number as ``frame_%04d.png`` has it,
+                and the extension of a picture, each frame becomes a picture of its own.
             config: how to denoise.
-            encode: how to encode; None: H.264, or VP9 where the container is WebM.
+            encode: how to encode; None: H.264, or VP9 where the container is WebM; must be None for pictures.
             start: seconds to skip.
             duration: seconds to transcode.
             overwrite: replace an existing output.
@@ -131,6 +134,7 @@ class Transcode:
             keep_times: whether the output gets the times of last access and change of the source, if that is a file.
             deinterlace: "field" makes a frame of each field of interlaced pictures, "frame" one of both; None: they
                 stay interlaced, and each field is denoised by itself.
+            frame_rate: pictures a second of a sequence; None: 25.
 
         Raises:
             ConfigError: an option, or a combination of them, that cannot work.
@@ -145,7 +149,13 @@ class Transcode:
             config = config or DenoiseConfig()
             gpu = _decoding_gpu(self._denoiser, config, hwaccel)
             self._source = FileSource(
-                source, start=start, duration=duration, gpu=gpu, strict=strict, deinterlace=deinterlace
+                source,
+                start=start,
+                duration=duration,
+                gpu=gpu,
+                strict=strict,
+                deinterlace=deinterlace,
+                frame_rate=frame_rate,
             )
             undo.callback(self._source.close)
             info = self._source.info
@@ -155,17 +165,28 @@ class Transcode:
                 self.frames = round(info.duration * info.frame_rate)
             self._compare = Path(compare) if compare is not None else None
             self._shown = self._side_by_side(overwrite, self._source.template.location, Path(output))
-            encode = encode or EncodeConfig(codec=default_codec(output))
             surface = self._source.surface if config.mix == 1 else None
-            self._sink = FileSink(
-                output,
-                self._source,
-                encode,
-                overwrite,
-                surface,
-                stopped=lambda: self._pipeline.stopped,
-                keep_partial=keep_partial,
-            )
+            self._sink: FileSink | SequenceSink
+            if are_pictures(output):
+                if encode is not None:
+                    raise ConfigError(f"{output}: pictures have no video encoder, leave its settings out")
+                self._sink = SequenceSink(
+                    output,
+                    self._source.template,
+                    overwrite=overwrite,
+                    sequence=self._source.sequence,
+                    rate=self._source.rate,
+                )
+            else:
+                self._sink = FileSink(
+                    output,
+                    self._source,
+                    encode or EncodeConfig(codec=default_codec(output)),
+                    overwrite,
+                    surface,
+                    stopped=lambda: self._pipeline.stopped,
+                    keep_partial=keep_partial,
+                )
             undo.callback(self._sink.abort)
             if gpu is not None:
                 self._place(hwaccel, surface)

@@ -23,6 +23,7 @@ __all__ = [
     "denoise_config",
     "either",
     "encode_config",
+    "rate",
     "seconds",
     "strength",
 ]
@@ -159,6 +160,20 @@ def seconds(text: str) -> Fraction:
     for part in parts:
         total = total * 60 + Fraction(part)
     return total
+
+
+def rate(text: str) -> Fraction:
+    """Frames a second: "24", "23.976" (as 24000/1001, which it stands for) or "30000/1001"."""
+    whole, _, below = text.partition("/")
+    numbers = [whole, below or "1"]
+    if not all(map(_NUMBER.fullmatch, numbers)) or not Fraction(numbers[1]):
+        raise argparse.ArgumentTypeError(
+            f"expected frames a second, such as 24 or 30000/1001, got {text[:40]!r}"
+        )
+    found = Fraction(numbers[0]) / Fraction(numbers[1])
+    # Rates of television: cut off after two or three digits they would run away from the sound.
+    exact = Fraction(round(found) * 1000, 1001)
+    return exact if found != round(found) and abs(found - exact) < Fraction(1, 100) else found
 
 
 def _deinterlace(text: str) -> str:

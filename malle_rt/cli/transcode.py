@@ -16,6 +16,7 @@ from malle_rt.cli.options import (
     denoise_config,
     either,
     encode_config,
+    rate,
     seconds,
     strength,
 )
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from malle_rt.api import Transcode, TranscodeReport
     from malle_rt.cli.signals import Ending
     from malle_rt.config import Strength
+    from malle_rt.media.encode_config import EncodeConfig
 
 __all__ = ["add_parser", "run"]
 
@@ -37,6 +39,8 @@ examples:
   malle-rt transcode noisy.mkv clean.mkv --strength 12 --crf 16 --preset medium
   ffmpeg ... -f matroska - | malle-rt transcode - clean.mkv
   malle-rt transcode long.mp4 part.mp4 --start 1:30 --duration 20 --compare
+  malle-rt transcode in/frame_%04d.png out/frame_%04d.png    pictures by their numbers
+  malle-rt transcode 'in/*.tif' film.mov --fps 24 --codec prores_ks
   malle-rt transcode noisy.mp4 --preview 4,8,12,20,auto  writes crops at these strengths to noisy.preview.png
 
 exit codes: 0 done; 3 done, but the input is damaged or not whole; 2 options that cannot work; 1 any other failure;
@@ -45,7 +49,7 @@ exit codes: 0 done; 3 done, but the input is damaged or not whole; 2 options tha
 
 # What a preview has no use for.
 _OF_VIDEOS = (
-    *("strength", "hwaccel", "codec", "crf", "preset", "pix_fmt", "encoder_option", "duration"),
+    *("strength", "hwaccel", "codec", "crf", "preset", "pix_fmt", "encoder_option", "duration", "fps"),
     *("strict", "keep_partial", "keep_times", "compare"),
 )
 
@@ -55,8 +59,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "transcode",
         help="denoise a video file",
-        description="Denoise a video file. Sound, subtitles, chapters and metadata are copied; what OUT's container "
-        "cannot hold is converted and said.",
+        description="Denoise a video file, or numbered pictures as one. Sound, subtitles, chapters and metadata are "
+        "copied; what OUT's container cannot hold is converted and said.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -74,6 +78,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     part = parser.add_argument_group("part of the input")
     part.add_argument("--start", type=seconds, metavar="TIME", help="seconds or [HH:]MM:SS[.fraction]")
     part.add_argument("--duration", type=seconds, metavar="TIME", help="length from there")
+    parser.add_argument(
+        "--fps",
+        type=rate,
+        metavar="RATE",
+        help="pictures a second of a sequence: 24, 23.976, 30000/1001 (25)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     parser.add_argument(
         "--strict",
@@ -176,7 +186,6 @@ def _run(job: Transcode, *, quiet: bool) -> TranscodeReport:
 
 def _open(options: argparse.Namespace, ending: Ending) -> Transcode:
     from malle_rt.api import Transcode
-    from malle_rt.media.encode_config import default_codec
     from malle_rt.media.output_file import discard_claimed
 
     ending.discard = discard_claimed
@@ -188,7 +197,7 @@ def _open(options: argparse.Namespace, ending: Ending) -> Transcode:
         options.input,
         output,
         config=denoise_config(options),
-        encode=encode_config(options, default_codec(output)),
+        encode=_encode(options, output),
         start=options.start,
         duration=options.duration,
         overwrite=options.overwrite,
@@ -198,7 +207,19 @@ def _open(options: argparse.Namespace, ending: Ending) -> Transcode:
         hwaccel=options.hwaccel,
         keep_times=options.keep_times,
         deinterlace=options.deinterlace,
+        frame_rate=options.fps,
     )
+
+
+def _encode(options: argparse.Namespace, output: Path) -> EncodeConfig | None:
+    """The video encoder's settings; of pictures None, where none were asked for."""
+    from malle_rt.media.encode_config import default_codec
+    from malle_rt.media.sequence_sink import are_pictures
+
+    asked = any(
+        (options.codec, options.crf is not None, options.preset, options.pix_fmt, options.encoder_option)
+    )
+    return None if are_pictures(output) and not asked else encode_config(options, default_codec(output))
 
 
 def _picture(text: str) -> str:
@@ -225,8 +246,11 @@ def _output(options: argparse.Namespace, picture: str = "") -> Path:
 def _default_output(source: str, picture: str) -> Path:
     """Beside the input; a video in the same container where it can be written."""
     from malle_rt.media.opening import is_path, plain_location
+    from malle_rt.media.sequences import is_sequence
 
     plain = plain_location(source)
+    if is_sequence(plain):
+        raise ConfigError("an output must be named for pictures: out/frame_%04d.png, or a video")
     if not is_path(plain):
         raise ConfigError("an output file must be named when the input is a URL or standard input")
     path = Path(plain)

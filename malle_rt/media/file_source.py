@@ -12,7 +12,7 @@ from typing import Any
 import av
 from av.container import InputContainer
 
-from malle_rt.errors import SourceError
+from malle_rt.errors import ConfigError, SourceError
 from malle_rt.frame import ColorTags, Frame, Packet, Surface, VideoInfo
 from malle_rt.media.compat import exact
 from malle_rt.media.conversion import color_tags, planes_of
@@ -41,6 +41,13 @@ from malle_rt.media.opening import (
 from malle_rt.media.pipe_input import PipeInput
 from malle_rt.media.pixel_formats import nearest_planar
 from malle_rt.media.reading import Reader, transparent_decoder
+from malle_rt.media.sequences import (
+    DEFAULT_RATE,
+    OpenSequence,
+    PictureSequence,
+    find_sequence,
+    is_sequence,
+)
 from malle_rt.media.side_data import has_captions
 from malle_rt.media.template import Template, describe
 from malle_rt.media.timeline import FrameClock, PacketClock, frame_rate_of, has_joins
@@ -56,6 +63,7 @@ _AV_TIME_BASE = 1_000_000
 _SEEK_MARGIN = Fraction(12)
 # By this the streams of one variant of an HLS play list are known.
 _VARIANT = "variant_bitrate"
+_FASTEST = 1000  # pictures a second
 # Places of a broadcast at which it is looked for interlaced pictures.
 _PLACES = 12
 
@@ -69,6 +77,8 @@ class FileSource:
     Attributes:
         corrupt_packets: damaged packets skipped so far.
         template: what a sink needs to write a file like this one.
+        sequence: the pictures, where the input is a pattern of such.
+        rate: pictures a second of a sequence.
         not_on_gpu: why frames are in host memory although a GPU was named, one line; None where they are not,
             or none was named.
     """
@@ -83,11 +93,13 @@ class FileSource:
         strict: bool = False,
         gpu: int | None = None,
         deinterlace: Deinterlace | None = None,
+        frame_rate: Fraction | None = None,
     ) -> None:
         """Open the input.
 
         Args:
-            location: path or URL; "-" is standard input.
+            location: path or URL; "-" is standard input; a pattern of pictures, such as ``frame_%04d.png`` or
+                ``*.png``.
             start: seconds from the beginning; frames before are discarded, and all timestamps move so that the
                 first frame is at 0. None: timestamps stay as they are.
             duration: seconds wanted from there; None: all.
@@ -97,13 +109,25 @@ class FileSource:
                 Where that cannot be, ``not_on_gpu`` says why, and frames come from the processor as without it.
             deinterlace: "field" makes a frame of each field, "frame" one of each interlaced picture; None leaves
                 them interlaced.
+            frame_rate: pictures a second of a sequence; None: 25.
 
         Raises:
-            ConfigError: a negative start, a duration that is not positive.
+            ConfigError: a negative start, a duration that is not positive, a frame rate for a video.
             SourceError: it cannot be opened, or holds no frame that can be decoded.
         """
         self._location = plain_location(location)
         self._shown = shown_address(self._location)
+        self._links: OpenSequence | None = None
+        self.sequence: PictureSequence | None = (
+            find_sequence(self._location) if is_sequence(self._location) else None
+        )
+        if frame_rate is not None and self.sequence is None:
+            raise ConfigError(
+                "a frame rate is for a sequence of pictures; a video's frames have their own times"
+            )
+        if frame_rate is not None and not 0 < frame_rate <= _FASTEST:
+            raise ConfigError(f"the frame rate must be more than 0 and at most {_FASTEST}, got {frame_rate}")
+        self.rate = frame_rate or DEFAULT_RATE
         self._carry = carry_other_streams
         self._strict = strict
         self._at_end = False
@@ -116,7 +140,11 @@ class FileSource:
         self.not_on_gpu: str | None = self._try_gpu(gpu, start, duration) if gpu is not None else None
         if gpu is not None and self.not_on_gpu is None:
             return
-        self._container = open_input(self._location, self._pipe)
+        if self.sequence is not None:
+            self._links = OpenSequence(self.sequence, self.rate)
+            self._container = self._links.container
+        else:
+            self._container = open_input(self._location, self._pipe)
         self._start(start, duration)
 
     template: Template
@@ -172,6 +200,8 @@ class FileSource:
             self._items = iter(())
             self._container.close()
             self._pipe.close()
+            if self._links is not None:
+                self._links.close()
             if self._late is not None:
                 self._late.close()
 

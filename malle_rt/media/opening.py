@@ -15,6 +15,7 @@ from malle_rt.errors import SourceError
 from malle_rt.media.compat import open_reading
 from malle_rt.media.pipe_input import PipeInput
 from malle_rt.media.play_lists import PIPE_OPTIONS, address_options, file_options, list_kind, names_others
+from malle_rt.media.sequences import is_sequence
 from malle_rt.shown import shown_address
 
 __all__ = [
@@ -55,7 +56,7 @@ def is_url(location: str) -> bool:
 
 def is_path(location: str) -> bool:
     """Whether the plain location is a file's path: it can be opened twice, and compared with others."""
-    return not is_url(location) and location != "-" and not is_pipe(location)
+    return not (is_url(location) or location == "-" or is_pipe(location) or is_sequence(location))
 
 
 def open_input(location: str, pipe: PipeInput) -> InputContainer:
@@ -154,7 +155,10 @@ def check_file(location: str) -> None:
     path = Path(location)
     checks: tuple[tuple[Callable[[], bool], str], ...] = (
         (lambda: not path.exists(), "no such file. Check the name"),
-        (path.is_dir, "this is a folder. Give a video file"),
+        (
+            path.is_dir,
+            "this is a folder. Give a video file, or pictures by a pattern, such as frame_%04d.png or *.png",
+        ),
         (lambda: not os.access(path, os.R_OK), "no permission to read it. Change its mode or owner"),
         (lambda: path.is_file() and path.stat().st_size == 0, "the file is empty (0 bytes). Copy it again"),
     )

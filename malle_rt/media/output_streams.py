@@ -88,7 +88,8 @@ def create_container(
     if container.format.flags & _NO_FILE:
         container.close()
         raise ConfigError(
-            f"{shown}: {container.format.name} output is more than one file. Use .mkv, .mp4, .mov or .webm"
+            f"{shown}: {container.format.name} output is more than one file. Use .mkv, .mp4, .mov or .webm; "
+            "pictures have a number in their name, such as frame_%04d.png"
         )
     return container
 

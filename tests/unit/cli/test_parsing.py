@@ -1,5 +1,6 @@
 """Options and names of files in any order."""
 
+from fractions import Fraction
 from itertools import permutations
 
 import pytest
@@ -39,6 +40,20 @@ def test_an_optional_value_is_taken_where_it_is_one(parsed):
     assert (options.compare, options.deinterlace) == ("sheet.png", "frame")
 
 
+@pytest.mark.parametrize(
+    ("word", "wanted"),
+    [
+        ("24", 24),
+        ("23.976", Fraction(24000, 1001)),
+        ("29.97", Fraction(30000, 1001)),
+        ("30000/1001", Fraction(30000, 1001)),
+        ("12.5", Fraction(25, 2)),
+    ],
+)
+def test_rates_are_exact(parsed, word, wanted):
+    assert parsed("a_%d.png", "b.mkv", "--fps", word).fps == wanted
+
+
 def test_standard_input_and_names_that_begin_with_a_dash(parsed):
     assert parsed("-", "-v", "b.mkv").input == "-"
     for words in (["-q", "--", "-a.mp4", "-b.mp4"], ["--compare", "--", "-a.mp4", "-b.mp4"]):
@@ -58,6 +73,11 @@ def test_standard_input_and_names_that_begin_with_a_dash(parsed):
             ["a.mp4", "b.mkv", "--compare", "sheet.gif"],
             "expected a picture to write (.png, .jpg, .jpeg, .webp)",
         ),
+        (
+            ["a_%d.png", "b.mkv", "--fps", "fast"],
+            "expected frames a second, such as 24 or 30000/1001, got 'fast'",
+        ),
+        (["a_%d.png", "b.mkv", "--fps", "24/0"], "expected frames a second"),
         (["a.mp4", "b.mkv", "--deinterlace", "yes"], "expected field or frame, got 'yes'"),
     ],
 )
