@@ -7,7 +7,6 @@ import av
 from malle_rt.frame import ColorTags, Plane
 from malle_rt.media.pixel_formats import is_full_range_name, nearest_planar, plain_name
 from malle_rt.media.planes import view_planes
-from malle_rt.media.side_data import has_captions
 
 __all__ = ["color_tags", "planes_of"]
 
@@ -15,18 +14,20 @@ __all__ = ["color_tags", "planes_of"]
 _LIMITED_RANGE, _FULL_RANGE, _BT709 = 1, 2, 1
 
 
-def planes_of(picture: av.VideoFrame) -> tuple[Plane, ...]:
+def planes_of(picture: av.VideoFrame, *, copied: bool = False) -> tuple[Plane, ...]:
     """Planes in the format ``nearest_planar`` names; a view of the decoder's memory where nothing has to change.
 
-    Where the encoder will need the decoder's own frame as well, for its captions, they are copies: the frame's memory
-    is then filled with new pixels at the other end.
+    Args:
+        picture: as decoded.
+        copied: whether they must never be a view, since the frame's memory is filled with new pixels at the other end:
+            where the encoder needs the decoder's own frame, for its captions.
     """
     name = picture.format.name
     target = nearest_planar(name)
     if target != plain_name(name):
         return view_planes(_reformat(picture, target))
     planes = view_planes(picture)
-    return tuple(plane.copy() for plane in planes) if has_captions(picture) else planes
+    return tuple(plane.copy() for plane in planes) if copied else planes
 
 
 def color_tags(picture: av.VideoFrame, context: av.VideoCodecContext) -> ColorTags:

@@ -411,7 +411,7 @@ class FileSource:
                 float(pts * unit),
             )
         return Frame(
-            planes=planes_of(picture) if surface is None else surface,
+            planes=planes_of(picture, copied=has_captions(picture)) if surface is None else surface,
             pix_fmt=nearest_planar(pixel_name(picture)),
             pts=pts - round(self._window.shift / unit),
             time_base=unit,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,11 +25,14 @@ from malle_rt.media.conversion import color_tags, planes_of
 from malle_rt.media.deinterlace import Deinterlacer
 from malle_rt.media.interlacing import FieldReader
 from malle_rt.media.pixel_formats import nearest_planar
+from malle_rt.media.side_data import has_captions
 from malle_rt.media.template import Template, describe
 from malle_rt.media.timeline import FrameClock
 from malle_rt.media.window import Window, instant_of
 
 __all__ = ["StreamCapture"]
+
+log = logging.getLogger(__name__)
 
 # Seconds between the two fields of a live picture, at most.
 _MOST_APART = 0.05
@@ -70,6 +74,7 @@ class StreamCapture:
         self._pace = Pace() if ends else None
         self._loops = request.loop and ends
         self._shift = Fraction(0)
+        self._captions = False
         self._opened = time.monotonic()
         self._begin = self._end = self._instant(opened.first)
         self._clock = FrameClock(_frame_ticks(opened.video))
@@ -134,6 +139,9 @@ class StreamCapture:
         pts = picture.pts or 0
         self._note_end(pts * unit - self._shift, (duration or _frame_ticks(self._input.video)) * unit)
         planes = planes_of(picture)
+        if not self._captions and has_captions(picture):
+            self._captions = True
+            log.warning("%s: closed captions are neither shown nor recorded live", self._address.shown)
         if self._pace is not None:
             captured = self._pace.wait(pts * unit)
         return Shot(

@@ -11,6 +11,8 @@ from media import write_clip
 
 from malle_rt import EncodeConfig, denoise_video
 from malle_rt.config import DenoiseConfig
+from malle_rt.live.capture.base import CaptureRequest
+from malle_rt.live.capture.opening import open_capture
 from malle_rt.media.compat import side_data_bytes
 from malle_rt.media.interlacing import FieldMarker
 from malle_rt.media.mp4_boxes import PictureBoxes, insert_boxes, picture_boxes
@@ -113,6 +115,14 @@ def test_captions_stay_with_the_denoised_pixels(tmp_path):
     path = write_captioned(tmp_path / "in.ts")
     denoise_video(path, tmp_path / "out.mkv", config=DenoiseConfig(strength=5))
     assert captions_of(tmp_path / "out.mkv") == EXPECTED
+
+
+def test_live_captions_are_said_once(tmp_path, caplog):
+    capture = open_capture(CaptureRequest(device=str(write_captioned(tmp_path / "in.ts"))))
+    shots = list(capture)
+    capture.close()
+    assert len(shots) == FRAMES
+    assert sum("captions" in record.message for record in caplog.records) == 1
 
 
 def test_an_encoder_that_cannot_write_captions_says_so_once(tmp_path, caplog):
