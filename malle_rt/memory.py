@@ -1,18 +1,31 @@
-"""How much memory a run needs and may have, so that one that cannot fit is refused before it begins."""
+"""How much memory a run needs and may have: one that cannot fit is refused before it begins; what others die of."""
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from malle_rt.errors import ConfigError
+from malle_rt.errors import ConfigError, OutOfDeviceMemory
 
-__all__ = ["available_memory", "require_memory"]
+__all__ = ["available_memory", "lacks_memory", "require_memory"]
 
 # Bytes for each pixel of a picture: the network's layers, decoded pictures that wait, the encoder's. Measured:
 # 158 at 8192x4320 with up to 8 pictures waiting between two stages; a run that has a little less than it likes works.
 _PER_PIXEL = 110
+# Bytes of addresses that stacks, allocators and libraries still to be loaded claim, most of which is never memory.
+# Measured on two cores, between the opening of the file and the end: 400 to 500 MiB. Without them a library dies.
+_CLAIMED = 512 << 20
+_SCARCE = (
+    64 << 20
+)  # bytes: a larger piece is not to be had where the most that was ever taken is so near to the limit
+_WORDS = re.compile(
+    r"bad_alloc|can't alloc|(?:failed to|cannot) (?:allocate|map)|can't start new thread", re.I
+)
 
 
 def require_memory(width: int, height: int) -> None:
@@ -21,12 +34,33 @@ def require_memory(width: int, height: int) -> None:
     Raises:
         ConfigError: they need more memory than there is; the text has both figures.
     """
-    needed, there = width * height * _PER_PIXEL, available_memory()
-    if there is not None and needed > there:
-        raise ConfigError(
-            f"{width}x{height} needs about {needed / 2**30:.1f} GiB of memory, {there / 2**30:.1f} GiB can be had. "
-            "Close other programs, raise the limit (ulimit -v, the container's), or take a smaller video"
-        )
+    pictures = width * height * _PER_PIXEL
+    addresses = _address_space()
+    bounds = [(pictures, available_memory()), (pictures + _CLAIMED, addresses)]
+    for needed, there in bounds:
+        if there is not None and needed > there:
+            raise ConfigError(
+                f"{width}x{height} needs about {needed / 2**30:.1f} GiB of memory, {there / 2**30:.1f} GiB can be "
+                "had. Close other programs, raise the limit (ulimit -v, the container's), or take a smaller video"
+            )
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether a failure is for want of memory, which libraries tell in many ways; not of a GPU's."""
+    for each in _causes(error):
+        if isinstance(each, ConfigError | OutOfDeviceMemory):
+            return False
+        if isinstance(each, MemoryError) or (isinstance(each, OSError) and each.errno == errno.ENOMEM):
+            return True
+        if _WORDS.search(str(each)) or ("external library" in str(each) and _is_spent()):
+            return True
+    return False
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def available_memory() -> int | None:
@@ -56,13 +90,31 @@ def _group() -> int | None:
 
 
 def _address_space() -> int | None:
+    most = _limit()
+    if most is None:
+        return None
+    with suppress(OSError, ValueError, IndexError):
+        return max(
+            0, most - int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        )
+    return most
+
+
+def _is_spent() -> bool:
+    """Whether the process has once taken nearly all that it may; FFmpeg calls an encoder's failure what it will."""
+    most = _limit()
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmPeak:") and most is not None:
+                return int(line.split()[1]) * 1024 > most - _SCARCE
+    return False
+
+
+def _limit() -> int | None:
+    """Bytes of addresses that the process may use; None: as many as there are."""
     if sys.platform == "win32":
         return None
     import resource
 
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if most == resource.RLIM_INFINITY:
-        return None
-    with suppress(OSError, ValueError, IndexError):
-        return most - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    return most
+    return None if most == resource.RLIM_INFINITY else most

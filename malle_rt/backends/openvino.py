@@ -103,7 +103,9 @@ class OpenVinoBackend:
                 },
             )
         except RuntimeError as exc:
-            raise BackendError(f"OpenVINO cannot compile {self._info.model} for {shape}: {exc}") from exc
+            raise BackendError(
+                f"OpenVINO cannot compile {self._info.model} for {shape.width}x{shape.height}: {exc}"
+            ) from exc
         return _OpenVinoSession(compiled, shape)
 
     def close(self) -> None:

@@ -37,6 +37,7 @@ def _run(argv: Sequence[str] | None) -> int:
     options = _parser().parse_args(argv)
     level = logging.DEBUG if options.verbose else logging.WARNING
     logging.basicConfig(level=level)
+    logging.raiseExceptions = options.verbose  # a message that cannot be written is no reason for a traceback
     for handler in logging.getLogger().handlers:
         handler.setFormatter(_Formatter("malle-rt: %(levelname)s: %(message)s"))
     try:

@@ -6,6 +6,7 @@ import logging
 import sys
 
 from malle_rt.errors import ConfigError, MalleError, PipelineError
+from malle_rt.memory import lacks_memory
 
 __all__ = ["one_line", "tell"]
 
@@ -24,8 +25,10 @@ def tell(error: Exception | KeyboardInterrupt, *, verbose: bool) -> int:
     if verbose:
         logging.getLogger(__name__).debug("traceback", exc_info=error)
     text = one_line(str(error))
-    if isinstance(error, MemoryError):
-        text = "no memory left. Close other programs, raise the limit (ulimit -v), or take a smaller video"
+    if lacks_memory(error):
+        text = (
+            "no memory left. Close other programs, raise the limits (ulimit -v, -u), or take a smaller video"
+        )
     elif isinstance(error, OSError):
         text = one_line(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or text)
     elif not isinstance(error, MalleError):

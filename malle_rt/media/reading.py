@@ -92,6 +92,8 @@ class Reader:
             yield from frames
 
     def _count(self, exc: av.error.FFmpegError) -> None:
+        if isinstance(exc, MemoryError):  # nothing is wrong with the data
+            raise exc
         if not self.corrupt_packets:
             log.warning(
                 "%s: damaged data is skipped (%s); more of it is only counted", self._name, exc.strerror

@@ -80,6 +80,8 @@ class ConvertedSound:
         """What a packet of the source becomes, ``shift`` seconds earlier."""
         try:
             frames = self._decoder.decode(packet)
+        except MemoryError:
+            raise
         except av.error.FFmpegError as exc:
             self._warn_once(exc)
             return []

@@ -62,6 +62,8 @@ class ConvertedText:
         try:
             found = self._decoder.decode2(packet)
             made = self._encoder.encode_subtitle(found) if found is not None and len(found) else None
+        except MemoryError:
+            raise
         except (av.error.FFmpegError, ValueError) as exc:
             log.warning("a subtitle at %.1f s cannot be converted (%s)", float(packet.pts * unit), exc)
             return []

@@ -507,6 +507,46 @@ def test_a_stalled_pipe_is_left_at_the_first_signal(tmp_path, filled):
     assert left == ["long.mkv", *(["out.partial.mkv"] if filled else []), "pipe.mkv"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of addresses are Linux's")
+@pytest.mark.parametrize("mebibytes", [300, 700, 1000])
+def test_a_limit_too_low_is_one_line_about_memory(tmp_path, mebibytes):
+    import resource
+
+    clip = noisy_clip(tmp_path / "clip.mkv", frames=4)
+    bytes_ = mebibytes << 20
+    process = start(
+        clip,
+        tmp_path / "out.mkv",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (bytes_, bytes_)),
+    )
+    _, err = process.communicate(timeout=60)
+    assert process.returncode in (1, 2), err
+    (line,) = err.splitlines()
+    assert line.startswith("malle-rt: error: ") and "memory" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mkv"]
+
+
+def test_a_picture_too_large_for_the_memory_is_refused_with_the_figures(tmp_path):
+    """8192x4320, of which nothing but the first frame is decoded."""
+    import resource
+
+    with av.open(str(tmp_path / "large.mkv"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 8192, 4320, "yuvj420p"
+        container.mux(stream.encode(av.VideoFrame(8192, 4320, "yuvj420p")))
+        container.mux(stream.encode())
+    bound = 3 << 30
+    process = start(
+        tmp_path / "large.mkv",
+        tmp_path / "out.mkv",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (bound, bound)),
+    )
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2, err
+    assert re.search(r"error: 8192x4320 needs about \d\.\d GiB of memory, \d\.\d GiB can be had\. ", err)
+    assert [path.name for path in tmp_path.iterdir()] == ["large.mkv"]
+
+
 def test_signals_that_the_caller_ignores_stay_ignored(tmp_path):
     source = noisy_clip(tmp_path / "long.nut", frames=100, size=(320, 192), codec="libx264")
     process = start(

@@ -74,6 +74,7 @@ ALLOWED = {
         "pipeline",
         "preview",
         "config",
+        "memory",
         "trt",
         "versions",
         "errors",
