@@ -6,8 +6,11 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager
 from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -505,6 +508,53 @@ def test_a_stalled_pipe_is_left_at_the_first_signal(tmp_path, filled):
     assert process.returncode == 130, err
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["long.mkv", *(["out.partial.mkv"] if filled else []), "pipe.mkv"]
+
+
+@contextmanager
+def stalling_server(data, sent):
+    """The address of an HTTP server of this machine that sends so many bytes of its only file, and then nothing."""
+    over = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            if sent:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data[:sent])
+            over.wait(60)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/long.mkv"
+        finally:
+            over.set()
+            server.shutdown()
+            thread.join(10)
+
+
+@pytest.mark.parametrize("filled", [0.0, 0.5])
+def test_a_stalled_download_is_left_at_the_first_signal(tmp_path, filled):
+    """No answer at all; half of the file, and then nothing."""
+    data = noisy_clip(tmp_path / "long.mkv", frames=60, size=(320, 192), codec="libx264").read_bytes()
+    with stalling_server(data, int(len(data) * filled)) as url:
+        process = start(url, tmp_path / "out.mkv", "--strength", "5")
+        if filled:
+            wait_for_partial(tmp_path, process)
+        time.sleep(4)
+        begin = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+        assert time.monotonic() - begin < 4, err  # 2 s, and what a busy machine adds
+    assert process.returncode == 130, err
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["long.mkv", *(["out.partial.mkv"] if filled else [])]
+    assert not filled or 10 <= len(instants(tmp_path / "out.partial.mkv")) < 60
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of addresses are Linux's")
