@@ -22,6 +22,8 @@ from malle_rt.media.file_source import FileSource
 from malle_rt.media.sequence_sink import SequenceSink, are_pictures
 from malle_rt.media.side_by_side import SideBySide
 from malle_rt.memory import require_memory
+from malle_rt.models import photo_model_names
+from malle_rt.photo.frames import FrameByFrame
 from malle_rt.pipeline import Pipeline, Progress, Report
 from malle_rt.protocols import Denoiser
 
@@ -42,6 +44,9 @@ def open_denoiser(config: DenoiseConfig | None = None) -> tuple[Denoiser, str]:
         return PassThrough(), "none (asked for): frames pass through"
     if config.strength == 0 or config.mix == 0:
         return PassThrough(), "none (strength or mix is 0): frames pass through"
+    if config.model in photo_model_names():
+        by_itself = FrameByFrame(config)
+        return by_itself, "; ".join((f"{by_itself.backend} (each frame by itself)", *by_itself.notes))
     selection = select_backend(config)
     return FrameDenoiser(selection.backend, config), str(selection)
 
@@ -209,8 +214,10 @@ class Transcode:
         return TranscodeReport(
             pipeline=report,
             backend=self.backend,
-            sigma=self._denoiser.sigma if isinstance(self._denoiser, FrameDenoiser) else None,
-            untouched=self._denoiser.untouched if isinstance(self._denoiser, FrameDenoiser) else 0,
+            sigma=self._denoiser.sigma if isinstance(self._denoiser, FrameDenoiser | FrameByFrame) else None,
+            untouched=self._denoiser.untouched
+            if isinstance(self._denoiser, FrameDenoiser | FrameByFrame)
+            else 0,
             corrupt_packets=self._source.corrupt_packets,
             losses=() if report.stopped else self._source.losses,
             repaired_timestamps=self._source.repaired_timestamps,

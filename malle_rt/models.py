@@ -17,6 +17,7 @@ __all__ = [
     "graph_precisions",
     "model_file",
     "model_names",
+    "photo_graph",
     "photo_model_names",
     "record_checksums",
 ]
@@ -76,6 +77,11 @@ def graph_file(name: str, precision: str) -> Path:
     """
     if precision not in PRECISIONS:
         raise ConfigError(f"no precision {precision!r}; there are: {', '.join(PRECISIONS)}")
+    if name in photo_model_names():
+        raise ConfigError(
+            f"model {name} is for photographs, and runs in 'malle-rt photo' and, frame by frame, in 'malle-rt "
+            f"transcode'; here there are: {', '.join(model_names())}"
+        )
     path = _folder_of(name) / f"{name}{PRECISIONS[precision]}"
     if not path.is_file():
         raise ConfigError(
@@ -93,6 +99,17 @@ def float_graph(name: str) -> Path:
         ConfigError: for a name that is not at hand.
     """
     return graph_file(name, "fp32" if "fp32" in graph_precisions(name) else "fp16")
+
+
+def photo_graph(name: str) -> Path:
+    """Path of the portable graph, in float16, of a network for photographs.
+
+    Raises:
+        ConfigError: for a name that is none of these.
+    """
+    if name not in photo_model_names():
+        raise ConfigError(f"no model {name!r} for photographs; there are: {', '.join(photo_model_names())}")
+    return _checked(engines_folder() / f"{name}{PRECISIONS['fp16']}")
 
 
 def graph_precisions(name: str) -> list[str]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from malle_rt.backends.base import BackendInfo, usable_cpus
 from malle_rt.errors import BackendError, KernelError
-from malle_rt.models import checksum, float_graph
+from malle_rt.models import checksum, photo_graph
 from malle_rt.ops.native import load_extension
 from malle_rt.vino import ov
 
@@ -36,7 +36,7 @@ class OpenVinoPhotoNet:
     """
 
     def __init__(self, model: str, *, threads: int | None = None) -> None:
-        path = float_graph(model)
+        path = photo_graph(model)
         self._core = ov.Core()
         fused = load_extension(self._core)
         self._threads = threads or usable_cpus()

@@ -41,7 +41,8 @@ def add_denoising(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "--model",
         default="rt-s",
         metavar="NAME",
-        help="network: rt-s, rt-m or rt-l, small to large; engines/NAME.md says what they can do (default: rt-s)",
+        help="network: rt-s, rt-m or rt-l, small to large; engines/NAME.md says what they can do (default: rt-s); "
+        "transcode with mallenet-s or mallenet-m: each frame by itself, as photographs",
     )
     group.add_argument(
         "--strength",

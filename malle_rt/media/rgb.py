@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import cast
 
+import av
 import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import ColorRange, Colorspace
 
-from malle_rt.frame import Frame
+from malle_rt.frame import Frame, Plane
 from malle_rt.media.pixel_formats import plain_name
-from malle_rt.media.planes import new_video_frame
+from malle_rt.media.planes import new_video_frame, view_planes
 
-__all__ = ["to_bgr", "to_order", "to_rgb"]
+__all__ = ["from_order", "to_bgr", "to_order", "to_rgb"]
 
 # FFmpeg's numbers (ISO/IEC 23091-2): AVCOL_RANGE_JPEG; matrices by their coefficients.
 _FULL_RANGE = 2
@@ -34,12 +35,29 @@ def to_bgr(frame: Frame) -> npt.NDArray[np.uint8]:
 
 def to_order(frame: Frame, order: str) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
     """As ``to_rgb``, in the order and depth of one of FFmpeg's packed formats: "rgb24", "bgr48le" ..."""
-    default = Colorspace.ITU709 if frame.height >= _HD else Colorspace.ITU601
-    full = frame.color.color_range == _FULL_RANGE or frame.pix_fmt.startswith("yuvj")
+    matrix, span = _coding(frame)
     picture = new_video_frame(frame.planes, plain_name(frame.pix_fmt)).reformat(
-        format=order,
-        src_colorspace=_MATRICES.get(frame.color.colorspace, default),
-        src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
-        dst_color_range=ColorRange.JPEG,
+        format=order, src_colorspace=matrix, src_color_range=span, dst_color_range=ColorRange.JPEG
     )
     return cast("npt.NDArray[np.uint8] | npt.NDArray[np.uint16]", picture.to_ndarray())
+
+
+def from_order(
+    pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], order: str, frame: Frame
+) -> tuple[Plane, ...]:
+    """Planes such as those of ``frame``, of a picture as ``to_order`` gives it."""
+    matrix, span = _coding(frame)
+    picture = av.VideoFrame.from_ndarray(pixels, format=order).reformat(
+        format=plain_name(frame.pix_fmt),
+        dst_colorspace=matrix,
+        src_color_range=ColorRange.JPEG,
+        dst_color_range=span,
+    )
+    return view_planes(picture)
+
+
+def _coding(frame: Frame) -> tuple[Colorspace, ColorRange]:
+    """Matrix and range of a frame, as players take them where it does not say."""
+    default = Colorspace.ITU709 if frame.height >= _HD else Colorspace.ITU601
+    full = frame.color.color_range == _FULL_RANGE or frame.pix_fmt.startswith("yuvj")
+    return _MATRICES.get(frame.color.colorspace, default), ColorRange.JPEG if full else ColorRange.MPEG

@@ -12,7 +12,6 @@ from malle_rt.backends.base import BackendInfo
 from malle_rt.backends.openvino_photo import MULTIPLE, OpenVinoPhotoNet
 from malle_rt.config import Strength, check_tuning
 from malle_rt.errors import ConfigError
-from malle_rt.models import photo_model_names
 from malle_rt.photo.noise import PERIOD, Treatment, found_noise, noise_pattern, treatment
 
 __all__ = ["PHOTO_MODEL", "ArrayCanvas", "Canvas", "PhotoDenoiser", "denoise_array"]
@@ -54,6 +53,7 @@ class ArrayCanvas:
     """An array as a canvas: (H, W, 3) or (H, W), uint8 or uint16; changed in place."""
 
     def __init__(self, pixels: Pixels) -> None:
+        self.pixels = pixels
         self._pixels = pixels[..., None] if pixels.ndim == 2 else pixels
         self.height, self.width = pixels.shape[:2]
         self.largest = int(np.iinfo(pixels.dtype).max)
@@ -81,10 +81,6 @@ class PhotoDenoiser:
     """
 
     def __init__(self, model: str = PHOTO_MODEL, *, threads: int | None = None) -> None:
-        if model not in photo_model_names():
-            raise ConfigError(
-                f"no model {model!r} for photographs; there are: {', '.join(photo_model_names())}"
-            )
         self._net = OpenVinoPhotoNet(model, threads=threads)
 
     @property
@@ -115,11 +111,21 @@ class PhotoDenoiser:
             ConfigError: strength or mix out of range.
             BackendError: the network fails.
         """
-        check_tuning(strength, mix)
-        found = found_noise(_sample(canvas))
-        chosen = treatment(found, strength, mix)
+        chosen = self.examine(canvas, strength, mix)
         if chosen is None:
             return None
+        self.treat(canvas, chosen, on_progress)
+        return chosen.sigma
+
+    def examine(self, canvas: Canvas, strength: Strength = "auto", mix: float = 1.0) -> Treatment | None:
+        """What is to be done with a picture; None: leave it as it is. Arguments and errors as of ``denoise``."""
+        check_tuning(strength, mix)
+        return treatment(found_noise(_sample(canvas)), strength, mix)
+
+    def treat(
+        self, canvas: Canvas, chosen: Treatment, on_progress: Callable[[float], None] | None = None
+    ) -> None:
+        """Do it, in place. Errors as of ``denoise``."""
         pattern = noise_pattern(chosen.added) if any(chosen.added) else None
         done = 0
         for top, left, clean in self._tiles(canvas, chosen, pattern):
@@ -127,7 +133,6 @@ class PhotoDenoiser:
             done += clean.shape[0] * clean.shape[1]
             if on_progress:
                 on_progress(done / (canvas.height * canvas.width))
-        return chosen.sigma
 
     def close(self) -> None:
         """Release the network. May be called twice."""

@@ -182,7 +182,9 @@ def clean_file(
     else:
         _write(targets[0], lambda path: notes.extend(save(picture, path, form, quality)))
     if compare is not None:
-        sheet = Image.fromarray(np.concatenate([_row(*pair) for pair in zip(before, after, strict=True)]))
+        widest = max(part.shape[1] for part in before)
+        rows = [_row(*pair, widest) for pair in zip(before, after, strict=True)]
+        sheet = Image.fromarray(np.concatenate(rows))
         _write(targets[1], sheet.save)
     seconds = time.monotonic() - begin
     return PhotoReport(source, output, (width, height), sigma, seconds, tuple(notes), compare)
@@ -220,10 +222,9 @@ def _shown(canvas: Canvas) -> list[npt.NDArray[np.uint8]]:
     return [np.rint(np.broadcast_to(each, (*each.shape[:2], 3)) * scale).astype(np.uint8) for each in parts]
 
 
-def _row(before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Both side by side, in the sheet's width, white between and below."""
-    rows = before.shape[0] + 4
-    row = np.full((rows, 2 * _WIDEST + 4, 3), 255, np.uint8)
-    for left, part in ((0, before), (_WIDEST + 4, after)):
+def _row(before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.uint8]:
+    """Both side by side, each in this width, white between and below."""
+    row = np.full((before.shape[0] + 4, 2 * width + 4, 3), 255, np.uint8)
+    for left, part in ((0, before), (width + 4, after)):
         row[: part.shape[0], left : left + part.shape[1]] = part
     return row

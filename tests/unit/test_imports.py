@@ -40,10 +40,10 @@ ALLOWED = {
     "pipeline": BASE,
     "denoiser": {"backends", "chroma", "cuts", "estimate", "fields", "telecine"} | BASE,
     "engine_job": {"backends", "cuda", "trt", "errors"},
-    "api": {"backends", "denoiser", "media", "memory", "pipeline", "models"} | BASE,
+    "api": {"backends", "denoiser", "media", "memory", "pipeline", "models", "photo"} | BASE,
     "preview": {"api", "denoiser", "media", "memory"} | BASE,
     "arrays": {"media", "frame", "errors"},
-    "photo": {"backends", "estimate", "media", "memory", "models", "opencv"} | BASE,
+    "photo": {"backends", "estimate", "fields", "media", "memory", "models", "opencv"} | BASE,
     "array_denoiser": {"api", "arrays", "denoiser", "memory", "models", "photo", "config", "errors"},
     "doctor": {"api", "child", "live", "backends", "cuda", "trt", "media", "models", "ops", "opencv", "vino"}
     | BASE,

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from malle_rt.backends.openvino import OpenVinoBackend
 from malle_rt.backends.openvino_photo import MULTIPLE, OpenVinoPhotoNet
 from malle_rt.errors import ConfigError
 from malle_rt.models import model_file, model_names, photo_model_names
@@ -47,5 +48,11 @@ def test_noise_goes_away():
 
 
 def test_an_unknown_one_is_named():
-    with pytest.raises(ConfigError, match="no model 'mallenet-x'"):
-        OpenVinoPhotoNet("mallenet-x")
+    with pytest.raises(
+        ConfigError, match="no model 'rt-s' for photographs; there are: mallenet-m, mallenet-s"
+    ):
+        OpenVinoPhotoNet("rt-s")
+    with pytest.raises(
+        ConfigError, match="model mallenet-m is for photographs, and runs in 'malle-rt photo'"
+    ):
+        OpenVinoBackend("mallenet-m")
