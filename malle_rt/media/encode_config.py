@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import av
 from av.codec.codec import UnknownCodecError
@@ -66,8 +67,9 @@ _SUGGESTED = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "h264_nve
 
 
 def default_codec(path: str | os.PathLike[str]) -> str:
-    """The encoder for a container when none is asked for: H.264, and VP9 for WebM, which cannot hold it."""
-    return "libvpx-vp9" if os.fspath(path).lower().endswith(".webm") else "libx264"
+    """The encoder for a container when none is asked for: H.264, and what WebM and Y4M hold, which cannot hold it."""
+    suffix = Path(path).suffix.lower()
+    return {".webm": "libvpx-vp9", ".y4m": "rawvideo"}.get(suffix, "libx264")
 
 
 def needed_hardware(codec: str) -> str:

@@ -261,6 +261,8 @@ def _plain_format(template: Template, config: EncodeConfig, *, is_mov: bool) -> 
 
 def _muxer_options(path: Path, metadata: Mapping[str, str], keeping: Keeping) -> dict[str, str]:
     """For the muxer; those that it does not know are ignored."""
+    if path.suffix.lower() == ".y4m":
+        return {"strict": "unofficial"}  # more than 8 bits
     if not _is_mov(path):
         return {} if keeping == "nothing" else dict(_OTHERS)
     options = {} if keeping == "nothing" else {"movflags": _FRAGMENTS[keeping], **_MP4}

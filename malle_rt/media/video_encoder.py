@@ -82,8 +82,9 @@ _H264_PACKINGS = {
 # AVFieldOrder by what FFmpeg's own program writes: woven fields, and for MJPEG, which codes one after the other, those.
 _WOVEN: dict[FieldOrder, str] = {"top": "tb", "bottom": "bt"}
 _SEPARATE: dict[FieldOrder, str] = {"top": "tt", "bottom": "bb"}
+_Y4M = "yuv4mpegpipe"
 # Containers that say the field order of a track.
-_FIELD_CONTAINERS = frozenset({"matroska", "mov", "mp4", "mxf", "nut"})
+_FIELD_CONTAINERS = frozenset({"matroska", "mov", "mp4", "mxf", "nut", _Y4M})
 # Decoded as the container says.
 _UNMARKED = frozenset({"rawvideo", "v210"})
 
@@ -142,7 +143,7 @@ class VideoEncoder:
             raise ConfigError(
                 f"a {container.format.name} file cannot hold {config.codec} video. Use .mkv, or another codec"
             ) from exc
-        self._tick = _coarse_clock(config.codec, template.info)
+        self._tick = _coarse_clock(container.format.name, config.codec, template.info)
         self._last_tick: int | None = None
         self._describe(template)
         self._open(template)
@@ -168,6 +169,12 @@ class VideoEncoder:
         place = round(ticks)
         if self._last_tick is not None:
             place = max(place, self._last_tick + 1)
+            gap = place > self._last_tick + 1 and self.stream.container.format.name == _Y4M
+            if gap and "rate" not in self._warned:
+                self._warned.add("rate")
+                log.warning(
+                    "the frame rate changes, which y4m cannot say: it plays at %s. Use .mkv", 1 / tick
+                )
         self._last_tick = picture.pts = place
         picture.time_base, picture.duration = tick, 1
 
@@ -190,6 +197,8 @@ class VideoEncoder:
         context.time_base = stream.time_base = info.time_base
         if self._tick is not None:
             context.time_base, context.framerate = self._tick, 1 / self._tick
+            if stream.container.format.name == _Y4M:
+                stream.time_base = self._tick  # it writes that as the rate
         # Slice threads, PyAV's default, make x264 worse and slower.
         context.thread_type = "AUTO"
         context.flags |= _FRAME_DURATION
@@ -383,12 +392,14 @@ class VideoEncoder:
         return by_field(frame, lambda half: rescaled(half, (width, height // 2), pix_fmt))
 
 
-def _coarse_clock(codec: str, info: VideoInfo) -> Fraction | None:
-    """Seconds of a tick for encoders that know a few frame rates only; None for those that take any instant.
+def _coarse_clock(container: str, codec: str, info: VideoInfo) -> Fraction | None:
+    """Seconds of a tick for encoders and files that know a frame rate only; None for those that take any instant.
 
     MPEG-1 and MPEG-2 have a table of rates: the next one that is not slower, so that every frame has a place.
     """
     rate = info.frame_rate or Fraction(25)
+    if container == _Y4M:
+        return 1 / rate
     if codec in ("mpeg1video", "mpeg2video"):
         known = [Fraction(one.numerator, one.denominator) for one in av.Codec(codec, "w").frame_rates or ()]
         fitting = [one for one in known if one >= rate * Fraction(999, 1000)]

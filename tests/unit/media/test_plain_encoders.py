@@ -2,6 +2,7 @@
 
 import os
 import socket
+from contextlib import suppress
 from fractions import Fraction
 
 import av
@@ -9,7 +10,7 @@ import pytest
 
 from malle_rt.api import Transcode, denoise_video
 from malle_rt.config import DenoiseConfig
-from malle_rt.errors import SourceError
+from malle_rt.errors import MalleError, SourceError
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.file_source import FileSource
 from tests.media import instants, random_planes, write_clip, write_film, write_planes
@@ -116,3 +117,29 @@ def test_an_opaque_output_does_not_say_that_it_is_transparent(tmp_path):
         with av.open(str(file)) as container:
             tags = {key.lower() for key in container.streams.video[0].metadata}
             assert ("alpha_mode" in tags) == tagged
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le"])
+def test_y4m_says_that_it_has_one_rate_only(tmp_path, caplog):
+    path = write_clip(
+        tmp_path / "in.nut", frames=4, fps=Fraction(25), time_base=Fraction(1, 1000), pts=[0, 40, 80, 400]
+    )
+    with suppress(MalleError):  # it is shorter than its frames say
+        denoise_video(path, tmp_path / "out.y4m", config=PLAIN)
+    assert any("the frame rate changes" in record.message for record in caplog.records)
+
+
+def test_y4m_is_what_it_says_without_a_codec_being_named(tmp_path, pix_fmt):
+    path = write_clip(
+        tmp_path / "in.nut",
+        frames=6,
+        fps=Fraction(25),
+        pix_fmt=pix_fmt,
+        time_base=Fraction(1, 12800),
+        pts=[512 * index for index in range(6)],
+    )
+    denoise_video(path, tmp_path / "out.y4m", config=PLAIN)
+    with av.open(str(path)) as before, av.open(str(tmp_path / "out.y4m")) as after:
+        assert after.streams.video[0].average_rate == 25
+        pairs = list(zip(before.decode(video=0), after.decode(video=0), strict=True))
+    assert all(bytes(a.to_ndarray()) == bytes(b.to_ndarray()) for a, b in pairs)
