@@ -319,6 +319,7 @@ def denoise_video(
     hwaccel: str = "auto",
     keep_times: bool = False,
     deinterlace: Deinterlace | None = None,
+    frame_rate: Fraction | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> TranscodeReport:
     """Denoise one video file into another; sound, subtitles, chapters and metadata come along.
@@ -327,8 +328,8 @@ def denoise_video(
     OUT.partial.EXT. An input that is damaged or not whole gives a report with ``losses``.
 
     Args:
-        source: path or URL of the noisy video.
-        output: path of the result; its extension chooses the container.
+        source: path or URL of the noisy video, or a pattern of pictures; see ``Transcode``.
+        output: path of the result; its extension chooses the container. A pattern makes pictures; see there.
         strength: short for ``config=DenoiseConfig(strength=...)``: sigma of the luma's noise on the 8-bit scale, 0 to
             75, or "auto", "light", "medium", "strong".
         config: how to denoise; None: strength "auto" with the best backend there is.
@@ -342,6 +343,7 @@ def denoise_video(
         hwaccel: "auto", "cuda" or "none"; see ``Transcode``.
         keep_times: whether the output gets the times of last access and change of the source.
         deinterlace: "field" or "frame" makes interlaced pictures progressive; see ``Transcode``.
+        frame_rate: pictures a second of a sequence; None: 25.
         on_progress: called a few times per second, in the thread of the caller, with what has been done so far.
 
     Raises:
@@ -368,6 +370,7 @@ def denoise_video(
         hwaccel=hwaccel,
         keep_times=keep_times,
         deinterlace=deinterlace,
+        frame_rate=frame_rate,
     ) as job:
         return job.run(on_progress)
 
