@@ -319,7 +319,7 @@ def denoise_video(
     hwaccel: str = "auto",
     keep_times: bool = False,
     deinterlace: Deinterlace | None = None,
-    frame_rate: Fraction | None = None,
+    frame_rate: float | Fraction | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> TranscodeReport:
     """Denoise one video file into another; sound, subtitles, chapters and metadata come along.
@@ -328,8 +328,9 @@ def denoise_video(
     OUT.partial.EXT. An input that is damaged or not whole gives a report with ``losses``.
 
     Args:
-        source: path or URL of the noisy video, or a pattern of pictures; see ``Transcode``.
-        output: path of the result; its extension chooses the container. A pattern makes pictures; see there.
+        source: path or URL of the noisy video, or a pattern of pictures: ``frame_%04d.png``, ``frames/*.png``.
+        output: path of the result; its extension chooses the container. With a number as ``frame_%04d.png`` has it,
+            and the extension of a picture, each frame becomes a picture of its own.
         strength: short for ``config=DenoiseConfig(strength=...)``: sigma of the luma's noise on the 8-bit scale, 0 to
             75, or "auto", "light", "medium", "strong".
         config: how to denoise; None: strength "auto" with the best backend there is.
@@ -343,7 +344,7 @@ def denoise_video(
         hwaccel: "auto", "cuda" or "none"; see ``Transcode``.
         keep_times: whether the output gets the times of last access and change of the source.
         deinterlace: "field" or "frame" makes interlaced pictures progressive; see ``Transcode``.
-        frame_rate: pictures a second of a sequence; None: 25.
+        frame_rate: pictures a second of a sequence; None: 25. 29.97 is taken as it is: pass Fraction(30000, 1001).
         on_progress: called a few times per second, in the thread of the caller, with what has been done so far.
 
     Raises:
@@ -361,8 +362,8 @@ def denoise_video(
         output,
         config=config if strength is None else DenoiseConfig(strength=strength),
         encode=encode,
-        start=_seconds("start", start),
-        duration=_seconds("duration", duration),
+        start=_exact("start", start),
+        duration=_exact("duration", duration),
         overwrite=overwrite,
         keep_partial=keep_partial,
         strict=strict,
@@ -370,14 +371,14 @@ def denoise_video(
         hwaccel=hwaccel,
         keep_times=keep_times,
         deinterlace=deinterlace,
-        frame_rate=frame_rate,
+        frame_rate=_exact("frame_rate", frame_rate),
     ) as job:
         return job.run(on_progress)
 
 
-def _seconds(name: str, value: float | Fraction | None) -> Fraction | None:
+def _exact(name: str, value: float | Fraction | None) -> Fraction | None:
     try:
         # Decimals are meant: 0.1 is a tenth, not the binary number next to it.
         return None if value is None else Fraction(str(value))
     except (ValueError, ZeroDivisionError) as exc:
-        raise ConfigError(f"{name} must be a number of seconds, got {value!r}") from exc
+        raise ConfigError(f"{name} must be a number, got {value!r}") from exc
