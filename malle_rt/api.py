@@ -6,10 +6,11 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from malle_rt import __version__
 from malle_rt.backends.select import running_line, select_backend
 from malle_rt.config import HWACCELS, DenoiseConfig, Strength
 from malle_rt.denoiser import ALMOST_NO_NOISE, FrameDenoiser, PassThrough
@@ -19,15 +20,17 @@ from malle_rt.media.deinterlace import Deinterlace
 from malle_rt.media.encode_config import EncodeConfig, default_codec
 from malle_rt.media.file_sink import FileSink
 from malle_rt.media.file_source import FileSource
+from malle_rt.media.opening import is_path, plain_location
+from malle_rt.media.own_outputs import Mark, options_digest, source_digest
 from malle_rt.media.sequence_sink import SequenceSink, are_pictures
 from malle_rt.media.side_by_side import SideBySide
 from malle_rt.memory import require_memory
-from malle_rt.models import photo_model_names
+from malle_rt.models import model_digest, photo_model_names
 from malle_rt.photo.frames import FrameByFrame
 from malle_rt.pipeline import Pipeline, Progress, Report
 from malle_rt.protocols import Denoiser
 
-__all__ = ["Transcode", "TranscodeReport", "denoise_video", "open_denoiser"]
+__all__ = ["Transcode", "TranscodeReport", "denoise_video", "open_denoiser", "transcode_mark"]
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +121,7 @@ class Transcode:
         keep_times: bool = False,
         deinterlace: Deinterlace | None = None,
         frame_rate: Fraction | None = None,
+        mark_beside: bool = False,
     ) -> None:
         """Open everything; nothing is decoded beyond the first frame, and nothing appears under the output's name.
 
@@ -140,6 +144,8 @@ class Transcode:
             deinterlace: "field" makes a frame of each field of interlaced pictures, "frame" one of both; None: they
                 stay interlaced, and each field is denoised by itself.
             frame_rate: pictures a second of a sequence; None: 25.
+            mark_beside: whether a small file beside the output says of which source and with which options it was
+                made, where its container cannot.
 
         Raises:
             ConfigError: an option, or a combination of them, that cannot work.
@@ -183,14 +189,22 @@ class Transcode:
                     rate=self._source.rate,
                 )
             else:
+                encode = encode or EncodeConfig(codec=default_codec(output))
+                mark = Mark()
+                if not keep_partial:
+                    mark = transcode_mark(
+                        source, config, encode, start=start, duration=duration, deinterlace=deinterlace
+                    )
                 self._sink = FileSink(
                     output,
                     self._source,
-                    encode or EncodeConfig(codec=default_codec(output)),
+                    encode,
                     overwrite,
                     surface,
                     stopped=lambda: self._pipeline.stopped,
                     keep_partial=keep_partial,
+                    mark=mark,
+                    mark_beside=mark_beside,
                 )
             undo.callback(self._sink.abort)
             if gpu is not None:
@@ -279,6 +293,34 @@ class Transcode:
         return Path(self._sink.path) if self._sink.leave() else None
 
 
+def transcode_mark(
+    source: str | os.PathLike[str],
+    config: DenoiseConfig,
+    encode: EncodeConfig,
+    *,
+    start: Fraction | None,
+    duration: Fraction | None,
+    deinterlace: Deinterlace | None,
+) -> Mark:
+    """What the output of a ``Transcode`` with these arguments says of its making; an empty mark for what is no file."""
+    location = plain_location(source)
+    if not is_path(location):
+        return Mark()
+    options = {
+        "version": __version__,
+        "weights": model_digest(config.model),
+        "start": start,
+        "duration": duration,
+        "deinterlace": deinterlace,
+        **asdict(config),
+        **{f"encode {name}": value for name, value in asdict(encode).items()},
+    }
+    try:
+        return Mark(source=source_digest(Path(location)), options=options_digest(options))
+    except OSError:  # gone or replaced by now; reading it says so
+        return Mark()
+
+
 def _copy_times(source: Path, output: Path) -> None:
     """Times of last access and change, of a film that is done: a failure is said and loses nothing."""
     try:
@@ -320,6 +362,7 @@ def denoise_video(
     keep_times: bool = False,
     deinterlace: Deinterlace | None = None,
     frame_rate: float | Fraction | None = None,
+    mark_beside: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> TranscodeReport:
     """Denoise one video file into another; sound, subtitles, chapters and metadata come along.
@@ -345,6 +388,7 @@ def denoise_video(
         keep_times: whether the output gets the times of last access and change of the source.
         deinterlace: "field" or "frame" makes interlaced pictures progressive; see ``Transcode``.
         frame_rate: pictures a second of a sequence; None: 25. 29.97 is taken as it is: pass Fraction(30000, 1001).
+        mark_beside: see ``Transcode``.
         on_progress: called a few times per second, in the thread of the caller, with what has been done so far.
 
     Raises:
@@ -372,6 +416,7 @@ def denoise_video(
         keep_times=keep_times,
         deinterlace=deinterlace,
         frame_rate=_exact("frame_rate", frame_rate),
+        mark_beside=mark_beside,
     ) as job:
         return job.run(on_progress)
 

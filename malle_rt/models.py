@@ -15,6 +15,7 @@ __all__ = [
     "float_graph",
     "graph_file",
     "graph_precisions",
+    "model_digest",
     "model_file",
     "model_names",
     "photo_graph",
@@ -110,6 +111,13 @@ def photo_graph(name: str) -> Path:
     if name not in photo_model_names():
         raise ConfigError(f"no model {name!r} for photographs; there are: {', '.join(photo_model_names())}")
     return _checked(engines_folder() / f"{name}{PRECISIONS['fp16']}")
+
+
+def model_digest(name: str) -> str:
+    """One text for all files of a network, another one wherever a file is another."""
+    return " ".join(
+        digest for file, digest in sorted(_sums(engines_folder()).items()) if file.startswith(f"{name}.")
+    )
 
 
 def graph_precisions(name: str) -> list[str]:

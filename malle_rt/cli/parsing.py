@@ -20,6 +20,8 @@ class CommandParser(argparse.ArgumentParser):
     file, whatever it begins with.
     """
 
+    has_room: Callable[[argparse.Namespace], bool] = staticmethod(lambda _: True)
+    """Whether a command can do with all the files that were found."""
     _within = False  # before Python 3.12, the intermixed parser calls the plain one by its public name
 
     def parse_known_args(  # type: ignore[override]  # the stub has overloads for namespaces of other types
@@ -33,7 +35,8 @@ class CommandParser(argparse.ArgumentParser):
             given = _files_behind_dashes(sys.argv[1:] if args is None else list(args))
             apart = self._without_values(given)
             found, rest = self.parse_known_intermixed_args(apart, namespace)
-            if rest and apart != given:  # there was no place for it: let the option say what it expects
+            # Where there was no place for it, let the option say what it expects.
+            if apart != given and (rest or not self.has_room(found)):
                 found, rest = self.parse_known_intermixed_args(given, namespace)
             return found, rest
         finally:

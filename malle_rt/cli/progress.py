@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from malle_rt.pipeline.stats import Progress
 
-__all__ = ["ProgressBar"]
+__all__ = ["ProgressBar", "clock"]
 
 _BAR = 20  # characters
 _LINES_BETWEEN = 10.0  # seconds between lines where the output is not a terminal
@@ -22,10 +23,13 @@ class ProgressBar:
         out: where to draw.
         backend: name of what is running.
         frames: expected number of frames, None when unknown.
+        of_all: text on all that is to be done, of which this is a part.
     """
 
-    def __init__(self, out: TextIO, backend: str, frames: int | None) -> None:
-        self._out, self._backend, self._frames = out, backend, frames
+    def __init__(
+        self, out: TextIO, backend: str, frames: int | None, of_all: Callable[[], str] = lambda: ""
+    ) -> None:
+        self._out, self._backend, self._frames, self._of_all = out, backend, frames, of_all
         self._live = out.isatty()
         self._next_line = _LINES_BETWEEN
 
@@ -49,17 +53,18 @@ class ProgressBar:
 
     def _texts(self, progress: Progress) -> list[str]:
         """What to say, from everything to the least."""
-        done, speed = progress.frames_out, progress.fps
+        done, speed, of_all = progress.frames_out, progress.fps, self._of_all()
         if not self._frames:
             least = f"{done} frames  {speed:.1f} fps"
-            return [f"{least}  {self._backend}", least]
+            return [f"{least}  {self._backend}{of_all}", f"{least}{of_all}", least]
         share = min(done / self._frames, 1.0)
         bar = "#" * round(share * _BAR)
-        left = _clock((self._frames - done) / speed) if speed and done < self._frames else "0:00"
+        left = clock((self._frames - done) / speed) if speed and done < self._frames else "0:00"
         counted = f"{done}/{self._frames} frames  {speed:.1f} fps  ETA {left}"
         without_backend = f"[{bar:<{_BAR}}] {share:4.0%}  {counted}"
         short = f"{share:.0%}  ETA {left}"
-        return [f"{without_backend}  {self._backend}", without_backend, f"{share:.0%}  {counted}", short]
+        texts = [f"{without_backend}  {self._backend}", without_backend, f"{share:.0%}  {counted}", short]
+        return [f"{text}{of_all}" for text in texts] + [short]
 
 
 def _columns(out: TextIO) -> int:
@@ -71,7 +76,8 @@ def _columns(out: TextIO) -> int:
     return told or shutil.get_terminal_size().columns
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """[H:]MM:SS of a time in seconds."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -45,12 +45,14 @@ class Ending:
         received: signals so far.
         job: what is running; None while it is still being opened, when there is nothing to end well.
         discard: removes what the process has begun to write.
+        kept_nothing: what is said where the process ends and nothing of the job is kept.
     """
 
     def __init__(self) -> None:
         self.received: list[int] = []
         self.job: Job | None = None
         self.discard: Callable[[], None] = lambda: None
+        self.kept_nothing: Callable[[], str] = lambda: "nothing was kept"
         self._hears, self._rings = socket.socketpair()
         self._rings.setblocking(False)
         self._thread = threading.Thread(target=self._watch, name="malle-signals", daemon=True)
@@ -85,9 +87,9 @@ class Ending:
     def _hear(self, number: int) -> None:
         self.received.append(number)
         if len(self.received) > 1:
-            self._end("interrupted twice, nothing was kept")
+            self._end(f"interrupted twice, {self.kept_nothing()}")
         if self.job is None:
-            self._end("interrupted, nothing was kept")
+            self._end(f"interrupted, {self.kept_nothing()}")
         else:
             self._hears.settimeout(_LONGEST)
             self.job.stop()
@@ -96,7 +98,7 @@ class Ending:
         """The job takes too long to end."""
         kept = self.job.leave() if self.job is not None else None
         if kept is None:
-            self._end("interrupted, nothing was kept")
+            self._end(f"interrupted, {self.kept_nothing()}")
         _exit(128 + self.received[0], f"interrupted; what was done by then is in {kept}")
 
     def _end(self, text: str) -> None:

@@ -8,7 +8,7 @@ import sys
 from malle_rt.errors import ConfigError, MalleError, PipelineError
 from malle_rt.memory import lacks_memory
 
-__all__ = ["one_line", "tell"]
+__all__ = ["exit_code", "one_line", "tell"]
 
 _LONGEST = 1000  # characters of a message
 
@@ -34,6 +34,11 @@ def tell(error: Exception | KeyboardInterrupt, *, verbose: bool) -> int:
     elif not isinstance(error, MalleError):
         text = f"unexpected: {type(error).__name__}: {text}. Please report it with what -v prints"
     print(f"malle-rt: error: {text}", file=sys.stderr)
+    return exit_code(error)
+
+
+def exit_code(error: Exception) -> int:
+    """2 for options that cannot work, 1 for any other failure."""
     cause = error.__cause__ if isinstance(error, PipelineError) else error
     return 2 if isinstance(cause, ConfigError) else 1
 

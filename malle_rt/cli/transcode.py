@@ -7,8 +7,9 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from malle_rt.cli.json_lines import OUTCOMES, JsonLines
 from malle_rt.cli.options import (
     add_deinterlacing,
     add_denoising,
@@ -20,16 +21,20 @@ from malle_rt.cli.options import (
     seconds,
     strength,
 )
+from malle_rt.cli.parsing import CommandParser
 from malle_rt.cli.progress import ProgressBar
 from malle_rt.cli.signals import watched_signals
+from malle_rt.cli.telling import exit_code
 from malle_rt.config import HWACCELS, PICTURES
 from malle_rt.errors import ConfigError
+from malle_rt.shown import shown_address, without_secrets
 
 if TYPE_CHECKING:
     from malle_rt.api import Transcode, TranscodeReport
     from malle_rt.cli.signals import Ending
     from malle_rt.config import Strength
     from malle_rt.media.encode_config import EncodeConfig
+    from malle_rt.pipeline import Progress
 
 __all__ = ["add_parser", "run"]
 
@@ -38,6 +43,7 @@ examples:
   malle-rt transcode noisy.mp4                          writes noisy.clean.mp4
   malle-rt transcode noisy.mkv clean.mkv --strength 12 --crf 16 --preset medium
   ffmpeg ... -f matroska - | malle-rt transcode - clean.mkv
+  malle-rt transcode tapes/ '*.mkv' -o clean            many: clean/NAME.clean.EXT; the same again does what is missing
   malle-rt transcode long.mp4 part.mp4 --start 1:30 --duration 20 --compare
   malle-rt transcode in/frame_%04d.png out/frame_%04d.png    pictures by their numbers
   malle-rt transcode 'in/*.tif' film.mov --fps 24 --codec prores_ks
@@ -61,12 +67,40 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="denoise a video file",
         description="Denoise a video file, or numbered pictures as one. Sound, subtitles, chapters and metadata are "
         "copied; what OUT's container cannot hold is converted and said.",
+        usage="%(prog)s [options] IN [OUT]\n       %(prog)s [options] IN... --output-dir DIR",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run, defaults=parser.get_default)
-    parser.add_argument("input", metavar="IN", help="path or URL of the noisy video; - reads standard input")
-    parser.add_argument("output", metavar="OUT", nargs="?", help="default: IN.clean with IN's extension")
+    if isinstance(parser, CommandParser):
+        parser.has_room = lambda found: found.output_dir is not None or len(found.files) <= 2
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="IN [OUT]",
+        help="path or URL of the noisy video, - reads standard input; and the result (default: IN.clean with IN's "
+        "extension). With --output-dir every one is an input: files, folders, 'patterns*.mkv', @LIST",
+    )
+    many = parser.add_argument_group("many videos")
+    many.add_argument(
+        "-o",
+        "--output-dir",
+        metavar="DIR",
+        help="clean all inputs into this folder, as NAME.clean.EXT; those that are there already are left",
+    )
+    many.add_argument("--recursive", action="store_true", help="also the folders in folders, in DIR likewise")
+    many.add_argument(
+        "--list",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="inputs, one a line; - reads them from standard input; may be repeated",
+    )
+    many.add_argument(
+        "--skip-existing",
+        action=argparse.BooleanOptionalAction,
+        help="leave outputs that are whole, from the same source and the same options (default: yes)",
+    )
     add_denoising(parser).add_argument(
         "--hwaccel",
         default="auto",
@@ -113,27 +147,76 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="write no video, but a picture with crops of one frame at each of these strengths, such as 4,8,12,auto; "
         "--start chooses the place, OUT the name (default: IN.preview.png)",
     )
+    parser.add_argument(
+        "--progress",
+        choices=("bar", "json"),
+        default="bar",
+        help="json: an object a line on standard output, for programs; what people read goes to standard error",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
+    if options.output_dir is not None:
+        from malle_rt.cli.batch import run_batch
+
+        return run_batch(options)
+    options.input, options.output = _one_pair(options)
     if options.preview:
         return _preview(options)
+    lines = JsonLines(sys.stdout, 1) if options.progress == "json" else None
+    told = sys.stderr if lines is not None else sys.stdout
     with watched_signals() as ending:  # before anything slow
-        with _open(options, ending) as job:
-            ending.job = job
-            report = _run(job, quiet=options.quiet)
+        try:
+            with _open(options, ending) as job:
+                ending.job = job
+                report = _run(job, options, lines)
+        except Exception as exc:
+            if lines is not None:
+                _end_lines(lines, options, "failed", without_secrets(str(exc)), None, exit_code(exc))
+            raise
         received = ending.received
+        code = 128 + received[0] if received else 3 if report.losses else 0
+        if lines is not None:
+            outcome = "stopped" if received else "losses" if report.losses else "done"
+            _end_lines(lines, options, outcome, "; ".join(report.losses), report, code)
+        if not options.quiet:
+            print(report.summary(), file=told, flush=True)
         if received and any(thread.name == "malle-source" for thread in threading.enumerate()):
-            _leave(report, 128 + received[0], quiet=options.quiet)
-    if not options.quiet:
-        print(report.summary())
-    if received:
-        return 128 + received[0]
-    if report.losses and options.quiet:
+            os._exit(code)  # although the input still keeps a thread waiting
+    if report.losses and options.quiet and not received:
         print(f"malle-rt: done, with losses: {'; '.join(report.losses)}", file=sys.stderr)
-    return 3 if report.losses else 0
+    return code
+
+
+def _end_lines(
+    lines: JsonLines,
+    options: argparse.Namespace,
+    outcome: str,
+    reason: str,
+    report: TranscodeReport | None,
+    code: int,
+) -> None:
+    lines.file_end(1, shown_address(options.input), options.output or "", outcome, reason, report)
+    lines.end({each: int(each == outcome) for each in OUTCOMES}, code)
+
+
+def _one_pair(options: argparse.Namespace) -> tuple[str, str | None]:
+    """The input and the output, "None" where it is not named, of a command for one video."""
+    files = options.files
+    if not files and not options.list:
+        raise ConfigError("the following arguments are required: IN. malle-rt transcode --help shows how")
+    from malle_rt.inputs import means_many
+
+    many = [word for word in files[:1] if means_many(word)]
+    if many or options.list or len(files) > 2:
+        what = f"{many[0]} is" if many else "these are"
+        raise ConfigError(f"{what} more than one input: say where the results belong, with --output-dir DIR")
+    for name in ("recursive", "skip_existing"):
+        if getattr(options, name) != options.defaults(name):
+            raise ConfigError(f"--{name.replace('_', '-')} is for many inputs: add --output-dir DIR")
+    return files[0], files[1] if len(files) == 2 else None
 
 
 def _preview(options: argparse.Namespace) -> int:
@@ -166,15 +249,18 @@ def _count(done: int, of_all: int) -> None:
     print(f"\r{done}/{of_all} frames", end="\n" if done == of_all else "", file=sys.stderr, flush=True)
 
 
-def _leave(report: TranscodeReport, code: int, *, quiet: bool) -> NoReturn:
-    """End although the input still keeps a thread waiting."""
-    if not quiet:
-        print(report.summary(), flush=True)
-    os._exit(code)
+def _run(job: Transcode, options: argparse.Namespace, lines: JsonLines | None) -> TranscodeReport:
+    if lines is not None:
+        lines.file_start(1, shown_address(options.input), _output(options), job.frames, job.backend)
 
+        def tell(progress: Progress) -> None:
+            done, fps, frames = progress.frames_out, progress.fps, job.frames
+            left = max(0, frames - done) / fps if frames and fps else None
+            share = min(1.0, done / frames) if frames else None
+            lines.progress(1, frames, progress, share=share, seconds_left=left)
 
-def _run(job: Transcode, *, quiet: bool) -> TranscodeReport:
-    if quiet:
+        return job.run(tell)
+    if options.quiet:
         return job.run()
     print(f"backend: {job.backend}", file=sys.stderr)
     bar = ProgressBar(sys.stderr, job.backend.split(" (")[0], job.frames)
@@ -246,6 +332,7 @@ def _output(options: argparse.Namespace, picture: str = "") -> Path:
 def _default_output(source: str, picture: str) -> Path:
     """Beside the input; a video in the same container where it can be written."""
     from malle_rt.media.opening import is_path, plain_location
+    from malle_rt.media.own_outputs import clean_name
     from malle_rt.media.sequences import is_sequence
 
     plain = plain_location(source)
@@ -256,11 +343,7 @@ def _default_output(source: str, picture: str) -> Path:
     path = Path(plain)
     if not path.name:
         raise ConfigError(f"the input must be a video file, got {source!r}")
-    if picture:
-        return path.with_name(f"{path.stem}.{picture}")
-    writable = {".mp4", ".mkv", ".mov", ".m4v", ".webm", ".avi", ".ts", ".nut"}
-    suffix = path.suffix if path.suffix.lower() in writable else ".mkv"
-    return path.with_name(f"{path.stem}.clean{suffix}")
+    return path.with_name(f"{path.stem}.{picture}" if picture else clean_name(path))
 
 
 def _strengths(text: str) -> list[Strength]:

@@ -49,6 +49,8 @@ log = logging.getLogger(__name__)
 # Written by the muxer that made the input; wrong in a new file.
 _STALE = (
     "encoder",
+    "encoding_tool",
+    "malle_rt",
     "duration",
     "bps",
     "number_of_frames",

@@ -19,6 +19,7 @@ from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.mp4_boxes import insert_boxes, remove_tracks
 from malle_rt.media.output_file import OutputFile
 from malle_rt.media.output_streams import Keeping, OutputStreams, create_container
+from malle_rt.media.own_outputs import Mark, put_mark, write_mark_beside
 from malle_rt.media.template import Template
 from malle_rt.media.verify import Written, verify_end, verify_file
 from malle_rt.protocols import Source
@@ -45,6 +46,8 @@ class FileSink:
         live: bool = False,
         stopped: Callable[[], bool] = lambda: False,
         keep_partial: bool = False,
+        mark: Mark | None = None,
+        mark_beside: bool = False,
     ) -> None:
         """Open the output and its encoder, and write its header.
 
@@ -59,6 +62,8 @@ class FileSink:
                 it breaks off, and finishing takes no longer for a long one.
             stopped: asked by ``finish`` whether the frames are only a part of what was asked for.
             keep_partial: whether such a part may have the target's name; else it keeps the partial one.
+            mark: what the file says of its making.
+            mark_beside: whether a small file beside it says so where its container cannot.
 
         Raises:
             ConfigError: the container, the encoder and the settings do not fit together.
@@ -84,6 +89,9 @@ class FileSink:
                 surface,
                 in_fragments=keeping == "fragments",
             )
+            self._mark = None
+            if mark is not None and not put_mark(self._container, self._streams.encoder.stream, mark):
+                self._mark = mark if mark_beside else None
             self._guarded(self._container.start_encoding)
         except BaseException:
             self.abort()
@@ -143,6 +151,7 @@ class FileSink:
                 self._leave_part()
             else:
                 self._output.commit()
+                self._say_beside()
         except BaseException:
             self.abort()
             raise
@@ -192,6 +201,15 @@ class FileSink:
             kept = False
         if not kept:
             log.warning("%s: what shape the picture has (clean aperture, 3D, sphere) is not kept", self.path)
+
+    def _say_beside(self) -> None:
+        """What the container could not say of the film's making: without it, only the film is made again."""
+        if self._mark is None or self._output.is_pipe:
+            return
+        try:
+            write_mark_beside(self.path, self._mark)
+        except OSError as exc:
+            log.warning("%s: how it was made cannot be noted beside it (%s)", self.path, exc.strerror)
 
     def _leave_part(self) -> None:
         self._output.keep()

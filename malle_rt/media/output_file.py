@@ -211,8 +211,8 @@ def _check_target(target: Path, overwrite: bool, source: str | None) -> os.stat_
         raise SinkError(f"{target}: this is the input itself. Choose another name for the output")
     if not overwrite and found.st_size and _is_video(target):
         raise SinkError(
-            f"{target}: exists already and is a video; one input and one output are taken. "
-            "Choose another name for the output"
+            f"{target}: exists already and is a video; one input and one output are taken. Choose another name for "
+            "the output, or clean both with --output-dir DIR"
         )
     if not overwrite:
         raise SinkError(f"{target}: exists already. Choose another name, or pass --overwrite to replace it")

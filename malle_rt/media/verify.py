@@ -14,10 +14,12 @@ from malle_rt.errors import SinkError
 from malle_rt.media.compat import exact
 from malle_rt.media.opening import is_attached_picture, open_file
 
-__all__ = ["Written", "verify_end", "verify_file"]
+__all__ = ["Written", "ends_where_it_says", "verify_end", "verify_file"]
 
 # Seconds. Matroska rounds each end of the span to a millisecond.
 _ROUNDING = Fraction(1, 500)
+# Seconds by which a header's length may be off.
+_END = Fraction(1)
 
 
 @dataclass
@@ -78,6 +80,21 @@ def verify_end(path: Path, shown: Path, position: int, written: Written) -> None
     except (av.error.FFmpegError, OSError, IndexError, ValueError) as exc:
         raise SinkError(f"{shown}: the written file cannot be read back ({exc}). Is the disk full?") from exc
     _check_span(shown, span, written)
+
+
+def ends_where_it_says(container: InputContainer) -> bool:
+    """Whether the end that an open file's header promises is there; quick. True where the header promises none."""
+    video = _track(container, 0)
+    if not container.duration:
+        return True
+    end = Fraction((container.start_time or 0) + container.duration, av.time_base)
+    container.seek(max(0, round((end - _END) / exact(video.time_base or 1))), stream=video)
+    return any(
+        packet.pts is not None
+        and packet.time_base
+        and (packet.pts + (packet.duration or 0)) * exact(packet.time_base) + _END >= end
+        for packet in container.demux()
+    )
 
 
 def _check_span(shown: Path, span: Fraction, written: Written) -> None:

@@ -58,7 +58,7 @@ class Pipeline:
         and removes it.
 
         Args:
-            on_progress: called from this thread a few times per second.
+            on_progress: called from this thread a few times per second, and when all stages have ended.
 
         Raises:
             PipelineError: a stage failed; its reason is ``__cause__``. The output is removed by then.
@@ -135,6 +135,8 @@ class Pipeline:
             try:
                 running = [stage for stage in stages if not stage.wait(_POLL)]
                 if not running:
+                    if on_progress is not None:
+                        on_progress(self._stats.progress(self._dropped))
                     return
                 if self._since_stop > _STALLED and self._leave_source(stages, running):
                     return

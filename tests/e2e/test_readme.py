@@ -15,7 +15,7 @@ from malle_rt.live.view.key_table import key_help
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-PAGES = [README, *((ROOT / "docs" / name).read_text() for name in ("nvidia.md", "webcam.md"))]
+PAGES = [README, *((ROOT / "docs" / name).read_text() for name in ("batch.md", "nvidia.md", "webcam.md"))]
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", "".join(PAGES), re.MULTILINE | re.DOTALL)
 COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("malle-rt ")]
 
