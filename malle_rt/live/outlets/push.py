@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 # Seconds to wait before connecting again: doubled with each failure, from the first to the second.
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 8.0
 _ASSUMED_RATE = 25
+_STARTING = 5.0  # seconds in which it is no problem that nothing has been sent: the sending process starts
 
 
 def low_delay_config(info: VideoInfo) -> EncodeConfig:
@@ -62,12 +63,15 @@ class PushSink:
         self._lost = 0
         self._wait = _FIRST_WAIT
         self._due = 0.0  # when to connect again, on the clock of time.monotonic
-        self._problem: str | None = "not connected yet"
+        self._problem: str | None = "nothing could be sent yet"
+        self._starting_until = time.monotonic() + _STARTING
         self._tries_again = False
 
     @property
     def problem(self) -> str | None:
         """Why nothing is sent, one line; None while it is."""
+        if time.monotonic() < self._starting_until and not self._interrupted.is_set():
+            return None
         problem, goes_on = self._problem, self._tries_again and not self._interrupted.is_set()
         return f"{problem}; trying again" if problem is not None and goes_on else problem
 
@@ -127,7 +131,7 @@ class PushSink:
 
     def _disconnect(self, reason: str) -> None:
         self.abort()
-        self._problem, self._tries_again = reason, True
+        self._problem, self._tries_again, self._starting_until = reason, True, 0.0
         log.info("%s: %s; trying again in %.1f s", self._address.shown, reason, self._wait)
         self._due = time.monotonic() + self._wait
         self._wait = min(2 * self._wait, _LONGEST_WAIT)

@@ -271,7 +271,7 @@ def test_a_problem_holds_neither_the_address_nor_after_the_end_a_promise(caplog,
     sink = PushSink(url.format(free_port()), bare_template())
     given = shots(60_000)
     try:
-        assert until(lambda: sink.write(next(given)) or sink.problem.endswith("; trying again"))
+        assert until(lambda: sink.write(next(given)) or (sink.problem or "").endswith("; trying again"))
         problem = sink.problem
         sink.interrupt()
         assert sink.problem == problem.removesuffix("; trying again")
@@ -281,6 +281,15 @@ def test_a_problem_holds_neither_the_address_nor_after_the_end_a_promise(caplog,
         sink.abort()
     assert "://" not in problem
     assert "SECRET" not in problem + caplog.text
+
+
+def test_that_nothing_is_sent_while_the_sender_starts_is_no_problem(monkeypatch):
+    sink = PushSink(f"udp://127.0.0.1:{free_port()}", bare_template())
+    assert sink.problem is None
+    sink.interrupt()
+    assert sink.problem == "nothing could be sent yet", "at the end it is one"
+    monkeypatch.setattr("malle_rt.live.outlets.push._STARTING", 0.0)
+    assert PushSink("udp://127.0.0.1:9", bare_template()).problem == "nothing could be sent yet"
 
 
 def test_keyframes_come_every_two_seconds():
