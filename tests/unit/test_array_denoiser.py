@@ -1,11 +1,14 @@
 import threading
+import time
 
 import numpy as np
 import pytest
 
 import malle_rt
 from malle_rt.arrays import PIXEL_FORMATS, array_format
+from malle_rt.backends.base import FrameShape
 from malle_rt.config import DenoiseConfig
+from malle_rt.contract import Noise
 from malle_rt.denoiser import FrameDenoiser
 from malle_rt.errors import ConfigError, MalleError
 from malle_rt.media.rgb import to_rgb
@@ -95,6 +98,52 @@ def test_a_buffer_that_is_used_again_holds_a_new_frame(pixel_format, way):
         got = list(denoiser.stream(camera()) if way == "stream" else map(denoiser, camera()))
     for ours, expected in zip(got, wanted, strict=True):
         np.testing.assert_array_equal(ours, expected)
+
+
+def test_the_network_reads_the_callers_own_memory():
+    for pixel_format in MEMORY:
+        noisy, _ = frames_of(pixel_format, count=2)
+        with malle_rt.Denoiser(strength=10, pixel_format=pixel_format) as denoiser:
+            denoiser(noisy[0])
+            session, seen = denoiser._inner._session, []
+            run = session.run
+            session.run = lambda planes, *more, seen=seen, run=run: (seen.extend(planes), run(planes, *more))[
+                1
+            ]
+            denoiser(noisy[1])
+        assert len(seen) == 3
+        planes = seen[:1] if pixel_format == "gray" else seen
+        assert all(np.shares_memory(plane, noisy[1]) for plane in planes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pixel_format", MEMORY)
+def test_planar_frames_cost_a_tenth_of_a_bare_session_at_most(pixel_format):
+    """What a call takes outside the runtime's own work, beyond what a bare session takes there; the least of many."""
+    size = (640, 360)
+    noisy, _ = frames_of(pixel_format, count=8, size=size)
+    with malle_rt.Denoiser(strength=10, pixel_format=pixel_format, backend="openvino") as denoiser:
+        denoiser(noisy[0])
+        session = denoiser._inner._session
+        bare = denoiser._inner._backend.prepare(FrameShape(*size))
+        planes = tuple(
+            np.ascontiguousarray(plane)
+            for plane in array_format("yuv420p").frame(np.zeros((540, 640), np.uint8), 0).planes
+        )
+        state, times, outside = None, [], {bare: [], session: []}
+        for index in range(12):
+            begin = time.perf_counter()
+            _, state = bare.run(planes, Noise.white(10), state)
+            middle = time.perf_counter()
+            denoiser(noisy[index % 8])
+            end = time.perf_counter()
+            times.append(middle - begin)
+            for each, taken in ((bare, middle - begin), (session, end - middle)):
+                first, last = each.network_span
+                outside[each].append(taken - (last - first))
+        bare.close()
+    more = min(outside[session]) - min(outside[bare])
+    assert more <= 0.1 * min(times), f"{1e3 * more:.2f} ms of {1e3 * min(times):.2f}"
 
 
 class Late:

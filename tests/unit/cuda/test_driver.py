@@ -315,6 +315,23 @@ def test_what_could_not_be_made_is_not_given_back(driver, fake, call, make):
     assert fake.live() == {}
 
 
+@pytest.mark.parametrize("closes_first", [0, 1])
+def test_two_drivers_share_a_gpu_and_either_may_close_first(adapter, fake, closes_first):
+    opened = [open_driver(adapter), open_driver(adapter)]
+    memories = [driver.allocate(64) for driver in opened]
+    opened[closes_first].close()
+    left, data = opened[1 - closes_first], memories[1 - closes_first]
+    left.make_current()  # as before every frame: who closes leaves the thread without a context
+    stream, memory = left.stream(), pinned(left, 1)
+    left.upload(data.pointer, memory.array, stream)
+    add(left, data.pointer, 2, 16, stream)
+    left.download(memory.array, data.pointer, stream)
+    stream.synchronize()
+    assert np.all(memory.array == 3)
+    left.close()
+    assert fake.live() == {} and fake.problems() == []
+
+
 def test_pycuda_says_that_it_has_no_graphs(fake):
     require("pycuda")
     driver = open_driver("pycuda")
