@@ -6,7 +6,10 @@ Only argparse is imported until a command runs, so that ``--help`` answers at on
 from __future__ import annotations
 
 import argparse
+import difflib
 import logging
+import os
+import sys
 from collections.abc import Sequence
 
 from malle_rt import __version__
@@ -34,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(_with_command(parser, sys.argv[1:] if argv is None else list(argv)))
     level = logging.DEBUG if options.verbose else logging.WARNING
     logging.basicConfig(level=level)
     logging.raiseExceptions = options.verbose  # a message that cannot be written is no reason for a traceback
@@ -56,8 +60,29 @@ class _Formatter(logging.Formatter):
         return without_secrets(super().format(record))
 
 
+def _with_command(parser: argparse.ArgumentParser, words: list[str]) -> list[str]:
+    """The words with the command that ``malle-rt FILE`` leaves out.
+
+    A word that is neither a command nor like a file, or like a command but no file, ends in a usage error.
+    """
+    names = [command.__name__.rpartition(".")[2] for command in _COMMANDS]
+    if not words or words[0] in names or (words[0].startswith("-") and words[0] != "-"):
+        return words
+    word = words[0]
+    close = difflib.get_close_matches(word, names, 1, 0.7)
+    if not os.path.lexists(word) and close:
+        parser.error(f"no command {word!r}. Did you mean {close[0]}?")
+    if os.path.lexists(word) or word == "-" or any(mark in word for mark in "./*?[@:"):
+        return ["transcode", *words]
+    parser.error(f"no command {word!r}, and no such file. Commands: {', '.join(names)}")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="malle-rt", description="Real-time video denoising.")
+    parser = argparse.ArgumentParser(
+        prog="malle-rt",
+        description="Real-time video denoising.",
+        epilog="malle-rt FILE is short for malle-rt transcode FILE.",
+    )
     parser.add_argument("--version", action="version", version=f"malle-rt {__version__}")
     commands = parser.add_subparsers(
         title="commands", required=True, metavar="COMMAND", parser_class=CommandParser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -38,9 +39,19 @@ class CommandParser(argparse.ArgumentParser):
             # Where there was no place for it, let the option say what it expects.
             if apart != given and (rest or not self.has_room(found)):
                 found, rest = self.parse_known_intermixed_args(given, namespace)
+            self._explain(rest)
             return found, rest
         finally:
             self._within = False
+
+    def _explain(self, rest: list[str]) -> None:
+        """End with the option that an unknown one may be meant for."""
+        for word in rest:
+            name = word.partition("=")[0]
+            known = [each for each in self._option_string_actions if each.startswith("--")]
+            close = difflib.get_close_matches(name, known, 1, 0.6) if name.startswith("--") else []
+            if close:
+                self.error(f"unrecognized arguments: {name}. Did you mean {close[0]}?")
 
     def _without_values(self, args: list[str]) -> list[str]:
         """The arguments, with ``--option=DEFAULT`` for options whose optional value cannot be what follows."""

@@ -84,3 +84,40 @@ def test_what_has_no_place_is_named(words, message, capsys):
         cli.main(["transcode", *words])
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["transcode", "a.mp4", "--strenght", "12"], "--strenght. Did you mean --strength?"),
+        (["transcode", "a.mp4", "--ouput-dir=x"], "--ouput-dir. Did you mean --output-dir?"),
+        (["webcam", "--recrod", "a.mkv"], "Did you mean --record?"),
+        (["transcod", "a.mp4"], "no command 'transcod'. Did you mean transcode?"),
+        (["webcm"], "Did you mean webcam?"),
+        (["nothing-like-it"], "no command 'nothing-like-it', and no such file. Commands: transcode"),
+    ],
+)
+def test_what_is_mistyped_gets_what_may_be_meant(words, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["a.mp4"], ["-", "b.mkv"], ["dir/", "-o", "out"], ["rtsp://host/x", "b.mkv"]]
+)
+def test_a_file_alone_is_a_transcode(monkeypatch, words):
+    found = []
+    monkeypatch.setattr(cli.transcode, "run", lambda options: found.append(options) or 0)
+    assert cli.main(words) == 0
+    assert found[0].files == words[: 1 if "-o" in words else None]
+
+
+def test_a_file_that_is_called_almost_like_a_command_is_a_file(monkeypatch, tmp_path):
+    (tmp_path / "webcams").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    found = []
+    monkeypatch.setattr(cli.transcode, "run", lambda options: found.append(options) or 0)
+    assert cli.main(["webcams"]) == 0
+    assert found[0].files == ["webcams"]
