@@ -12,6 +12,8 @@ import pytest
 from helpers.sabotage import FRAUDS
 from media import write_clip
 
+pytestmark = pytest.mark.slow  # each starts the program
+
 QUICK = ["--size", "192x128", "--seconds", "0.2", "--repeats", "2"]
 TESTS = Path(__file__).parent.parent
 

@@ -10,6 +10,8 @@ import pytest
 from malle_rt.cuda.opening import cuda_problem
 from malle_rt.models import model_names
 
+pytestmark = pytest.mark.slow  # each starts the program
+
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed: pip install 'malle-rt[rtx]'")
 
 

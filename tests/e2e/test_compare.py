@@ -12,7 +12,10 @@ from media import write_clip
 
 COMPARE = Path(__file__).parents[2] / "tools" / "compare.py"
 
-pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the ffmpeg program is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the ffmpeg program is not installed"),
+]
 
 
 def compare(*arguments):

@@ -68,6 +68,7 @@ def test_the_capture_loop_has_twelve_lines():
     assert len([line for line in text.splitlines() if line]) <= 12
 
 
+@pytest.mark.slow
 def test_the_cells_on_pictures_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = run("pictures.py", monkeypatch)

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from media import write_clip
 
+pytestmark = pytest.mark.slow  # each starts the program
+
 # Notes every look-up and connection of the process and, being found by each Python, of its children.
 RECORDER = """
     import os, sys, traceback

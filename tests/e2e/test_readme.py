@@ -26,6 +26,7 @@ def test_its_commands_parse(line):
     assert _parser().parse_args(words[1:]).run
 
 
+@pytest.mark.slow
 def test_its_main_job_cleans_the_clip_of_the_repository(tmp_path):
     assert "malle-rt transcode docs/noisy.mp4 clean.mp4\n" in README
     command = [

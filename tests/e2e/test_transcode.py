@@ -32,6 +32,8 @@ from media import (
 from malle_rt.frame import pixel_layout
 from malle_rt.media.file_source import FileSource
 
+pytestmark = pytest.mark.slow  # each starts the program
+
 MALLE = [sys.executable, "-m", "malle_rt"]
 
 

@@ -19,6 +19,8 @@ from malle_rt.frame import Frame
 from malle_rt.media.file_source import FileSource
 from malle_rt.media.synthetic import read_index
 
+pytestmark = pytest.mark.slow  # each starts the program
+
 TESTSRC = "lavfi:testsrc2=size=160x96:rate=25"
 
 

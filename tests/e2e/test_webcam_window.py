@@ -12,6 +12,8 @@ from helpers.streams import StreamServer, write_stream_clip
 
 from malle_rt.media.file_source import FileSource
 
+pytestmark = pytest.mark.slow  # each starts the program
+
 
 @pytest.fixture(scope="module")
 def screen():

@@ -30,6 +30,7 @@ def error(ours, wanted):
     return float(np.mean((ours.astype(float) - wanted) ** 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pixel_format", PIXEL_FORMATS)
 def test_every_format_comes_back_cleaner_and_as_it_was(pixel_format):
     noisy, clean = frames_of(pixel_format)
@@ -57,6 +58,7 @@ def test_a_stream_gives_what_single_calls_give_and_what_files_get():
         np.testing.assert_array_equal(one, third)
 
 
+@pytest.mark.slow
 def test_orders_of_the_same_samples_give_the_same_picture():
     rgb, _ = frames_of("rgb24", count=2)
     ten, _ = frames_of("yuv420p10", count=2)
@@ -321,6 +323,7 @@ def test_tensors_come_back_as_tensors():
         np.testing.assert_array_equal(ours.numpy(), expected)
 
 
+@pytest.mark.slow
 def test_a_photograph_is_cleaned():
     source = SyntheticSource(1, (97, 65), pix_fmt="yuv444p10le", noise_sigma=20)
     noisy, clean = to_rgb(next(iter(source))), to_rgb(source.clean(0))

@@ -63,6 +63,7 @@ def cleaned(backend, config, frames, *, keep=False):
     denoiser._end_session()  # the backend is used again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("mix", [1.0, 0.5])
 def test_frames_on_the_gpu_are_cleaned_like_those_in_host_memory(backend, nvdec, keep, mix):

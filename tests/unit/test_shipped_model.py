@@ -49,6 +49,7 @@ def test_takes_more_noise_away_the_more_there_is(backend, sigma):
     assert play(backend, truths, sigma)[-1] > before + {5: 1, 10: 2.5, 20: 4.5, 40: 6}[sigma]
 
 
+@pytest.mark.slow
 def test_a_static_scene_gets_cleaner_and_stays_clean(backend):
     gained = play(backend, [SyntheticSource(1, SIZE).clean(0)] * 300, 20)
     assert gained[15] > gained[0] + 1
@@ -71,6 +72,7 @@ def test_clean_pictures_stay_clean(backend):
     assert last > 42
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("model", model_names())
 def test_no_strength_makes_flat_areas_darker_or_brighter(model, precision):

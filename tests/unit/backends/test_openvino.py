@@ -55,6 +55,7 @@ def eager():
     return TorchBackend("rt-s", device="cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("bits", [8, 10])
 def test_gives_what_torch_gives_over_three_frames(openvino, eager, size, bits):
@@ -66,6 +67,7 @@ def test_gives_what_torch_gives_over_three_frames(openvino, eager, size, bits):
             assert np.abs(got.astype(int) - wanted.astype(int)).max() <= 1
 
 
+@pytest.mark.slow
 def test_without_a_float32_graph_the_float16_one_is_computed_in_float32(openvino, tmp_path, monkeypatch):
     path = tmp_path / "rt-y.f16.onnx"
     path.write_bytes(graph_file("rt-s", "fp16").read_bytes())
@@ -77,6 +79,7 @@ def test_without_a_float32_graph_the_float16_one_is_computed_in_float32(openvino
             assert np.abs(got.astype(int) - wanted.astype(int)).max() <= 1, "weights differ by their rounding"
 
 
+@pytest.mark.slow
 def test_the_state_matters_and_none_starts_again(openvino):
     session = openvino.prepare(FrameShape(64, 48))
     planes = random_planes(FrameShape(64, 48))
@@ -87,6 +90,7 @@ def test_the_state_matters_and_none_starts_again(openvino):
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
+@pytest.mark.slow
 def test_results_belong_to_the_caller(openvino):
     session = openvino.prepare(FrameShape(64, 48))
     first, state = session.run(random_planes(FrameShape(64, 48), 1), Noise.white(20.0), None)
@@ -95,6 +99,7 @@ def test_results_belong_to_the_caller(openvino):
     assert all(np.array_equal(a, b) for a, b in zip(first, kept, strict=True))
 
 
+@pytest.mark.slow
 def test_a_foreign_state_is_refused(openvino, eager):
     shape = FrameShape(16, 16)
     planes = random_planes(shape)
@@ -103,6 +108,7 @@ def test_a_foreign_state_is_refused(openvino, eager):
             session.run(planes, Noise.white(20.0), object())
 
 
+@pytest.mark.slow
 def test_two_sessions_at_once_do_not_disturb_each_other(openvino):
     shape = FrameShape(96, 64)
     clips = [[random_planes(shape, 10 * lane + n) for n in range(5)] for lane in range(2)]
@@ -127,6 +133,7 @@ def test_two_sessions_at_once_do_not_disturb_each_other(openvino):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("bits", [8, 10])
 def test_int8_takes_every_size_and_depth(quantised, size, bits):
@@ -138,6 +145,7 @@ def test_int8_takes_every_size_and_depth(quantised, size, bits):
         assert [(p.shape, p.dtype) for p in clean] == [(p.shape, p.dtype) for p in planes]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.5, 10, 25])
 def test_int8_stays_near_float_while_its_own_state_is_fed_back(openvino, quantised, sigma):
     source, rng = SyntheticSource(24, (160, 96)), np.random.default_rng(0)
@@ -231,6 +239,7 @@ def moving(shape, index):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [8, 10])
 def test_the_second_generation_follows_what_moves(second_generation, bits):
     shape, net = FrameShape(200, 120, bits), second_generation
@@ -255,6 +264,7 @@ def test_the_second_generation_follows_what_moves(second_generation, bits):
             assert np.abs(got.astype(int) - expected).max() <= 1
 
 
+@pytest.mark.slow
 def test_without_the_fused_operators_motion_is_not_followed_and_that_is_said(second_generation, monkeypatch):
     monkeypatch.setattr("malle_rt.ops.native.extension_path", lambda: None)
     backend = OpenVinoBackend("rt-y", threads=2)

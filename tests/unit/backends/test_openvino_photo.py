@@ -20,6 +20,7 @@ def test_networks_for_photographs_are_listed_apart():
     assert not set(photo_model_names()) & set(model_names())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", photo_model_names())
 def test_the_graph_gives_what_torch_gives(model):
     torch = pytest.importorskip("torch")

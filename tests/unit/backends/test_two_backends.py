@@ -29,6 +29,7 @@ def alone(config):
         denoiser.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closes_first", [0, 1], ids=["the first ends first", "the second ends first"])
 @pytest.mark.parametrize(
     "pair",

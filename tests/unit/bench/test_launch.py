@@ -1,7 +1,10 @@
+import pytest
+
 from malle_rt.bench import launch as room
 from malle_rt.bench.launch import launch
 
 
+@pytest.mark.slow
 def test_a_worker_reports_what_it_was_ordered(tmp_path):
     report = launch({"kind": "limits", "models": [], "sizes": []}, tmp_path)
     assert report["work"] == []

@@ -18,6 +18,7 @@ def test_the_graph_s_work_is_the_network_s(model):
     assert counted == pytest.approx(macs_per_pixel(load_rt(model_file(model, ".safetensors"))), rel=0.03)
 
 
+@pytest.mark.slow
 def test_the_processor_has_limits_and_integers_are_no_slower():
     rates = measure_limits()
     assert set(rates) == {"copy_gb_per_s", "int8_gmac_per_s", "fp32_gmac_per_s"}

@@ -19,6 +19,7 @@ def measured(clip, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_the_row_is_proven_and_says_which_weights_ran(measured, backend):
     found = measured(backend)
     assert found.problem is None and found.gain_db > 6
@@ -27,6 +28,7 @@ def test_the_row_is_proven_and_says_which_weights_ran(measured, backend):
     assert min(found.pipeline_fps, found.file_fps, found.start_ms, found.network_ms, found.cores) > 0
 
 
+@pytest.mark.slow
 def test_stage_times_explain_the_file_to_within_a_tenth(measured, backend):
     account = measured(backend).file
     assert set(account.stages) == set(STAGES)
@@ -35,6 +37,7 @@ def test_stage_times_explain_the_file_to_within_a_tenth(measured, backend):
     assert explained == pytest.approx(account.wall, rel=0.1)
 
 
+@pytest.mark.slow
 def test_pack_network_and_unpack_explain_a_frame_to_within_a_tenth(measured, backend):
     unexplained = []
     for _ in range(4):  # medians add up while the machine is steady; another program may come between
@@ -47,12 +50,14 @@ def test_pack_network_and_unpack_explain_a_frame_to_within_a_tenth(measured, bac
     assert found.network_ms == found.stages_ms["network"] > found.stages_ms["pack"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "tamper"), FRAUDS.items())
 def test_a_backend_that_cheats_is_caught_and_named(measured, backend, words, tamper):
     found = measured(Fraud(backend, tamper))
     assert words in found.problem
 
 
+@pytest.mark.slow
 def test_a_network_that_stops_on_the_way_is_caught(measured, backend):
     calls = []
 
@@ -65,6 +70,7 @@ def test_a_network_that_stops_on_the_way_is_caught(measured, backend):
     assert "wanted +3.0" in found.problem
 
 
+@pytest.mark.slow
 def test_torch_is_looked_into_too(measured):
     pytest.importorskip("torch")
     from malle_rt.backends.torch import TorchBackend
@@ -74,6 +80,7 @@ def test_torch_is_looked_into_too(measured):
     assert 0 < found.stages_ms["pack"] < found.stages_ms["network"]
 
 
+@pytest.mark.slow
 def test_a_gpu_s_network_is_timed_by_the_device(measured):
     pytest.importorskip("cuda.bindings")
     pytest.importorskip("torch")

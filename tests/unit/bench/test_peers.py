@@ -7,6 +7,7 @@ from malle_rt.bench.peers import PEERS, measure_peer
 from malle_rt.errors import BackendUnavailable
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PEERS)
 def test_a_peer_denoises_the_same_frames(name, clip, tmp_path):
     if name == "ffmpeg hqdn3d" and not (shutil.which("ffmpeg") or "hqdn3d" in av.filter.filters_available):

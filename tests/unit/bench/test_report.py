@@ -17,6 +17,7 @@ FULL = result(
 )
 
 
+@pytest.mark.slow
 def test_html_is_one_file_with_all_plots(tmp_path):
     write_report(FULL, tmp_path / "r.html")
     text = (tmp_path / "r.html").read_text()
@@ -34,6 +35,7 @@ def test_other_denoisers_have_bars_of_their_own_beside_the_rows(tmp_path):
     assert "77" not in re.findall(r"<!-- (.*?) -->", drawing), "what is not proven has no bar"
 
 
+@pytest.mark.slow
 def test_tables_wrap_or_scroll_and_are_not_cut(tmp_path):
     write_report(FULL, tmp_path / "r.html")
     text = (tmp_path / "r.html").read_text()
@@ -42,12 +44,14 @@ def test_tables_wrap_or_scroll_and_are_not_cut(tmp_path):
     assert "PSNR-Y over noise of sigma 15" in text
 
 
+@pytest.mark.slow
 def test_names_inside_the_drawings_are_unique(tmp_path):
     write_report(FULL, tmp_path / "r.html")
     names = re.findall(r'\bid="([^"]+)"', (tmp_path / "r.html").read_text())
     assert len(names) == len(set(names))
 
 
+@pytest.mark.slow
 def test_png_shows_something(tmp_path):
     write_report(FULL, tmp_path / "r.png")
     picture = cv2.imread(str(tmp_path / "r.png"))

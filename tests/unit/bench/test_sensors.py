@@ -49,6 +49,7 @@ def test_a_jetson_tells_volts_amperes_and_heat(tmp_path, write):
     assert Sensors(root=tmp_path).stop() == Reading(watts=12.0, celsius=48.5)
 
 
+@pytest.mark.slow
 def test_gpu_memory_counts_from_before_the_backend(tmp_path, monkeypatch):
     smi = tmp_path / "nvidia-smi"
     smi.write_text(

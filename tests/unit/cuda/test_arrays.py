@@ -159,6 +159,7 @@ def test_reads_a_dlpack_tensor_on_the_gpu_and_gives_it_back_once(driver):
     assert producer.returned == 1
 
 
+@pytest.mark.slow
 def test_a_dlpack_tensor_goes_back_with_its_array():
     producer = Producer(4096, (2, 3))
     array = DeviceArray.of(producer)

@@ -57,6 +57,7 @@ def check(x, grid, kernel_size, storage, y):
     assert np.abs(y - exact.numpy()).max() <= 2 * floor + 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storage", DTYPES)
 @pytest.mark.parametrize("kernel_size", KERNEL_SIZES)
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -66,6 +67,7 @@ def test_agrees_with_the_reference(case, kernel_size, storage):
     check(x, grid, kernel_size, storage, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storage", DTYPES)
 @pytest.mark.parametrize(("case", "kernel_size"), FAST, ids=str)
 def test_the_networks_slices_take_the_fast_kernels(case, kernel_size, storage):
@@ -75,6 +77,7 @@ def test_the_networks_slices_take_the_fast_kernels(case, kernel_size, storage):
     check(x, grid, kernel_size, storage, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storage", DTYPES)
 @pytest.mark.parametrize(("case", "kernel_size"), FAST, ids=str)
 def test_addresses_that_fit_no_pack_take_the_general_kernel(case, kernel_size, storage):

@@ -28,6 +28,7 @@ def named(findings):
     return {finding.name: finding for finding in findings}
 
 
+@pytest.mark.slow
 def test_the_main_job_runs_here_and_the_text_says_so(report):
     code, text = report()
     assert code == 0
@@ -41,6 +42,7 @@ def test_the_main_job_runs_here_and_the_text_says_so(report):
         assert words in text
 
 
+@pytest.mark.slow
 def test_json_has_every_finding_and_no_private_data(report):
     code, text = report("--json")
     found = json.loads(text)
@@ -88,6 +90,7 @@ def test_an_encoder_that_ends_its_process_is_reported(monkeypatch, tmp_path):
     assert set(encoders.try_encoders().values()) == {"its trial ended the process"}
 
 
+@pytest.mark.slow
 def test_the_trial_is_what_transcode_would_use():
     denoiser, what = open_denoiser()
     denoiser.close()

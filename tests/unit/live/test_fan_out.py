@@ -68,6 +68,7 @@ def test_a_removed_outlet_gets_no_more():
     assert [frame.pts for frame in sink.frames] == [0]
 
 
+@pytest.mark.slow
 def test_a_stuck_or_broken_outlet_holds_up_nobody():
     fan_out, latest, _ = fan()
     stuck, good = Stuck(), CollectSink()

@@ -158,6 +158,7 @@ def slow_recording(path):
     return recordings
 
 
+@pytest.mark.slow
 def test_frames_that_a_slow_encoder_misses_are_told(tmp_path):
     recordings = slow_recording(tmp_path / "a.mkv")
     recordings.close()
@@ -166,6 +167,7 @@ def test_frames_that_a_slow_encoder_misses_are_told(tmp_path):
     assert f"lacks {missing} frames" in recordings.notes[0]
 
 
+@pytest.mark.slow
 def test_one_that_is_not_finished_in_time_is_a_problem(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_FINISHING", 0.0)
     recordings = slow_recording(tmp_path / "a.mkv")

@@ -110,6 +110,7 @@ def test_snapshots_and_recordings_are_told(tmp_path):
         assert desk.statistics().recording is None
 
 
+@pytest.mark.slow
 def test_what_is_too_old_is_not_shown_and_said(tmp_path):
     with Running(config(tmp_path, max_latency=1e-6)) as running:
         desk = running.session
@@ -138,6 +139,7 @@ def test_it_ends_when_nothing_takes_the_pictures_any_more(tmp_path):
     assert not report.saved
 
 
+@pytest.mark.slow
 def test_it_ends_by_itself_after_its_time(tmp_path):
     begin = time.monotonic()
     report = LiveSession(config(tmp_path, duration=0.6)).run()
@@ -176,6 +178,7 @@ def test_options_that_cannot_work_are_refused(tmp_path, changes, complaint):
         config(tmp_path, **changes)
 
 
+@pytest.mark.slow
 def test_a_picture_slower_than_its_source_is_said_once_with_the_figures(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(pace, "_LASTING", 0.5)
     start = LiveDenoiser.start
@@ -196,6 +199,7 @@ def test_a_picture_slower_than_its_source_is_said_once_with_the_figures(tmp_path
     assert "openvino rt-s" in told[0] and "a source with a smaller picture" in told[0]
 
 
+@pytest.mark.slow
 def test_a_clean_source_is_left_alone_and_that_is_said(tmp_path):
     gray = CaptureRequest(device="lavfi:color=gray:size=160x96:rate=25")
     summary = LiveSession(config(tmp_path, capture=gray, duration=1.0)).run().summary()

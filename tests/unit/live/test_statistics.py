@@ -36,6 +36,7 @@ def test_latency_is_in_milliseconds():
     assert meter.latency.p95 == pytest.approx(95, abs=1.5)
 
 
+@pytest.mark.slow
 def test_nothing_grows_without_bound():
     meter = Meter()
     for index in range(5000):

@@ -219,6 +219,7 @@ def test_live_input_takes_its_fields_too(tmp_path, rate):
         capture.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("codec", "suffix"), [("libx264", "mkv"), ("ffv1", "mkv"), ("prores_ks", "mov")])
 def test_a_recording_that_becomes_interlaced_is_written_as_such(tmp_path, codec, suffix, caplog):
     size = (176, 144)

@@ -50,6 +50,7 @@ def sound_of(path):
     return [(codec, min(all_), max(all_)) for codec, all_ in zip(codecs, times, strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["mpegts", "vob"])
 @pytest.mark.parametrize("name", ["out.mkv", "out.mp4", "out.ts"])
 def test_sound_that_begins_late_is_kept(tmp_path, form, name, caplog):
@@ -96,6 +97,7 @@ def test_sound_that_a_second_recording_brings_is_kept(tmp_path):
     assert 2.4 < first < 2.6
 
 
+@pytest.mark.slow
 def test_sound_of_a_middle_part_only_is_said(tmp_path, caplog):
     silent = write_broadcast(tmp_path / "a.ts", seconds=20, sound_from=None)
     loud = write_broadcast(tmp_path / "b.ts", seconds=10, sound_from=0.5)

@@ -95,6 +95,7 @@ def test_a_name_is_no_pattern_of_pictures(folder):
     assert frames_of(folder / "p%d.png") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "entry"),
     [
@@ -149,6 +150,7 @@ class _Files(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_a_play_list_of_a_server_reads_the_server_and_no_file_here(folder):
     (folder / "good.m3u8").write_text(LISTED.format("", "bait.ts"))
     for number, entry in enumerate((f"file:{folder}/bait.ts", f"{folder}/bait.ts")):

@@ -59,6 +59,7 @@ def test_function_body_sums_float16_in_float32():
     assert (np.abs(y - exact) <= np.abs(exact) * np.finfo(np.float16).eps / 2 + FLOAT32_SUMS).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel_size", KERNEL_SIZES)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_decomposition_in_openvino(case, kernel_size, tmp_path):
@@ -114,6 +115,7 @@ def write(net, path):
     )
 
 
+@pytest.mark.slow
 def test_export_keeps_one_node_for_each_slice(exported):
     model = onnx.load(exported[1])
     nodes = [node for node in model.graph.node if node.op_type == "MalleSlice"]
@@ -127,6 +129,7 @@ def test_export_keeps_one_node_for_each_slice(exported):
     assert [value.name for value in (*model.graph.input, *model.graph.output)] == ["noisy", "clean"]
 
 
+@pytest.mark.slow
 def test_export_runs_at_other_sizes(exported):
     net, path = exported
     x = torch.rand(1, 1, 20, 36)
@@ -135,6 +138,7 @@ def test_export_runs_at_other_sizes(exported):
     np.testing.assert_allclose(run_onnxruntime(path.read_bytes(), x.numpy()), wanted, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_export_is_the_same_bytes_each_time(exported, tmp_path):
     net, path = exported
     write(net, tmp_path / "again.onnx")

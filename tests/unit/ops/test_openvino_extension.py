@@ -41,6 +41,7 @@ def expected(x, grid, kernel_size):
     return malle_slice(torch.from_numpy(x), torch.from_numpy(grid), kernel_size).numpy()
 
 
+@pytest.mark.slow
 @needs_extension
 @pytest.mark.parametrize("kernel_size", KERNEL_SIZES)
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -37,6 +37,7 @@ def test_sums_in_float32_whatever_the_storage(kernel_size, dtype):
     assert ((result.double() - exact).abs() <= allowed).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [(2, 2, 2, 3, 1), (2, 1, 3, 2, 2), (4, 2, 2, 2, 3)], ids=str)
 @pytest.mark.parametrize("kernel_size", KERNEL_SIZES)
 def test_gradients_agree_with_finite_differences(case, kernel_size):
@@ -54,6 +55,7 @@ def test_gradient_of_the_grid_alone():
     torch.testing.assert_close(grid.grad, both[1].grad, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_is_a_sound_custom_operator():
     x, grid = tensors((2, 1, 3, 5, 2), 3)
     torch.library.opcheck(torch.ops.malle.slice.default, (x.requires_grad_(), grid.requires_grad_(), 3))

@@ -38,6 +38,7 @@ def run(denoiser, picture, strength="auto", mix=1.0):
     return clean, denoiser.denoise(ArrayCanvas(clean), strength, mix)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (65, 97), (64, 64)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [(), (3,)])
@@ -91,6 +92,7 @@ def test_clean_pictures_stay_as_they_are(small):
     assert found is None and np.array_equal(clean, picture)
 
 
+@pytest.mark.slow
 def test_tiles_join_without_a_seam(small, monkeypatch):
     """Against the network over the whole picture, within half a code value; read and written in place."""
     monkeypatch.setattr(module, "TILE", 256)

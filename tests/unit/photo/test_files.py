@@ -299,6 +299,7 @@ def test_alpha_is_left_out_of_a_jpeg_and_said(denoiser, tmp_path):
     assert Image.open(output).mode == "RGB"
 
 
+@pytest.mark.slow
 def test_the_sheet_shows_before_and_after(denoiser, tmp_path):
     sheet = tmp_path / "sheet.png"
     data = stored("JPEG", picture(size=(500, 900)), quality=95)

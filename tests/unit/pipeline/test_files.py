@@ -117,6 +117,7 @@ PROGRAM = """
 """
 
 
+@pytest.mark.slow
 def test_one_ctrl_c_finishes_and_two_give_up(tmp_path):
     for presses, target in ((1, tmp_path / "one.mkv"), (2, tmp_path / "two.mkv")):
         program = textwrap.dedent(PROGRAM).format(tests=str(tmp_path), target=str(target))

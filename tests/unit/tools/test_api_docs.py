@@ -8,6 +8,7 @@ import pytest
 import malle_rt
 
 
+@pytest.mark.slow
 def test_the_reference_has_every_public_name_and_no_warning(tmp_path):
     pytest.importorskip("pdoc")
     command = [sys.executable, api_docs.__file__, str(tmp_path)]

@@ -6,6 +6,8 @@ import build_kernels
 import pytest
 from build_kernels import COMPILED, CSRC, SOURCES, BuildError, build, differences, find_nvcc, nvcc_version
 
+pytestmark = pytest.mark.slow  # compiles
+
 
 @pytest.fixture(scope="module")
 def nvcc():

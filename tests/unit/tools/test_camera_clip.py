@@ -12,6 +12,7 @@ STILL = np.stack([TEXTURE] * 3)
 PAN = np.stack([np.roll(TEXTURE, 2 * step, 1) for step in range(3)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("camera", ["phone", "tape"])
 def test_the_same_seed_records_the_same_and_another_does_not(camera):
     clip = CleanClip("pan", PAN)

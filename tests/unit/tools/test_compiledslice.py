@@ -12,6 +12,8 @@ from helpers.slicing import CASES, KERNEL_SIZES, draw
 from malle_rt.net.rt import MalleNetRT, RTConfig
 from malle_rt.ops.reference import malle_slice
 
+pytestmark = pytest.mark.slow  # compiles
+
 CPU = torch.device("cpu")
 
 

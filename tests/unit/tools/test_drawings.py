@@ -15,6 +15,7 @@ def run(*words):
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.slow
 def test_pictures_repeat_with_the_seed_and_differ_from_each_other(tmp_path):
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
         assert run(tmp_path / folder, "--count", 2, "--seed", seed).returncode == 0
@@ -25,6 +26,7 @@ def test_pictures_repeat_with_the_seed_and_differ_from_each_other(tmp_path):
     assert not np.array_equal(first[0], other[0])
 
 
+@pytest.mark.slow
 def test_a_drawing_is_flat_but_for_steep_edges():
     rng = np.random.default_rng(3)
     steps = [np.abs(np.diff(draw(rng).astype(int), axis=1)).max(-1) for _ in range(6)]
@@ -32,6 +34,7 @@ def test_a_drawing_is_flat_but_for_steep_edges():
     assert all(np.mean(step > 60) > 0.001 for step in steps)
 
 
+@pytest.mark.slow
 def test_a_clip_shows_a_picture_through_a_moving_window(tmp_path):
     assert run(tmp_path, "--count", 2, "--frames", 3).returncode == 0
     standing, moving = (load_clip(path) for path in sorted(tmp_path.iterdir()))

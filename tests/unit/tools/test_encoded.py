@@ -54,6 +54,7 @@ def test_frames_keep_their_order():
         assert np.abs(coded.mean((1, 2)) - steps.mean((1, 2))).max() < 2
 
 
+@pytest.mark.slow
 def test_a_seed_draws_one_encoder_and_seeds_differ(planes):
     def once(seed):
         return through_encoder(planes, torch.Generator().manual_seed(seed))

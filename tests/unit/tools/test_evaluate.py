@@ -83,6 +83,7 @@ def test_folders_and_pictures_that_cannot_be_read_are_named(tmp_path):
         load_stills(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("net", "load", "parameters"),
     [(FFDNet(), load_ffdnet, 852_108), (DnCNN(), load_dncnn, 668_227)],
@@ -138,6 +139,7 @@ def test_averaging_gains_on_a_still_picture_and_ghosts_after_a_cut():
     assert cut_ghost(averaged, pair, 20.0) > 3
 
 
+@pytest.mark.slow
 def test_the_command_line_writes_what_it_prints(tmp_path, monkeypatch, capsys):
     frames = tmp_path / "clips" / "drift"
     frames.mkdir(parents=True)
@@ -154,6 +156,7 @@ def test_the_command_line_writes_what_it_prints(tmp_path, monkeypatch, capsys):
     assert f"{row['psnr_y']:.3f}".rstrip("0") in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_photographs_are_timed_too(tmp_path, monkeypatch):
     for index in range(2):
@@ -212,6 +215,7 @@ def test_the_frontier_is_what_nothing_beats_in_both():
     assert frontier(points) == [(10.0, 31.0), (100.0, 32.0), (300.0, 33.0)]
 
 
+@pytest.mark.slow
 def test_the_plot_is_a_picture(tmp_path):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed: extra 'report'")
     rows = [

@@ -10,6 +10,8 @@ from malle_rt.net.rt import MalleNetRT, RTConfig
 from malle_rt.ops.native import load_extension
 from malle_rt.vino import ov
 
+pytestmark = pytest.mark.slow  # compiles
+
 TINY = RTConfig(widths=(8, 8, 8), tail=8, hidden=3)
 
 

@@ -6,6 +6,8 @@ import pytest
 from fuzz_media import attempt, mutate, write_clip
 from kill_runs import kill_runs
 
+pytestmark = pytest.mark.slow  # runs the program over and over
+
 # Container, encoder, seed of the mutant. One that ends badly is added here, so that it is tried for good.
 CORPUS = [
     (".mp4", "libx264", "1 0"),

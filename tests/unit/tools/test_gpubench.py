@@ -45,6 +45,7 @@ class HostBackend:
         self._driver.close()
 
 
+@pytest.mark.slow
 def test_sessions_are_measured_and_prove_that_the_network_ran(fake):
     (row,) = sessions.measure(lambda: HostBackend(fake), SIZES, frames=12)
     assert row["size"] == "tiny" and row["graphs"]

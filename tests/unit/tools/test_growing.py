@@ -34,6 +34,7 @@ def run(network, frames=3):
     return torch.stack(outputs)
 
 
+@pytest.mark.slow
 def test_a_wider_network_begins_as_the_small_one():
     small, large = net(SMALL, 0), net(WIDE, 1)
     before = (run(large) - run(small)).abs().max()
@@ -41,6 +42,7 @@ def test_a_wider_network_begins_as_the_small_one():
     assert (run(large) - run(small)).abs().max() < 1e-5 < before
 
 
+@pytest.mark.slow
 def test_an_output_that_the_small_one_lacks_begins_silent():
     small, large = net(replace(SMALL, direct=False), 0), net(WIDE, 1)
     grow(large, small)
@@ -56,6 +58,7 @@ def test_the_new_channels_can_learn():
     assert large.tail[0].weight.grad[:, SMALL.widths[0] :].abs().max() > 0
 
 
+@pytest.mark.slow
 def test_a_deeper_network_begins_close_to_the_small_one():
     small, large = net(SMALL, 0), net(replace(WIDE, depths=(2, 3, 2)), 1)
     before = (run(large) - run(small)).square().mean()
@@ -63,6 +66,7 @@ def test_a_deeper_network_begins_close_to_the_small_one():
     assert (run(large) - run(small)).square().mean() < 0.1 * before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocks", [2, 4])
 def test_a_stills_network_begins_as_the_small_one_however_many_blocks_it_has_more(blocks):
     torch.manual_seed(0)

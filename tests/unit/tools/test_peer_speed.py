@@ -46,6 +46,7 @@ def made(runtime="openvino 2026.4", size="480x320", rows=()):
     )
 
 
+@pytest.mark.slow
 def test_every_round_has_every_network_in_turn():
     order = []
     calls = {name: (lambda name=name: order.append(name)) for name in "ab"}
@@ -72,6 +73,7 @@ def test_the_cheap_ones_run_at_any_size_that_is_asked_for():
         assert each.parameters > 1e5 and each.kmac_per_pixel > 1
 
 
+@pytest.mark.slow
 def test_openvino_has_the_graphs_of_networks_and_the_shipped_ones():
     pytest.importorskip("openvino")
     for name, wanted in (("ffdnet", {"fp32"}), ("rt-s", {"int8", "fp32"})):
@@ -125,6 +127,7 @@ def test_the_document_says_what_was_measured_and_what_was_published(tmp_path):
     assert "it does not say that these sizes are as good" in text
 
 
+@pytest.mark.slow
 def test_quality_of_ours_is_drawn_beside_what_others_published(tmp_path):
     cv2 = pytest.importorskip("cv2")
     pytest.importorskip("matplotlib", reason="matplotlib is not installed: extra 'report'")
@@ -150,6 +153,7 @@ def test_a_yardstick_that_is_off_is_called_so(tmp_path):
     assert "0.140 dB, **not within** the 0.05 dB" in (tmp_path / "speed.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_program_measures_and_writes_up(tmp_path, monkeypatch):
     out, report = tmp_path / "speed.json", tmp_path / "speed.md"
     words = ["--runtime", "torch", "--size", "48x32", "--rounds", "1", "--threads", "1"]

@@ -13,6 +13,8 @@ from quantize import KEPT, calibration, losses, parse, quantize
 from malle_rt.models import graph_file
 from malle_rt.net.rt import MalleNetRT, RTConfig
 
+pytestmark = pytest.mark.slow  # compiles
+
 TINY = RTConfig(widths=(8, 8, 8), tail=8, hidden=3)
 LAYERS = {"Conv", "ConvTranspose"}
 

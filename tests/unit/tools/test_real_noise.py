@@ -2,6 +2,7 @@ import json
 
 import cv2
 import numpy as np
+import pytest
 import real_noise
 from real_noise import main, still_video
 
@@ -23,6 +24,7 @@ def test_a_still_video_ends_with_the_exposure_itself_and_no_two_frames_are_alike
     assert len({frame.tobytes() for frame in noisy}) == len(noisy)
 
 
+@pytest.mark.slow
 def test_pairs_are_measured_and_drawn(tmp_path, monkeypatch, capsys):
     for kind, picture in zip(("mean", "real"), camera_picture(), strict=True):
         cv2.imwrite(str(tmp_path / f"a_{kind}.png"), picture[..., ::-1])

@@ -17,7 +17,7 @@ from train import validate
 from malle_rt.errors import ConfigError
 from malle_rt.net.rt import MalleNetRT, RTState, macs_per_pixel
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 def planes():

@@ -16,6 +16,8 @@ from PIL import Image
 from malle_rt.models import model_file
 from malle_rt.net.weights import load_rt
 
+pytestmark = pytest.mark.slow  # trains
+
 TRAIN = Path(__file__).parents[3] / "tools" / "train.py"
 
 

@@ -22,7 +22,7 @@ from malle_rt.errors import BackendError
 from malle_rt.net.mallenet import MalleNetConfig
 from malle_rt.net.weights import load_rt, load_stills_net
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 TINY = MalleNetConfig(widths=(8, 8, 8, 8), blocks=2)
 CPU = torch.device("cpu")

@@ -160,6 +160,7 @@ def test_one_builder_at_a_time_and_a_bounded_wait(cache):
             pass  # another engine is nobody's business
 
 
+@pytest.mark.slow
 def test_the_lock_ends_with_its_process(cache):
     code = (
         "import sys, os; from pathlib import Path; from helpers.trt import IDENTITY; "

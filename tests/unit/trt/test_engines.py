@@ -68,6 +68,7 @@ def test_a_model_without_a_precision_says_what_it_has(tmp_path, monkeypatch):
         spec(model="rt-y", precision="int8")
 
 
+@pytest.mark.slow
 def test_builds_the_first_time_and_only_then(cache, caplog):
     first = ready_engine(spec(), cache, load=len)
     assert first.built is not None
@@ -77,6 +78,7 @@ def test_builds_the_first_time_and_only_then(cache, caplog):
     assert (again.built, again.reason, again.path, again.loaded) == (None, "", first.path, first.loaded)
 
 
+@pytest.mark.slow
 def test_builds_anew_when_asked(cache):
     ready_engine(spec(), cache, load=len)
     told = []
@@ -84,6 +86,7 @@ def test_builds_anew_when_asked(cache):
     assert told == ["asked for"]
 
 
+@pytest.mark.slow
 def test_a_damaged_engine_is_built_anew_once(cache):
     path = ready_engine(spec(), cache, load=len).path
     path.write_bytes(path.read_bytes()[:-100])
@@ -93,6 +96,7 @@ def test_a_damaged_engine_is_built_anew_once(cache):
     assert told == ["the engine in the cache is damaged"]
 
 
+@pytest.mark.slow
 def test_one_of_another_driver_is_built_anew_and_says_why(cache, caplog):
     older = DeviceInfo(**{**vars(RTX_4070), "driver": 12080})
     ready_engine(spec(device=older), cache, load=len)
@@ -102,6 +106,7 @@ def test_one_of_another_driver_is_built_anew_and_says_why(cache, caplog):
     assert len(list(cache.folder.glob("*.engine"))) == 1
 
 
+@pytest.mark.slow
 def test_one_that_does_not_load_is_built_anew_once(cache):
     ready_engine(spec(), cache, load=len)
     loads, told = [], []
@@ -116,6 +121,7 @@ def test_one_that_does_not_load_is_built_anew_once(cache):
     assert told == ["the one in the cache does not load: serialised by another version"]
 
 
+@pytest.mark.slow
 def test_when_the_new_one_does_not_load_either_there_is_no_loop(cache):
     builds = []
 
@@ -128,6 +134,7 @@ def test_when_the_new_one_does_not_load_either_there_is_no_loop(cache):
     assert len(builds) == 2
 
 
+@pytest.mark.slow
 def test_an_engine_that_fails_its_check_is_not_kept(cache):
     def check(engine):
         raise BackendError("PSNR 12 dB against the reference")
@@ -137,6 +144,7 @@ def test_an_engine_that_fails_its_check_is_not_kept(cache):
     assert cache.find(spec().identity) is None
 
 
+@pytest.mark.slow
 def test_two_at_once_build_one_engine(cache, caplog):
     found = []
 

@@ -15,6 +15,7 @@ from malle_rt.trt.profiles import load_profile
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed: pip install 'malle-rt[rtx]'")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="there may be a GPU here")
 def test_says_that_there_is_no_gpu():
     request = BuildRequest(

@@ -20,6 +20,8 @@ from malle_rt.errors import BackendError, KernelError, OutOfDeviceMemory
 from malle_rt.models import model_file
 from malle_rt.net.weights import load_rt
 
+pytestmark = pytest.mark.slow  # a GPU on the host
+
 NOISE = Noise.white(20.0)
 SHAPE = FrameShape(72, 40)
 SHAPES = [SHAPE, FrameShape(35, 27), FrameShape(40, 24, bits=10)]

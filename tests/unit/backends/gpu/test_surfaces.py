@@ -21,6 +21,8 @@ from malle_rt.frame import Surface
 from malle_rt.models import model_file
 from malle_rt.net.weights import load_rt
 
+pytestmark = pytest.mark.slow  # a GPU on the host
+
 NOISE = Noise.white(20.0)
 EIGHT = FrameShape(72, 40, pitches=(128, 96))
 TEN = FrameShape(40, 24, bits=10, pitches=(256, 256))

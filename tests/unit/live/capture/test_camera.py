@@ -24,6 +24,7 @@ def steps(values):
     return [b - a for a, b in itertools.pairwise(values)]
 
 
+@pytest.mark.slow
 def test_frames_come_in_order_with_the_instant_they_were_grabbed():
     (run,), log = read(40)
     assert run["error"] is None
@@ -37,12 +38,14 @@ def test_frames_come_in_order_with_the_instant_they_were_grabbed():
     assert 0 <= run["age"] < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["/dev/video2", "camera b", "Fake Camera B"])
 def test_takes_the_camera_that_is_meant(device):
     (run,), _ = read(1, device=device, cameras=2)
     assert run["description"].startswith("camera 2 (Fake Camera B), 640x480")
 
 
+@pytest.mark.slow
 def test_asks_for_size_and_rate():
     (run,), log = read(2, size=(320, 240))
     assert (run["size"], log) == ([320, 240], [])
@@ -57,6 +60,7 @@ def test_says_what_it_got_instead():
     assert log == [f"camera 0 (Fake Camera A): asked for 1920x1080, 60 fps, MJPG, got {got}"]
 
 
+@pytest.mark.slow
 def test_large_pictures_come_as_jpeg_where_plain_ones_are_slow(tmp_path):
     film = write_film(tmp_path / "film", damaged=[5])
     (run,), _ = read(12, size=(1280, 720), film=film)
@@ -67,6 +71,7 @@ def test_large_pictures_come_as_jpeg_where_plain_ones_are_slow(tmp_path):
     assert run["description"] == "camera 0 (Fake Camera A), 1280x720 at 10 fps, YUYV"
 
 
+@pytest.mark.slow
 def test_a_camera_that_gives_only_damaged_pictures_is_given_up(tmp_path):
     film = write_film(tmp_path / "film", (320, 240), damaged=range(32))
     (run,), _ = read(size=(320, 240), fourcc="MJPG", film=film)
@@ -75,6 +80,7 @@ def test_a_camera_that_gives_only_damaged_pictures_is_given_up(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_unplugged_and_plugged_in_again():
     (first, second), _ = read(30, times=2, unplug_after=8, replug_seconds=0.5)
     assert first["error"] == "camera 0 (Fake Camera A) was unplugged"
@@ -82,12 +88,14 @@ def test_unplugged_and_plugged_in_again():
     assert len(first["indices"]) > 0 and len(second["indices"]) > 0
 
 
+@pytest.mark.slow
 def test_a_stall_ends_after_two_seconds():
     (run,), _ = read(30, stall_after=8)
     assert run["error"] == "camera 0 (Fake Camera A) gives no more pictures"
     assert 1 < run["seconds"] < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("device", "faults", "message"),
     [

@@ -15,6 +15,7 @@ def modes(*rows):
     return tuple(Mode(fourcc, *size, tuple(map(Fraction, rates))) for fourcc, size, rates in rows)
 
 
+@pytest.mark.slow
 def test_lists_cameras_with_their_modes(tmp_path):
     first, second = in_camera_child("cameras_child", cameras=2, film=write_film(tmp_path / "film"))
     assert (first["label"], first["path"]) == ("camera 0 (Fake Camera A)", "/dev/video0")
@@ -22,6 +23,7 @@ def test_lists_cameras_with_their_modes(tmp_path):
     assert first["modes"] == second["modes"] == [*YUYV, "1280x720 MJPG at 30 fps"]
 
 
+@pytest.mark.slow
 def test_lists_cameras_that_cannot_be_used_now():
     (camera,) = in_camera_child("cameras_child", busy=True)
     assert camera["problem"] == "camera 0 (Fake Camera A) is in use by another program. Close it there"

@@ -58,6 +58,7 @@ def test_options_that_are_for_cameras_are_warned_of_once(caplog):
     assert warnings(caplog) == [f"ignored: --size, --fps, --fourcc (of no use with {GRAPH})"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("device", "options", "unused"),
     [

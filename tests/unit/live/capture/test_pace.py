@@ -34,6 +34,7 @@ def test_a_reader_far_behind_starts_anew():
     assert due == pytest.approx(begin + 0.02, abs=0.02)
 
 
+@pytest.mark.slow
 def test_a_gap_takes_a_second_at_most():
     pace = Pace()
     pace.wait(Fraction(0))

@@ -24,6 +24,7 @@ from malle_rt.pipeline import Pipeline, PipelineConfig
 from malle_rt.shown import shown_address
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rtsp", "udp", "http"])
 def test_a_server_that_is_killed_and_comes_back(kind, clip):
     with StreamServer(kind, clip) as server, Viewer(live(server.url)) as viewer:
@@ -62,6 +63,7 @@ def check_timeline(viewer):
     assert float(times[-1] - instants[-1]) == pytest.approx(0, abs=0.5), "sound and picture stay together"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rtsp", "udp"])
 def test_a_server_that_stalls_and_goes_on(kind, clip):
     with StreamServer(kind, clip) as server, Viewer(live(server.url)) as viewer:
@@ -73,6 +75,7 @@ def test_a_server_that_stalls_and_goes_on(kind, clip):
         seconds_until(lambda: viewer.seen[-1][0] == 2, 2)
 
 
+@pytest.mark.slow
 def test_other_sound_and_another_size_after_a_reconnection(tmp_path, caplog):
     changing = write_stream_clip(tmp_path / "clip.ts", frames=50)
     with StreamServer("udp", changing) as server, Viewer(live(server.url)) as viewer:
@@ -88,6 +91,7 @@ def test_other_sound_and_another_size_after_a_reconnection(tmp_path, caplog):
     assert caplog.text.count("the sound has other parameters") == 1
 
 
+@pytest.mark.slow
 def test_what_was_never_there_is_an_error(clip):
     with StreamServer("silent", clip) as server:
         begin = time.monotonic()
@@ -99,6 +103,7 @@ def test_what_was_never_there_is_an_error(clip):
     seconds_until(lambda: not reader_threads(), 2)
 
 
+@pytest.mark.slow
 def test_a_file_ends(clip):
     with Viewer(live(str(clip))) as viewer:
         assert viewer.done.wait(10)
@@ -113,6 +118,7 @@ def test_interrupt_while_all_is_well(clip):
         check_end(viewer)
 
 
+@pytest.mark.slow
 def test_interrupt_while_the_server_stalls(clip):
     with StreamServer("rtsp", clip) as server, Viewer(live(server.url)) as viewer:
         server.stall()
@@ -121,6 +127,7 @@ def test_interrupt_while_the_server_stalls(clip):
         seconds_until(lambda: not reader_threads(), 5)
 
 
+@pytest.mark.slow
 def test_interrupt_while_it_waits_to_reconnect(clip):
     with StreamServer("rtsp", clip) as server, Viewer(live(server.url)) as viewer:
         server.kill()
@@ -129,6 +136,7 @@ def test_interrupt_while_it_waits_to_reconnect(clip):
         assert not reader_threads()
 
 
+@pytest.mark.slow
 def test_interrupt_while_it_reconnects(clip):
     with StreamServer("rtsp", clip) as server, Viewer(live(server.url)) as viewer:
         server.kill()
@@ -151,6 +159,7 @@ def check_end(viewer):
     assert viewer.source.state == "ended"
 
 
+@pytest.mark.slow
 def test_a_reader_that_hangs_is_given_up():
     captures = []
 
@@ -171,6 +180,7 @@ def test_a_reader_that_hangs_is_given_up():
     assert {number for number, *_ in viewer.seen} == {1, 2}
 
 
+@pytest.mark.slow
 def test_readers_that_hang_do_not_pile_up(monkeypatch):
     monkeypatch.setattr(keeper, "_BACK_OFF", (0.01,))
     captures = []
@@ -189,6 +199,7 @@ def test_readers_that_hang_do_not_pile_up(monkeypatch):
             capture.let_go.set()
 
 
+@pytest.mark.slow
 def test_the_pause_between_attempts_grows():
     attempts = []
 
@@ -218,6 +229,7 @@ class Unplugged:
         pass
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_over_many_connections(clip, monkeypatch):
     monkeypatch.setattr(keeper, "_BACK_OFF", (0.01,))
     threads = []
@@ -249,6 +261,7 @@ def resident_megabytes():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
 
 
+@pytest.mark.slow
 def test_under_a_pipeline(clip):
     sink = CollectSink()
     pipeline = Pipeline(

@@ -50,6 +50,7 @@ def test_time_never_goes_back():
     assert all(b > a for a, b in itertools.pairwise(pts))
 
 
+@pytest.mark.slow
 def test_errors_do_not_add_up_over_many_connections():
     splice = Splice()
     for connection in range(20):

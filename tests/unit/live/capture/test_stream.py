@@ -50,6 +50,7 @@ def check_order(shots):
     assert all(b.captured >= a.captured for a, b in itertools.pairwise(shots))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rtsp", "udp", "http"])
 def test_a_live_stream(kind, clip):
     with StreamServer(kind, clip) as server:
@@ -63,6 +64,7 @@ def test_a_live_stream(kind, clip):
     assert info.duration is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("transport", "ending"), [("tcp", ""), ("udp", ""), ("udp", "?udp")], ids=["tcp", "server", "url"]
 )
@@ -73,6 +75,7 @@ def test_rtsp_over_tcp_and_where_asked_over_udp(transport, ending, clip):
     assert sound
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rtsp", "http"])
 def test_passwords(kind, clip, caplog):
     with StreamServer(kind, clip, password="me:secret") as server:
@@ -87,6 +90,7 @@ def test_passwords(kind, clip, caplog):
     assert "secret" not in f"{opened.description} {opened.template.location} {caplog.text}"
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_is_an_error(clip):
     with StreamServer("rtsp", clip) as server:
         opened = capture(server.url)
@@ -99,6 +103,7 @@ def test_a_server_that_goes_is_an_error(clip):
         opened.close()
 
 
+@pytest.mark.slow
 def test_a_server_that_falls_silent_is_an_error(clip):
     with StreamServer("udp", clip) as server:
         opened = capture(server.url.replace("//", "//me:secret@"))
@@ -113,6 +118,7 @@ def test_a_server_that_falls_silent_is_an_error(clip):
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_server_that_says_nothing(clip):
     with StreamServer("silent", clip) as server:
         begin = time.monotonic()
@@ -129,11 +135,13 @@ def test_nobody_listens(scheme):
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_nobody_sends():
     with pytest.raises(SourceError, match=r"nothing has come within 0\.5 s"):
         capture(f"udp://127.0.0.1:{free_port(datagrams=True)}", opening=0.5)
 
 
+@pytest.mark.slow
 def test_raw_h264_is_dated_by_the_clock(tmp_path):
     x264 = {"preset": "ultrafast", "tune": "zerolatency", "g": "10"}
     write_clip(tmp_path / "raw.h264", codec="libx264", frames=60, size=(160, 96), options=x264)
@@ -143,6 +151,7 @@ def test_raw_h264_is_dated_by_the_clock(tmp_path):
     assert float(spans[0]) == pytest.approx(shots[49].captured - shots[20].captured, abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_file_plays_at_its_own_pace(clip):
     opened, shots, sound = take(clip, None)
     check_order(shots)
@@ -152,6 +161,7 @@ def test_a_file_plays_at_its_own_pace(clip):
     assert "at 25 fps" in opened.description
 
 
+@pytest.mark.slow
 def test_a_file_begins_again(tmp_path):
     short = write_stream_clip(tmp_path / "short.mp4", frames=10)
     _, shots, sound = take(short, 35, loop=True)
@@ -172,6 +182,7 @@ def test_a_source_graph_ends():
     assert shots[-1].captured - shots[0].captured == pytest.approx(24 / 50, abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_file_over_http_keeps_its_pace_and_ends(tmp_path):
     film = write_stream_clip(tmp_path / "film.mkv", frames=25)
     with StreamServer("http", film) as server:
@@ -180,6 +191,7 @@ def test_a_file_over_http_keeps_its_pace_and_ends(tmp_path):
     assert shots[-1].captured - shots[0].captured == pytest.approx(24 / 25, abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_download_cut_off_is_an_error(tmp_path):
     film = write_stream_clip(tmp_path / "film.mkv", frames=75)
     film.write_bytes(film.read_bytes()[:30000])
@@ -200,6 +212,7 @@ def test_pictures_are_what_was_sent(tmp_path):
     assert [shot.seconds for shot in shots] == [index * Fraction(1001, 30000) for index in range(5)]
 
 
+@pytest.mark.slow
 def test_damage_is_skipped_and_logged(tmp_path, caplog):
     path = damage(write_clip(tmp_path / "film.nut", frames=60), start=0.5, length=4000)
     _, shots, _ = take(path, None)

@@ -79,6 +79,7 @@ def check(path, given, packets=(), *, tail=0):
         assert heard[-1] >= frames[-1].seconds - first - Fraction(1, 2)
 
 
+@pytest.mark.slow
 def test_mpegts_over_tcp_arrives_whole_with_its_sound(tmp_path, reader):
     with sounding(tmp_path, 3) as (template, packets):
         given = list(shots(60))
@@ -90,6 +91,7 @@ def test_mpegts_over_tcp_arrives_whole_with_its_sound(tmp_path, reader):
     check(tmp_path / "a.ts", given, packets)
 
 
+@pytest.mark.slow
 def test_mpegts_over_udp_fits_datagrams(tmp_path):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
@@ -108,6 +110,7 @@ def test_mpegts_over_udp_fits_datagrams(tmp_path):
     check(tmp_path / "a.ts", given)
 
 
+@pytest.mark.slow
 @needs_ffmpeg
 @pytest.mark.parametrize(
     ("url", "options", "count", "tail"),
@@ -147,6 +150,7 @@ def test_the_picture_leaves_the_encoder_at_once(reader):
         sink.abort()
 
 
+@pytest.mark.slow
 def test_a_receiver_that_comes_late_and_comes_back(tmp_path):
     port = free_port()
     sink = PushSink(f"tcp://127.0.0.1:{port}/path?key=secret", bare_template())
@@ -177,6 +181,7 @@ def test_a_receiver_that_comes_late_and_comes_back(tmp_path):
     assert outlet.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["tcp", "rtmp", "rtsp"])
 def test_a_receiver_that_never_reads_holds_nobody_up(mute, scheme):
     sink = PushSink(
@@ -204,6 +209,7 @@ def test_a_receiver_that_never_reads_holds_nobody_up(mute, scheme):
     assert time.perf_counter() - began < 2
 
 
+@pytest.mark.slow
 def test_closing_while_a_write_waits_is_quick(mute):
     sink = PushSink(f"rtmp://127.0.0.1:{mute.port}/live", bare_template((320, 240)))
     outlet = Outlet("rtmp", sink)
@@ -258,6 +264,7 @@ def test_addresses_are_taken_out_of_what_ffmpeg_says(said, shown, key):
     assert address.taken_out_of(said.format(url=address.url)) == shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "url",
     [

@@ -116,6 +116,7 @@ def test_names_of_its_own_are_never_taken(tmp_path, monkeypatch):
     assert paths == [f"malle-rt-20261122-153045{end}.mkv" for end in ("", "-3", "-4")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
 def test_a_killed_process_leaves_a_playable_file(tmp_path, suffix):
     command = module_command("helpers.endless_recording", str(tmp_path / f"a{suffix}"))
@@ -133,6 +134,7 @@ def test_a_killed_process_leaves_a_playable_file(tmp_path, suffix):
     assert times[-1] >= written - 4
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_what_was_recorded(small_disk):
     outlet = Outlet("recording", Recording(small_disk / "a.mkv", bare_template((320, 240))))
     for shot in shots(400, size=(320, 240), noise=40):
@@ -148,6 +150,7 @@ def test_a_full_disk_keeps_what_was_recorded(small_disk):
         assert sum(1 for _ in film.decode(video=0)) > 2
 
 
+@pytest.mark.slow
 def test_finishing_a_long_recording_is_quick(tmp_path):
     config = EncodeConfig(preset="ultrafast")
     recording = Recording(tmp_path / "a.mkv", bare_template((16, 16)), config)

@@ -161,6 +161,7 @@ def test_snapshots_are_of_what_is_shown(console, desk):
     assert seen == [console.shot]
 
 
+@pytest.mark.slow
 def test_notices_go_after_a_moment(console):
     assert console.settings.notice == "h shows the keys"
     press(console, "+")

@@ -46,6 +46,7 @@ def test_no_display_is_one_clear_line():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "named",
     [{"DISPLAY": ":8765"}, {"WAYLAND_DISPLAY": "wayland-8765"}, {"DISPLAY": "nonsense"}],

@@ -55,6 +55,7 @@ def end(flood):
         connection.close()
 
 
+@pytest.mark.slow
 def test_half_sent_requests_end(server, monkeypatch):
     monkeypatch.setattr(door, "_REQUEST_WITHIN", 0.5)
     flood = half_requests(server, 3)
@@ -63,6 +64,7 @@ def test_half_sent_requests_end(server, monkeypatch):
     end(flood)
 
 
+@pytest.mark.slow
 def test_strangers_take_up_few_descriptors_and_viewers_come_in(server):
     before = descriptors()
     flood = half_requests(server, 300)
@@ -75,6 +77,7 @@ def test_strangers_take_up_few_descriptors_and_viewers_come_in(server):
     end(flood)
 
 
+@pytest.mark.slow
 def test_an_open_page_goes_on_and_the_log_stays_small(server, desk, caplog):
     async def watch():
         async with Page(server.url) as page:
@@ -104,6 +107,7 @@ def test_two_hundred_viewers_are_served_or_told(server):
     assert set(answers) <= {"live", 503, "AssertionError"}, set(answers)  # the helper's word for a farewell
 
 
+@pytest.mark.slow
 def test_without_descriptors_it_tries_on(server, monkeypatch, caplog):
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -25,6 +25,7 @@ def grey(picture):
     return None if picture is None else round(float(np.mean(picture)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("view", "clean", "raw"), [("split", 180, 60), ("side", 180, 60), ("raw", None, 60), ("clean", 180, None)]
 )
@@ -85,6 +86,7 @@ def test_a_shot_is_encoded_once_for_everybody(server, desk, encoded):
     assert len(encoded) == len(set(map(id, encoded))) == 12  # raw and clean of six
 
 
+@pytest.mark.slow
 def test_nothing_is_encoded_that_nobody_waits_for(server, desk, encoded):
     async def watch():
         for _ in range(10):
@@ -100,6 +102,7 @@ def test_nothing_is_encoded_that_nobody_waits_for(server, desk, encoded):
     assert len(encoded) == 2
 
 
+@pytest.mark.slow
 def test_a_slow_page_gets_the_newest_and_holds_up_nobody(server, desk, camera):
     async def fast(page, seconds):
         end, numbers = time.monotonic() + seconds, []
@@ -127,6 +130,7 @@ def test_a_slow_page_gets_the_newest_and_holds_up_nobody(server, desk, camera):
     assert camera.slowest < 0.2
 
 
+@pytest.mark.slow
 def test_the_time_to_the_page_includes_the_way_back(server, desk):
     async def watch():
         async with Page(server.url) as page:
@@ -180,6 +184,7 @@ def test_beside_a_window_no_page_counts_as_display(desk):
     assert desk.displayed == []
 
 
+@pytest.mark.slow
 def test_one_odd_shot_does_not_end_the_pictures(server, desk, caplog):
     odd = shot_of(flat(60), replace(flat(180), pix_fmt="nonsense"))
 

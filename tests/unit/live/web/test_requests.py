@@ -43,6 +43,7 @@ def test_strength_and_mix_are_set(server, desk):
     assert (desk.controls.tuning.strength, desk.controls.tuning.mix) == (31.5, 0.25)
 
 
+@pytest.mark.slow
 def test_switching_automatic_off_twice_means_off(server, desk):
     letter = ask(
         server, ("automatic", False), ("automatic", False), until=lambda letter: not letter["automatic"]
@@ -51,6 +52,7 @@ def test_switching_automatic_off_twice_means_off(server, desk):
     assert ask(server, ("automatic", True), until=lambda letter: letter["automatic"])
 
 
+@pytest.mark.slow
 def test_recording_is_begun_and_ended_by_state(server):
     assert ask(server, ("recording", True), ("recording", True), until=lambda letter: letter["recording"])
     assert ask(server, ("recording", False), until=lambda letter: letter["recording"] is None)

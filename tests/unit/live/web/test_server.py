@@ -46,6 +46,7 @@ def test_the_port_is_free_again_at_once(server, desk):
     again.close()
 
 
+@pytest.mark.slow
 def test_sixteen_may_watch_and_the_next_is_told(server, desk):
     async def watch():
         async with pages(server.url, 17) as watching:
@@ -78,6 +79,7 @@ def test_closing_sends_all_home_within_a_second(server, desk):
     assert farewells == {(1001, "The session has ended.")}
 
 
+@pytest.mark.slow
 def test_closing_does_not_wait_for_pages_that_have_stopped_reading(server, desk):
     """Sockets whose owner claims to have drawn every picture but reads none, until the system's buffers are full."""
     raw = next(iter(SyntheticSource(1, (1280, 720), noise_sigma=60)))
@@ -97,6 +99,7 @@ def test_closing_does_not_wait_for_pages_that_have_stopped_reading(server, desk)
             client.close()
 
 
+@pytest.mark.slow
 def test_the_end_of_the_session_sends_pages_home_and_lets_none_in(server, desk):
     async def watch():
         async with Page(server.url) as page:
@@ -109,6 +112,7 @@ def test_the_end_of_the_session_sends_pages_home_and_lets_none_in(server, desk):
     assert asyncio.run(watch()) == ((1001, "The session has ended."),) * 2
 
 
+@pytest.mark.slow
 def test_a_desk_that_fails_is_logged_and_ends_the_server_alone(server, desk, caplog):
     async def watch():
         async with Page(server.url) as page:
