@@ -56,7 +56,7 @@ exit codes: 0 done; 3 done, but the input is damaged or not whole; 2 options tha
 # What a preview has no use for.
 _OF_VIDEOS = (
     *("strength", "hwaccel", "codec", "crf", "preset", "pix_fmt", "encoder_option", "duration", "fps"),
-    *("strict", "keep_partial", "keep_times", "compare"),
+    *("strict", "keep_partial", "keep_times", "compare", "progress"),
 )
 
 
