@@ -14,13 +14,37 @@ __all__ = [
     "MAX_SIGMA",
     "PICTURES",
     "PRECISIONS",
+    "RUNTIMES",
     "SHARES",
     "DenoiseConfig",
+    "Runtime",
     "Strength",
     "check_tuning",
 ]
 
-BACKENDS = ("auto", "tensorrt", "tensorrt-rtx", "cuda", "openvino", "torch", "none")
+
+@dataclass(frozen=True)
+class Runtime:
+    """What a backend can run.
+
+    Attributes:
+        precisions: it runs networks in.
+        reads_graphs: whether the network must have a portable graph in that precision.
+    """
+
+    precisions: tuple[str, ...]
+    reads_graphs: bool
+
+
+# The backends that run a network; ``malle_rt.backends.select`` opens them.
+RUNTIMES = {
+    "tensorrt": Runtime(("fp16", "int8"), reads_graphs=True),
+    "tensorrt-rtx": Runtime(("fp16", "int8"), reads_graphs=True),
+    "cuda": Runtime(("fp16", "fp32"), reads_graphs=False),
+    "openvino": Runtime(("int8", "fp32"), reads_graphs=True),
+    "torch": Runtime(("fp32",), reads_graphs=False),
+}
+BACKENDS = ("auto", *RUNTIMES, "none")
 PRECISIONS = ("auto", "fp32", "fp16", "int8")
 CUDA_ADAPTERS = ("auto", "cuda-bindings", "pycuda")
 HWACCELS = ("auto", "cuda", "none")

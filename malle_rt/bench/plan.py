@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from malle_rt.config import BACKENDS, PRECISIONS
+from malle_rt.config import BACKENDS, PRECISIONS, RUNTIMES
 from malle_rt.errors import ConfigError
 from malle_rt.models import graph_precisions, model_names
 
@@ -14,15 +14,6 @@ __all__ = ["SIZES", "Combination", "Size", "combinations", "parse_size"]
 
 _FIXED = re.compile(r"([1-9]\d{1,4})x([1-9]\d{1,4})")
 _SMALLEST = 32  # pixels along a side: the drawn clip carries something to denoise from there on
-# What each backend can run; those that read a portable graph also need the model to have it.
-_RUNS = {
-    "tensorrt": ("fp16", "int8"),
-    "tensorrt-rtx": ("fp16", "int8"),
-    "cuda": ("fp16", "fp32"),
-    "openvino": ("int8", "fp32"),
-    "torch": ("fp32",),
-}
-_READS_GRAPHS = ("tensorrt", "tensorrt-rtx", "openvino")
 
 
 @dataclass(frozen=True)
@@ -117,15 +108,16 @@ def combinations(
 def _backends(asked: Sequence[str]) -> Iterator[tuple[str, bool]]:
     yield from ((name, True) for name in asked if name != "all")
     if "all" in asked:
-        yield from ((name, False) for name in _RUNS if name not in asked)
+        yield from ((name, False) for name in RUNTIMES if name not in asked)
 
 
 def _precisions(backend: str, model: str, asked: Sequence[str], *, required: bool) -> list[str]:
     """Those that the backend has for the model; any that was named stays, where the backend was named too."""
-    if backend not in _RUNS:
+    if backend not in RUNTIMES:
         return ["auto" if each == "all" else each for each in asked]
     graphs = {*graph_precisions(model), "fp32"}  # see ``models.float_graph``
-    has = [each for each in _RUNS[backend] if backend not in _READS_GRAPHS or each in graphs]
+    runtime = RUNTIMES[backend]
+    has = [each for each in runtime.precisions if each in graphs or not runtime.reads_graphs]
     if "all" in asked:
         return has
     return [each for each in asked if each == "auto" or each in has or required]

@@ -2,8 +2,11 @@ import sys
 
 import pytest
 
+from malle_rt.backends import select
+from malle_rt.backends.base import BackendInfo
 from malle_rt.backends.select import running_line, select_backend
-from malle_rt.config import DenoiseConfig
+from malle_rt.bench.plan import SIZES, combinations
+from malle_rt.config import RUNTIMES, DenoiseConfig, Runtime
 from malle_rt.errors import BackendUnavailable, ConfigError
 
 
@@ -92,3 +95,29 @@ def test_a_missing_backend_fails_and_says_how_to_get_it(monkeypatch):
 def test_the_yardstick_has_one_precision(precision):
     with pytest.raises(ConfigError, match=f"runs in fp32, got {precision}"):
         selected("torch", precision=precision)
+
+
+def test_every_runtime_can_be_opened():
+    assert list(select._OPENERS) == list(RUNTIMES)
+
+
+def test_a_backend_is_a_class_and_two_rows(monkeypatch):
+    """As CONTRIBUTING says."""
+
+    class Mine:
+        info = BackendInfo("mine", "rt-s", "fp32", "paper", "")
+
+        def prepare(self, shape):
+            raise NotImplementedError
+
+        def close(self):
+            pass
+
+    monkeypatch.setitem(RUNTIMES, "mine", Runtime(("fp32",), reads_graphs=False))
+    monkeypatch.setattr("malle_rt.config.BACKENDS", ("auto", *RUNTIMES, "none"))
+    monkeypatch.setattr("malle_rt.bench.plan.BACKENDS", ("auto", *RUNTIMES, "none"))
+    monkeypatch.setitem(select._OPENERS, "mine", lambda config: Mine())
+    opened = select_backend(DenoiseConfig(backend="mine"))
+    assert str(opened) == "mine rt-s fp32 on paper; asked for"
+    planned = combinations(["all"], ["rt-s"], ["all"], [SIZES["360p"]])
+    assert "mine rt-s fp32 360p" in map(str, planned)
