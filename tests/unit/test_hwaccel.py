@@ -15,6 +15,8 @@ pytest.importorskip("cuda.bindings")
 from helpers.host_backend import HostBackend
 
 from malle_rt.api import Transcode
+from malle_rt.array_denoiser import Denoiser
+from malle_rt.arrays import array_format
 from malle_rt.backends.base import FrameShape
 from malle_rt.backends.select import Selection
 from malle_rt.config import DenoiseConfig
@@ -128,3 +130,34 @@ def test_an_hwaccel_that_cannot_work_is_refused(tmp_path, hwaccel, message):
     clip = write_clip(tmp_path / "a.nut", frames=2)
     with pytest.raises(ConfigError, match=message):
         Transcode(clip, tmp_path / "b.mkv", config=DenoiseConfig(backend="openvino"), hwaccel=hwaccel)
+
+
+@pytest.mark.slow
+def test_a_stream_of_arrays_is_some_frames_ahead_of_its_results(backend, monkeypatch):
+    monkeypatch.setattr("malle_rt.api.select_backend", lambda config: Selection(backend, "the host"))
+    layout = array_format("yuv420p")
+    arrays = [layout.array(each) for each in noisy(6)]
+    buffer, taken = np.empty_like(arrays[0]), []
+
+    def camera():
+        for index, each in enumerate(arrays):
+            taken.append(index)
+            buffer[:] = each
+            yield buffer
+
+    with Denoiser(strength=12, mix=0.8, pixel_format="yuv420p") as denoiser:
+        streamed, seen = [], []
+        for clean in denoiser.stream(camera()):
+            streamed.append(clean)
+            seen.append(len(taken))
+        assert seen[0] > 1  # before the first result
+        denoiser.reset()
+        called = [denoiser(each) for each in arrays]
+        denoiser.reset()
+        for _ in denoiser.stream(iter(arrays)):  # left with frames in flight
+            break
+        denoiser.reset()
+        again = list(denoiser.stream(iter(arrays)))
+    for one, other, third in zip(streamed, called, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(one, third)
