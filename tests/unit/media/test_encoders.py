@@ -1,5 +1,7 @@
 """What encoders say by themselves, and what hardware encoders say where there is no such hardware."""
 
+from pathlib import Path
+
 import av
 import pytest
 
@@ -7,13 +9,14 @@ from malle_rt.errors import ConfigError
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.file_sink import FileSink
 from malle_rt.media.synthetic import SyntheticSource
+from malle_rt.media.video_encoder import wants_avx2
 
 SOFTWARE = ["libx264", "libx265", "libsvtav1", "libvpx-vp9", "libvpx", "libaom-av1", "ffv1", "hevc", "av1"]
 
 
-def encode(path, codec):
+def encode(path, codec, **options):
     source = SyntheticSource(3, (128, 96))
-    sink = FileSink(path, source, EncodeConfig(codec=codec))
+    sink = FileSink(path, source, EncodeConfig(codec=codec, options=options))
     try:
         for frame in source:
             sink.write(frame)
@@ -39,3 +42,31 @@ def test_hardware_that_is_not_there_is_named(tmp_path, codec, gpu):
         encode(tmp_path / "out.mkv", codec)
     except ConfigError as error:
         assert f"encoder {codec} needs {gpu}" in str(error) and "\n" not in str(error)
+
+
+def test_x264_is_kept_from_avx512_where_that_is_not_reproducible(tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor : 0\nflags\t\t: fpu sse2 avx2 avx512f avx512bw\n")
+    assert wants_avx2(320, 192, cpuinfo)
+    assert wants_avx2(640, 352, cpuinfo)
+    assert not wants_avx2(640, 360, cpuinfo)
+    cpuinfo.write_text("flags : fpu sse2 avx2\n")
+    assert not wants_avx2(320, 192, cpuinfo)
+    assert not wants_avx2(320, 192, tmp_path / "nothing")
+
+
+def test_where_it_is_the_bytes_are_the_same_and_the_users_parameters_hold(tmp_path, monkeypatch):
+    flags = Path("/proc/cpuinfo").read_text().split() if Path("/proc/cpuinfo").exists() else []
+    if "avx2" not in flags or "avx512f" in flags:
+        pytest.skip("needs a processor with AVX2 and without AVX-512")
+    packets = []
+    for wanted in (False, True):
+        monkeypatch.setattr("malle_rt.media.video_encoder.wants_avx2", lambda *_, value=wanted: value)
+        target = tmp_path / f"{wanted}.mkv"
+        encode(target, "libx264", **{"x264-params": "keyint=2"})
+        with av.open(str(target)) as container:
+            packets.append(
+                [(bytes(each), each.is_keyframe) for each in container.demux(video=0) if each.size]
+            )
+    assert packets[0] == packets[1]
+    assert [key for _, key in packets[1]].count(True) == 2
