@@ -135,7 +135,7 @@ class PhotoDenoiser:
                 on_progress(done / (canvas.height * canvas.width))
 
     def close(self) -> None:
-        """Release the network. May be called twice."""
+        """Release what the network holds; another picture takes it anew. May be called twice."""
         self._net.close()
 
     def _tiles(

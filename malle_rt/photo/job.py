@@ -16,7 +16,7 @@ from malle_rt.config import Strength
 from malle_rt.errors import ConfigError, SinkError, SourceError
 from malle_rt.media.output_file import OutputFile
 from malle_rt.photo.denoiser import Canvas, PhotoDenoiser
-from malle_rt.photo.picture import SUFFIXES, open_picture
+from malle_rt.photo.picture import LARGE, SUFFIXES, open_picture, without_limit
 from malle_rt.photo.saving import save
 
 __all__ = ["PhotoReport", "clean_file", "planned"]
@@ -175,6 +175,8 @@ def clean_file(
     after = _shown(picture.canvas) if compare is not None else []
     notes = list(picture.notes)
     width, height = picture.canvas.width, picture.canvas.height
+    if width * height > LARGE:
+        denoiser.close()  # what it holds is needed for encoding; it is made again for the next picture
     if sigma is None and form == picture.format and quality is None:
         _write(targets[0], lambda path: shutil.copyfile(source, path))
         found_nothing = strength != 0 and mix != 0
@@ -196,7 +198,7 @@ def _write(target: OutputFile, write: Callable[[Path], object]) -> None:
     try:
         try:
             write(target.partial)
-            with Image.open(target.partial) as written:
+            with without_limit(), Image.open(target.partial) as written:
                 written.verify()
         except SinkError as exc:
             raise SinkError(f"{target.target}: {exc}") from exc

@@ -108,31 +108,31 @@ def read_metadata(path: Path, image: Image.Image) -> Metadata:
         icc=bytes(info.get("icc_profile") or b""),
         xmp=xmp.encode() if isinstance(xmp, str) else bytes(xmp),
         dpi=sides,
-        segments=jpeg_segments(path.read_bytes()) if image.format in ("JPEG", "MPO") else b"",
+        segments=jpeg_segments(path) if image.format in ("JPEG", "MPO") else b"",
         chunks=png_chunks(path) if image.format == "PNG" else b"",
         tags=tiff_tags(image) if image.format == "TIFF" else None,
     )
 
 
-def jpeg_segments(data: bytes) -> bytes:
+def jpeg_segments(path: Path) -> bytes:
     """APP1 to APP13, APP15 and comments of a JPEG file, one after the other.
 
     Left out are those that a new file has of its own (JFIF; Adobe, which says how the colours are coded), and the
     table of further pictures behind the first (MPF), which are not kept.
     """
-    found, place = [], 2
-    while place + 4 <= len(data) and data[place] == 0xFF:
-        marker = data[place + 1]
-        if marker == 0xFF:  # padding
-            place += 1
-            continue
-        if marker == 0xDA:  # the pixels
-            break
-        end = place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-        body = data[place + 4 : place + 8]
-        if marker == 0xFE or (0xE1 <= marker <= 0xEF and marker != 0xEE and body != b"MPF\0"):
-            found.append(data[place:end])
-        place = end
+    found: list[bytes] = []
+    with path.open("rb") as file:
+        file.seek(2)
+        while len(head := file.read(4)) == 4 and head[0] == 0xFF:
+            marker = head[1]
+            if marker == 0xFF:  # padding
+                file.seek(-3, 1)
+                continue
+            if marker == 0xDA:  # the pixels
+                break
+            body = file.read(max(0, int.from_bytes(head[2:], "big") - 2))
+            if marker == 0xFE or (0xE1 <= marker <= 0xEF and marker != 0xEE and body[:4] != b"MPF\0"):
+                found.append(head + body)
     return b"".join(found)
 
 

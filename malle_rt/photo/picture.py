@@ -20,7 +20,7 @@ from malle_rt.opencv import opencv
 from malle_rt.photo.denoiser import ArrayCanvas, Canvas, Pixels
 from malle_rt.photo.metadata import Metadata, read_metadata
 
-__all__ = ["SUFFIXES", "Picture", "open_picture"]
+__all__ = ["LARGE", "SUFFIXES", "Picture", "open_picture", "without_limit"]
 
 # By the names that Pillow has for formats. GIF and BMP are read only.
 SUFFIXES = {
@@ -37,6 +37,7 @@ SUFFIXES = {
 }
 _READ = ("JPEG", "PNG", "TIFF", "WEBP", "AVIF", "GIF", "BMP")
 _LARGEST = 1_000_000_000  # pixels
+LARGE = 50_000_000  # pixels from which memory is spared at the cost of time and bytes
 _NETWORK = 700 << 20  # bytes that the network takes beside the picture
 _UNKNOWN = {
     "CMYK": "it has the inks of a printer (CMYK). Convert it to RGB first, with its colour profile",
@@ -47,7 +48,7 @@ _UNKNOWN = {
 
 _ORIENTATION = 274  # tag
 
-_pillow = threading.Lock()  # of its limit for pixels, which is one for the process
+_pillow = threading.Lock()  # of its limit for pixels
 
 
 class PillowCanvas:
@@ -139,14 +140,22 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         formats.append("HEIF")
     with warnings.catch_warnings(), path.open("rb") as file:
         warnings.simplefilter("ignore")
-        with _pillow:
-            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ``_check`` has a limit of its own
-            try:
-                image = Image.open(file, formats=formats)
-            finally:
-                Image.MAX_IMAGE_PIXELS = limit
+        with without_limit():  # ``_check`` has one of its own
+            image = Image.open(file, formats=formats)
         with image:
             yield image
+
+
+@contextmanager
+def without_limit() -> Iterator[None]:
+    """Let Pillow open pictures of any size, and without warnings; its limit is one for the process."""
+    with _pillow, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _check(path: Path, image: Image.Image) -> None:
@@ -186,11 +195,11 @@ def _decoded(path: Path, image: Image.Image) -> Picture:
     if form == "AVIF" and _avif_bits(path) > 8:
         notes.append(f"its {_avif_bits(path)} bits became 8")
     if _is_deep(path, image):
-        array = _deep_pixels(path)
-        view = array if array.ndim == 2 else array[..., 2::-1]  # BGR, alpha last
         # Pillow turns a TIFF upright while it decodes, OpenCV leaves it as it lies.
         tags = read_metadata(path, image) if form == "TIFF" else None
-        image.load()  # finds damage that OpenCV passes over
+        image.load()  # finds damage that OpenCV passes over, and without a word on standard error
+        array = _deep_pixels(path)
+        view = array if array.ndim == 2 else array[..., 2::-1]  # BGR, alpha last
         return Picture(
             form,
             ArrayCanvas(view),

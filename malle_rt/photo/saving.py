@@ -15,7 +15,7 @@ from PIL import Image, JpegImagePlugin
 from malle_rt.errors import SinkError
 from malle_rt.opencv import opencv
 from malle_rt.photo.metadata import Metadata, exif_tags, new_png_chunks
-from malle_rt.photo.picture import Picture
+from malle_rt.photo.picture import LARGE, Picture
 
 __all__ = ["QUALITY", "save"]
 
@@ -75,7 +75,12 @@ def _without_alpha(image: Image.Image, notes: list[str]) -> Image.Image:
 
 def _jpeg(picture: Picture, file: IO[bytes], quality: int | None, notes: list[str]) -> None:
     image, metadata = _without_alpha(_eight_bits(picture), notes), picture.metadata
-    options: dict[str, Any] = {"progressive": picture.progressive, "optimize": True, "comment": b""}
+    # Both keep a second copy of the picture.
+    large = image.width * image.height > LARGE
+    options: dict[str, Any] = {"progressive": picture.progressive and not large, "optimize": not large}
+    if picture.progressive and large:
+        notes.append("not progressive any more, for the memory that takes")
+    options["comment"] = b""
     if picture.format == "JPEG":
         options["extra"] = metadata.segments
     else:

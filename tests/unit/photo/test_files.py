@@ -14,8 +14,9 @@ from PIL import Image, ImageCms, TiffImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
 from malle_rt.errors import ConfigError
-from malle_rt.photo.denoiser import PhotoDenoiser
+from malle_rt.photo.denoiser import ArrayCanvas, PhotoDenoiser
 from malle_rt.photo.job import clean_file, planned
+from malle_rt.photo.noise import Treatment
 from malle_rt.photo.picture import open_picture
 
 SIGMA = 20
@@ -341,6 +342,30 @@ def test_a_writer_that_fails_leaves_nothing(denoiser, tmp_path, monkeypatch):
     with pytest.raises(Exception, match=r"a\.clean\.png: cannot be written as PNG \(no such mode\)"):
         cleaned(denoiser, tmp_path, "a.png", stored("PNG"), strength=SIGMA)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_picture_larger_than_pillow_likes_is_cleaned(denoiser, tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    monkeypatch.setattr("malle_rt.photo.job.LARGE", 100)
+    monkeypatch.setattr("malle_rt.photo.saving.LARGE", 100)
+    _, output, report = cleaned(denoiser, tmp_path, "a.jpg", stored("JPEG", progressive=True), strength=SIGMA)
+    assert Image.MAX_IMAGE_PIXELS == 100
+    assert "not progressive any more" in report.summary()
+    monkeypatch.undo()
+    assert "progressive" not in Image.open(output).info
+
+
+def test_large_pictures_are_read_in_bands(denoiser):
+    class Watched(ArrayCanvas):
+        most = 0
+
+        def read(self, top, left, bottom, right):
+            self.most = max(self.most, (bottom - top) * (right - left))
+            return super().read(top, left, bottom, right)
+
+    canvas = Watched(np.zeros((4000, 1100), np.uint8))
+    denoiser.treat(canvas, Treatment(1.0, (0.0, 0.0, 0.0), 1.0))
+    assert canvas.most <= 768 * 1100
 
 
 def test_which_pictures_go_where(tmp_path):
