@@ -137,7 +137,7 @@ def jpeg_segments(path: Path) -> bytes:
 
 
 def png_chunks(path: Path) -> bytes:
-    """Chunks of a PNG file that are about the picture and not the pixels, one after the other."""
+    """Chunks of a PNG file that are about the picture and not the pixels, one after the other; no damaged ones."""
     found: list[bytes] = []
     with path.open("rb") as file:
         file.seek(8)
@@ -147,8 +147,10 @@ def png_chunks(path: Path) -> bytes:
             if kind in _NOT_COPIED or total + length > _MOST:
                 file.seek(length + 4, 1)
                 continue
+            body = file.read(length + 4)
             total += length
-            found.append(head + file.read(length + 4))
+            if body[length:] == zlib.crc32(kind + body[:length]).to_bytes(4, "big"):
+                found.append(head + body)
     return b"".join(found)
 
 

@@ -93,6 +93,7 @@ def test_clean_pictures_stay_as_they_are(small):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_tiles_join_without_a_seam(small, monkeypatch):
     """Against the network over the whole picture, within half a code value; read and written in place."""
     monkeypatch.setattr(module, "TILE", 256)
