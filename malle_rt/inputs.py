@@ -12,6 +12,7 @@ from pathlib import Path
 from malle_rt.errors import ConfigError
 from malle_rt.media.opening import is_path, plain_location
 from malle_rt.media.own_outputs import clean_name
+from malle_rt.media.sequences import is_sequence
 
 __all__ = ["Inputs", "find_inputs", "means_many"]
 
@@ -107,6 +108,10 @@ class _Finder:
     def add(self, word: str, *, listed: bool = False) -> None:
         """One word; ``listed``: from a list, which names no further ones."""
         plain = plain_location(word)
+        if is_sequence(plain):
+            raise ConfigError(
+                f"{word}: these are the pictures of one video. Clean it by itself, without --output-dir"
+            )
         if not is_path(plain):
             raise ConfigError(f"{word}: several inputs must be files. Clean addresses and pipes one by one")
         path = Path(plain)

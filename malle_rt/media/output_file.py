@@ -21,6 +21,7 @@ __all__ = ["OutputFile", "discard_claimed"]
 log = logging.getLogger(__name__)
 
 _LONGEST = 255  # bytes of a file's name, on all common file systems
+_PICTURES = (".avif", ".heic", ".heif")  # in containers of videos
 _PIPE_WAIT = 10.0  # seconds in which a pipe must find a reader
 # Errors of file systems that know no locks.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
@@ -237,6 +238,8 @@ def _same(path: Path, source: str | None) -> bool:
 
 def _is_video(path: Path) -> bool:
     """Whether the file can be opened as a film: it may be meant as another input."""
+    if path.suffix.lower() in _PICTURES:
+        return False
     try:
         with open_file(path) as container:
             # A picture's format, "image2" or "png_pipe", is told by the file's name alone.

@@ -63,7 +63,7 @@ class PillowCanvas:
 
     def read(self, top: int, left: int, bottom: int, right: int) -> Pixels:
         """See ``Canvas``."""
-        pixels = np.asarray(self.image.crop((left, top, right, bottom)))
+        pixels = np.asarray(self._part(left, top, right, bottom))
         return pixels[..., None] if pixels.ndim == 2 else pixels[..., : self._colours]
 
     def write(self, top: int, left: int, pixels: Pixels) -> None:
@@ -71,8 +71,12 @@ class PillowCanvas:
         rows, columns = pixels.shape[:2]
         patch = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if self._colours == 1 else pixels))
         if self.image.mode.endswith("A"):
-            patch.putalpha(self.image.crop((left, top, left + columns, top + rows)).getchannel("A"))
+            patch.putalpha(self._part(left, top, left + columns, top + rows).getchannel("A"))
         self.image.paste(patch, (left, top))
+
+    def _part(self, left: int, top: int, right: int, bottom: int) -> Image.Image:
+        with without_limit():  # older versions of Pillow have it for parts, too
+            return self.image.crop((left, top, right, bottom))
 
 
 @dataclass

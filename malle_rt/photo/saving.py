@@ -15,7 +15,7 @@ from PIL import Image, JpegImagePlugin
 from malle_rt.errors import SinkError
 from malle_rt.opencv import opencv
 from malle_rt.photo.metadata import Metadata, exif_tags, new_png_chunks
-from malle_rt.photo.picture import LARGE, Picture
+from malle_rt.photo.picture import LARGE, Picture, without_limit
 
 __all__ = ["QUALITY", "save"]
 
@@ -229,7 +229,8 @@ def _channels(picture: Picture) -> int:
 def _rgb_rows(picture: Picture, top: int, bottom: int) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
     """Rows of a picture, (rows, columns, channels): gray or RGB, then alpha."""
     if picture.image is not None:
-        rows = np.asarray(picture.image.crop((0, top, picture.image.width, bottom)))
+        with without_limit():
+            rows = np.asarray(picture.image.crop((0, top, picture.image.width, bottom)))
         return rows[..., None] if rows.ndim == 2 else rows
     assert picture.array is not None
     deep = picture.array[top:bottom]

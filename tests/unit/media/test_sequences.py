@@ -177,5 +177,7 @@ def test_the_command_takes_pictures(tmp_path, capsys):
     assert len(list(tmp_path.glob("o_*"))) == COUNT
     assert main(["transcode", source, str(tmp_path / "p_%02d.png"), "--crf", "20"]) == 2
     assert "pictures have no video encoder" in capsys.readouterr().err
+    assert main(["transcode", source, "--output-dir", str(tmp_path)]) == 2
+    assert "these are the pictures of one video" in capsys.readouterr().err
     assert main(["transcode", source]) == 2
     assert "an output must be named for pictures" in capsys.readouterr().err

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageCms, TiffImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
-from malle_rt.errors import ConfigError
+from malle_rt.errors import ConfigError, SinkError
 from malle_rt.photo.denoiser import ArrayCanvas, PhotoDenoiser
 from malle_rt.photo.job import clean_file, planned
 from malle_rt.photo.noise import Treatment
@@ -336,6 +336,14 @@ def test_nothing_is_replaced_or_written_through_unasked(denoiser, tmp_path):
     source.chmod(0o600)
     clean_file(denoiser, source, tmp_path / "private.png", strength=SIGMA)
     assert (tmp_path / "private.png").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_picture_that_exists_is_not_taken_for_a_video(denoiser, tmp_path):
+    cleaned(denoiser, tmp_path, "a.avif", stored("AVIF"), strength=SIGMA)
+    with pytest.raises(
+        SinkError, match=r"a\.clean\.avif: exists already\. Choose another name, or pass --overwrite"
+    ):
+        cleaned(denoiser, tmp_path, "a.avif", stored("AVIF"), strength=SIGMA)
 
 
 def test_a_writer_that_fails_leaves_nothing(denoiser, tmp_path, monkeypatch):
