@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 from malle_rt.errors import ConfigError
@@ -95,8 +96,8 @@ class DenoiseConfig:
         ):
             if value not in choices:
                 raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
-        if self.threads is not None and self.threads < 1:
-            raise ConfigError(f"threads must be at least 1, got {self.threads}")
+        if self.threads is not None and not (isinstance(self.threads, int) and self.threads >= 1):
+            raise ConfigError(f"threads must be a number of at least 1, got {self.threads!r}")
         if self.threads is not None and self.backend not in ("auto", "openvino"):
             raise ConfigError(f"threads are those of backend openvino, got {self.backend}")
         if self.engine is not None and self.backend not in ("tensorrt", "tensorrt-rtx"):
@@ -109,8 +110,17 @@ def check_tuning(strength: Strength, mix: float) -> None:
     Raises:
         ConfigError: for a value outside its range.
     """
-    if strength not in SHARES if isinstance(strength, str) else not 0 <= strength <= MAX_SIGMA:
-        got = strength if isinstance(strength, str) else f"{strength:g}"
-        raise ConfigError(f"strength must be {', '.join(SHARES)} or 0 to {MAX_SIGMA:g}, got {got}")
-    if not 0 <= mix <= 1:
-        raise ConfigError(f"mix must be 0 to 1, got {mix:g}")
+    if strength not in SHARES if isinstance(strength, str) else not _within(strength, MAX_SIGMA):
+        raise ConfigError(
+            f"strength must be {', '.join(SHARES)} or 0 to {MAX_SIGMA:g}, got {_shown(strength)}"
+        )
+    if not _within(mix, 1):
+        raise ConfigError(f"mix must be 0 to 1, got {_shown(mix)}")
+
+
+def _within(value: object, largest: float) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and 0 <= float(value) <= largest
+
+
+def _shown(value: object) -> str:
+    return f"{float(value):g}" if isinstance(value, Real) else str(value)

@@ -297,8 +297,16 @@ def test_options_are_checked():
         malle_rt.Denoiser(strength=80)
     with pytest.raises(ConfigError, match="pixel_format must be one of"):
         malle_rt.Denoiser(pixel_format="argb")
-    with pytest.raises(ConfigError, match="threads must be at least 1, got 0"):
-        malle_rt.Denoiser(threads=0)
+    for strength in (None, True, [5], float("nan"), "12"):
+        with pytest.raises(ConfigError, match="strength must be auto, light, medium, strong or 0 to 75, got"):
+            malle_rt.Denoiser(strength=strength)
+    with pytest.raises(ConfigError, match="mix must be 0 to 1, got None"):
+        malle_rt.Denoiser(mix=None)
+    for threads in (0, "2"):
+        with pytest.raises(ConfigError, match="threads must be a number of at least 1, got"):
+            malle_rt.Denoiser(threads=threads)
+    with malle_rt.Denoiser(strength=np.float32(5)) as denoiser:
+        assert denoiser.sigma == 5
     with pytest.raises(ConfigError, match="threads are those of backend openvino, got torch"):
         malle_rt.Denoiser(threads=1, backend="torch")
     with malle_rt.Denoiser(threads=1, backend="openvino") as denoiser:
