@@ -29,7 +29,7 @@ AXES = np.array(
 # Divisors that bring a projection on each axis into a plane of codes, with no clipping.
 _SCALES = (3**0.5, 2**0.5, 6**0.5 * 2 / 3)
 HIGHEST = 60.0  # white noise that the network knows, a little more than it was trained with
-HIDING = 5.0  # white noise that hides coarse noise, as a multiple of what half the picture's size shows of it
+HIDING = 8.0  # white noise that hides coarse noise, as a multiple of what half the picture's size shows of it
 COARSE = 2.0  # coarse is noise that, at half the size, is so many times as strong as the finest details tell
 QUARTER = 3.0  # noise of colour at a quarter of the size, as a multiple of that at half of it
 TEXTURE = 1.2  # what clean pictures show at half the size, 8-bit scale
