@@ -18,7 +18,14 @@ from malle_rt.doctor.media import examine_media
 from malle_rt.doctor.nvidia import examine_nvidia
 from malle_rt.errors import MalleError
 from malle_rt.media.synthetic import SyntheticSource
-from malle_rt.models import checksum, graph_file, graph_precisions, model_names
+from malle_rt.models import (
+    checksum,
+    graph_file,
+    graph_precisions,
+    model_names,
+    photo_graph,
+    photo_model_names,
+)
 
 __all__ = ["Examination", "examine"]
 
@@ -59,6 +66,9 @@ def _use() -> Iterator[Finding]:
             f"{each} {checksum(graph_file(name, each))}" for each in graph_precisions(name)
         )
         yield Finding(section="use", name=f"model {name}", state="ok", detail=precisions)
+    for name in photo_model_names():
+        detail = f"fp16 {checksum(photo_graph(name))}, for photographs"
+        yield Finding(section="use", name=f"model {name}", state="ok", detail=detail)
     yield _trial()
 
 

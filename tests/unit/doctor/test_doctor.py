@@ -37,6 +37,7 @@ def test_the_main_job_runs_here_and_the_text_says_so(report):
         "openvino",
         "libx264          encodes a frame",
         "model rt-s",
+        "model mallenet-m",
         "The main job can run.",
     ):
         assert words in text
