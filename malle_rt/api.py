@@ -24,6 +24,7 @@ from malle_rt.media.opening import is_path, plain_location
 from malle_rt.media.own_outputs import Mark, options_digest, source_digest
 from malle_rt.media.sequence_sink import SequenceSink, are_pictures
 from malle_rt.media.side_by_side import SideBySide
+from malle_rt.media.standard_output import is_standard_output
 from malle_rt.memory import require_memory
 from malle_rt.models import model_digest, photo_model_names
 from malle_rt.photo.frames import FrameByFrame
@@ -121,6 +122,7 @@ class Transcode:
         keep_times: bool = False,
         deinterlace: Deinterlace | None = None,
         frame_rate: Fraction | None = None,
+        container_format: str | None = None,
         mark_beside: bool = False,
     ) -> None:
         """Open everything; nothing is decoded beyond the first frame, and nothing appears under the output's name.
@@ -144,6 +146,8 @@ class Transcode:
             deinterlace: "field" makes a frame of each field of interlaced pictures, "frame" one of both; None: they
                 stay interlaced, and each field is denoised by itself.
             frame_rate: pictures a second of a sequence; None: 25.
+            container_format: whatever the output is called, "yuv4mpegpipe", "nut", "matroska" or "mpegts";
+                None: by its extension. An output "-" is standard output, as Y4M if nothing else is asked for.
             mark_beside: whether a small file beside the output says of which source and with which options it was
                 made, where its container cannot.
 
@@ -189,7 +193,7 @@ class Transcode:
                     rate=self._source.rate,
                 )
             else:
-                encode = encode or EncodeConfig(codec=default_codec(output))
+                encode = encode or EncodeConfig(codec=default_codec(output, container_format))
                 mark = Mark()
                 if not keep_partial:
                     mark = transcode_mark(
@@ -203,6 +207,7 @@ class Transcode:
                     surface,
                     stopped=lambda: self._pipeline.stopped,
                     keep_partial=keep_partial,
+                    container_format=container_format,
                     mark=mark,
                     mark_beside=mark_beside,
                 )
@@ -211,7 +216,8 @@ class Transcode:
                 self._place(hwaccel, surface)
             undo.pop_all()
         self._used = False
-        self._times = Path(source) if keep_times and Path(source).is_file() else None
+        kept = keep_times and Path(source).is_file() and not is_standard_output(output)
+        self._times = Path(source) if kept else None
         self._pipeline = Pipeline(self._source, self._shown or self._denoiser, self._sink)
 
     def run(self, on_progress: Callable[[Progress], None] | None = None) -> TranscodeReport:
@@ -362,6 +368,7 @@ def denoise_video(
     keep_times: bool = False,
     deinterlace: Deinterlace | None = None,
     frame_rate: float | Fraction | None = None,
+    container_format: str | None = None,
     mark_beside: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> TranscodeReport:
@@ -388,6 +395,7 @@ def denoise_video(
         keep_times: whether the output gets the times of last access and change of the source.
         deinterlace: "field" or "frame" makes interlaced pictures progressive; see ``Transcode``.
         frame_rate: pictures a second of a sequence; None: 25. 29.97 is taken as it is: pass Fraction(30000, 1001).
+        container_format: see ``Transcode``.
         mark_beside: see ``Transcode``.
         on_progress: called a few times per second, in the thread of the caller, with what has been done so far.
 
@@ -416,6 +424,7 @@ def denoise_video(
         keep_times=keep_times,
         deinterlace=deinterlace,
         frame_rate=_exact("frame_rate", frame_rate),
+        container_format=container_format,
         mark_beside=mark_beside,
     ) as job:
         return job.run(on_progress)

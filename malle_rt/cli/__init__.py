@@ -30,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0; 3 where it is done, but the input lacked something; 2 for options that cannot work; 1 for any other failure;
-        128 and the signal's number after one: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
+        128 and the signal's number after one: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP, 141 where the reader of
+        a video on standard output has gone.
     """
     with safe_streams():
         return flushed(_run(argv))

@@ -63,6 +63,8 @@ def _plan(options: argparse.Namespace, ending: Ending) -> Batch:
         raise ConfigError(
             "--keep-partial would give parts the names of whole videos, which the next run then leaves: leave it out"
         )
+    if options.format is not None:
+        raise ConfigError("--format is for one output: those of many inputs are named by their containers")
     if options.fps is not None:
         raise ConfigError("--fps is for a sequence of pictures, which is cleaned by itself: leave it out")
     folder = Path(options.output_dir)

@@ -43,6 +43,7 @@ examples:
   malle-rt transcode noisy.mp4                          writes noisy.clean.mp4
   malle-rt transcode noisy.mkv clean.mkv --strength 12 --crf 16 --preset medium
   ffmpeg ... -f matroska - | malle-rt transcode - clean.mkv
+  malle-rt transcode noisy.mp4 - | x265 --y4m -o clean.hevc -    raw frames to another program; --format: with sound
   malle-rt transcode tapes/ '*.mkv' -o clean            many: clean/NAME.clean.EXT; the same again does what is missing
   malle-rt transcode long.mp4 part.mp4 --start 1:30 --duration 20 --compare
   malle-rt transcode in/frame_%04d.png out/frame_%04d.png    pictures by their numbers
@@ -50,13 +51,15 @@ examples:
   malle-rt transcode noisy.mp4 --preview 4,8,12,20,auto  writes crops at these strengths to noisy.preview.png
 
 exit codes: 0 done; 3 done, but the input is damaged or not whole; 2 options that cannot work; 1 any other failure;
-130, 143, 129 stopped by Ctrl-C, SIGTERM, SIGHUP (what was done is in OUT.partial.EXT).
+130, 143, 129 stopped by Ctrl-C, SIGTERM, SIGHUP (what was done is in OUT.partial.EXT); 141 the reader of - has gone.
 """
+
+_SIGPIPE = 13  # its number everywhere; Windows has no name for it
 
 # What a preview has no use for.
 _OF_VIDEOS = (
     *("strength", "hwaccel", "codec", "crf", "preset", "pix_fmt", "encoder_option", "duration", "fps"),
-    *("strict", "keep_partial", "keep_times", "compare", "progress"),
+    *("format", "strict", "keep_partial", "keep_times", "compare", "progress"),
 )
 
 
@@ -78,8 +81,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "files",
         nargs="*",
         metavar="IN [OUT]",
-        help="path or URL of the noisy video, - reads standard input; and the result (default: IN.clean with IN's "
-        "extension). With --output-dir every one is an input: files, folders, 'patterns*.mkv', @LIST",
+        help="path or URL of the noisy video, - reads standard input; and the result, - writes standard output "
+        "(default: IN.clean with IN's extension). With --output-dir every one is an input: files, folders, "
+        "'patterns*.mkv', @LIST",
     )
     many = parser.add_argument_group("many videos")
     many.add_argument(
@@ -109,6 +113,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_deinterlacing(parser)
     add_encoding(parser)
+    parser.add_argument(
+        "--format",
+        metavar="NAME",
+        help="container whatever OUT is called: yuv4mpegpipe (when OUT is - and nothing else is said), nut, matroska "
+        "or mpegts",
+    )
     part = parser.add_argument_group("part of the input")
     part.add_argument("--start", type=seconds, metavar="TIME", help="seconds or [HH:]MM:SS[.fraction]")
     part.add_argument("--duration", type=seconds, metavar="TIME", help="length from there")
@@ -165,14 +175,21 @@ def run(options: argparse.Namespace) -> int:
     options.input, options.output = _one_pair(options)
     if options.preview:
         return _preview(options)
+    piped = _is_piped(options)
+    if piped and options.progress == "json":
+        raise ConfigError(
+            "--progress json needs standard output, where the video goes: name a file, or leave it out"
+        )
     lines = JsonLines(sys.stdout, 1) if options.progress == "json" else None
-    told = sys.stderr if lines is not None else sys.stdout
+    told = sys.stderr if lines is not None or piped else sys.stdout
     with watched_signals() as ending:  # before anything slow
         try:
             with _open(options, ending) as job:
                 ending.job = job
                 report = _run(job, options, lines)
         except Exception as exc:
+            if _reader_has_gone(exc):
+                return 128 + _SIGPIPE
             if lines is not None:
                 _end_lines(lines, options, "failed", without_secrets(str(exc)), None, exit_code(exc))
             raise
@@ -188,6 +205,22 @@ def run(options: argparse.Namespace) -> int:
     if report.losses and options.quiet and not received:
         print(f"malle-rt: done, with losses: {'; '.join(report.losses)}", file=sys.stderr)
     return code
+
+
+def _is_piped(options: argparse.Namespace) -> bool:
+    """Whether the video goes to standard output."""
+    from malle_rt.media.standard_output import is_standard_output
+
+    return options.output is not None and is_standard_output(options.output)
+
+
+def _reader_has_gone(error: BaseException | None) -> bool:
+    """Whether who reads the output has seen enough, as ``head`` does: no more fault than in any other Unix program."""
+    while error is not None:
+        if isinstance(error, BrokenPipeError):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _end_lines(
@@ -277,6 +310,8 @@ def _open(options: argparse.Namespace, ending: Ending) -> Transcode:
     ending.discard = discard_claimed
     output = _output(options)
     compare = None
+    if options.compare == "" and _is_piped(options):
+        raise ConfigError("--compare has no name beside standard output: write --compare PICTURE.png")
     if options.compare is not None:
         compare = Path(options.compare) if options.compare else output.with_suffix(".compare.png")
     return Transcode(
@@ -292,6 +327,7 @@ def _open(options: argparse.Namespace, ending: Ending) -> Transcode:
         compare=compare,
         hwaccel=options.hwaccel,
         keep_times=options.keep_times,
+        container_format=options.format,
         deinterlace=options.deinterlace,
         frame_rate=options.fps,
     )
@@ -305,7 +341,11 @@ def _encode(options: argparse.Namespace, output: Path) -> EncodeConfig | None:
     asked = any(
         (options.codec, options.crf is not None, options.preset, options.pix_fmt, options.encoder_option)
     )
-    return None if are_pictures(output) and not asked else encode_config(options, default_codec(output))
+    return (
+        None
+        if are_pictures(output) and not asked
+        else encode_config(options, default_codec(output, options.format))
+    )
 
 
 def _picture(text: str) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import av
 from av.codec.codec import UnknownCodecError
 
 from malle_rt.errors import ConfigError
 from malle_rt.media.pixel_formats import has_alpha
+from malle_rt.media.standard_output import output_suffix
 
 __all__ = ["ALPHA_BESIDE", "EncodeConfig", "default_codec", "needed_hardware"]
 
@@ -66,9 +66,9 @@ _QUANTISER = {"flags": "+qscale", "global_quality": str(3 * 118)}
 _SUGGESTED = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "h264_nvenc", "hevc_nvenc")
 
 
-def default_codec(path: str | os.PathLike[str]) -> str:
+def default_codec(path: str | os.PathLike[str], container_format: str | None = None) -> str:
     """The encoder for a container when none is asked for: H.264, and what WebM and Y4M hold, which cannot hold it."""
-    suffix = Path(path).suffix.lower()
+    suffix = output_suffix(path, container_format).lower()
     return {".webm": "libvpx-vp9", ".y4m": "rawvideo"}.get(suffix, "libx264")
 
 

@@ -20,6 +20,7 @@ from malle_rt.media.mp4_boxes import insert_boxes, remove_tracks
 from malle_rt.media.output_file import OutputFile
 from malle_rt.media.output_streams import Keeping, OutputStreams, create_container
 from malle_rt.media.own_outputs import Mark, put_mark, write_mark_beside
+from malle_rt.media.standard_output import StandardOutput, is_standard_output
 from malle_rt.media.template import Template
 from malle_rt.media.verify import Written, verify_end, verify_file
 from malle_rt.protocols import Source
@@ -46,13 +47,14 @@ class FileSink:
         live: bool = False,
         stopped: Callable[[], bool] = lambda: False,
         keep_partial: bool = False,
+        container_format: str | None = None,
         mark: Mark | None = None,
         mark_beside: bool = False,
     ) -> None:
         """Open the output and its encoder, and write its header.
 
         Args:
-            path: target; its extension chooses the container.
+            path: target; its extension chooses the container. "-" is standard output.
             source: where the frames come from. From a ``FileSource`` or a template everything else is copied too.
             config: encoder settings; None for the defaults.
             overwrite: whether ``finish`` may replace an existing file.
@@ -62,6 +64,7 @@ class FileSink:
                 it breaks off, and finishing takes no longer for a long one.
             stopped: asked by ``finish`` whether the frames are only a part of what was asked for.
             keep_partial: whether such a part may have the target's name; else it keeps the partial one.
+            container_format: one of ``PIPE_FORMATS``, whatever the target is called; None: Y4M on standard output.
             mark: what the file says of its making.
             mark_beside: whether a small file beside it says so where its container cannot.
 
@@ -70,7 +73,14 @@ class FileSink:
             SinkError: the target may not or cannot be written.
         """
         template = _template_of(source)
-        self._output = OutputFile(path, overwrite=overwrite, source=template.location, spare=live)
+        piped = is_standard_output(path)
+        if piped and container_format is None:
+            container_format = "yuv4mpegpipe"
+        self._output = (
+            StandardOutput()
+            if piped
+            else OutputFile(path, overwrite=overwrite, source=template.location, spare=live)
+        )
         self.path = self._output.target
         self._written = Written()
         self._live = live
@@ -81,7 +91,13 @@ class FileSink:
         try:
             self._output.claim()
             keeping = _keeping(self._output, template, live=live)
-            self._container = create_container(self._output.partial, self.path, metadata, keeping=keeping)
+            self._container = create_container(
+                self._output.partial,
+                self.path,
+                metadata,
+                keeping=keeping,
+                container_format=container_format,
+            )
             self._streams = OutputStreams(
                 self._container,
                 template,
@@ -101,6 +117,11 @@ class FileSink:
     def no_surfaces(self) -> str | None:
         """Why pictures on a GPU are brought to host memory for the encoder, one line; None where they are not."""
         return self._streams.encoder.no_surfaces
+
+    @property
+    def is_pipe(self) -> bool:
+        """Whether the target is read by another program as it is written."""
+        return self._output.is_pipe
 
     @property
     def frames(self) -> int:
@@ -248,7 +269,7 @@ class FileSink:
             ) from exc
 
 
-def _keeping(output: OutputFile, template: Template, *, live: bool) -> Keeping:
+def _keeping(output: OutputFile | StandardOutput, template: Template, *, live: bool) -> Keeping:
     """What must become of the file where it breaks off."""
     if live or output.is_pipe:
         return "fragments"

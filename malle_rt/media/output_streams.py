@@ -22,6 +22,7 @@ from malle_rt.media.opening import is_attached_picture
 from malle_rt.media.picture_plan import plan_picture
 from malle_rt.media.pixel_formats import has_alpha, is_rgb
 from malle_rt.media.side_data import Stereo
+from malle_rt.media.standard_output import output_suffix
 from malle_rt.media.template import Template
 from malle_rt.media.video_encoder import VideoEncoder
 
@@ -62,9 +63,14 @@ _OTHERS = {"cluster_time_limit": "1000", "flush_packets": "1"}
 
 
 def create_container(
-    partial: Path, shown: Path, metadata: Mapping[str, str], *, keeping: Keeping = "nothing"
+    partial: Path,
+    shown: Path,
+    metadata: Mapping[str, str],
+    *,
+    keeping: Keeping = "nothing",
+    container_format: str | None = None,
 ) -> OutputContainer:
-    """Open ``partial`` for writing in the format its extension means.
+    """Open ``partial`` for writing in the format its extension means, or the one that is named.
 
     Args:
         partial: where to write.
@@ -72,13 +78,20 @@ def create_container(
         metadata: what the film will carry.
         keeping: "fragments": the file must be playable wherever it breaks off; "both": and be an ordinary one once
             it is finished, for which it must be seekable.
+        container_format: one of ``PIPE_FORMATS``.
 
     Raises:
         ConfigError: no such format.
         SinkError: the file cannot be created.
     """
+    suffix = output_suffix(partial, container_format).lower()
     try:
-        container = av.open(str(partial), "w", container_options=_muxer_options(partial, metadata, keeping))
+        container = av.open(
+            str(partial),
+            "w",
+            format=container_format,
+            container_options=_muxer_options(suffix, metadata, keeping),
+        )
     except ValueError as exc:
         raise ConfigError(
             f"{shown}: no container format is known by the extension {shown.suffix!r}. Use .mkv, .mp4, .mov or .webm"
@@ -259,21 +272,17 @@ def _plain_format(template: Template, config: EncodeConfig, *, is_mov: bool) -> 
     return replace(config, pix_fmt="yuv420p")
 
 
-def _muxer_options(path: Path, metadata: Mapping[str, str], keeping: Keeping) -> dict[str, str]:
+def _muxer_options(suffix: str, metadata: Mapping[str, str], keeping: Keeping) -> dict[str, str]:
     """For the muxer; those that it does not know are ignored."""
-    if path.suffix.lower() == ".y4m":
-        return {"strict": "unofficial"}  # more than 8 bits
-    if not _is_mov(path):
+    if suffix == ".y4m":
+        return {"strict": "unofficial", "flush_packets": "1"}  # more than 8 bits
+    if suffix not in (".mp4", ".mov", ".m4v"):
         return {} if keeping == "nothing" else dict(_OTHERS)
     options = {} if keeping == "nothing" else {"movflags": _FRAGMENTS[keeping], **_MP4}
     if any(key.startswith("com.") for key in metadata):
         # Without it, the keys that phones write (com.apple.quicktime.make ...) are lost.
         options["movflags"] = options.get("movflags", "") + "+use_metadata_tags"
     return options
-
-
-def _is_mov(path: Path) -> bool:
-    return path.suffix.lower() in (".mp4", ".mov", ".m4v")
 
 
 def _shift(container: OutputContainer, template: Template) -> Fraction:

@@ -15,14 +15,17 @@ from malle_rt.live.view.key_table import key_help
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-PAGES = [README, *((ROOT / "docs" / name).read_text() for name in ("batch.md", "nvidia.md", "webcam.md"))]
+PAGES = [
+    README,
+    *((ROOT / "docs" / name).read_text() for name in ("batch.md", "nvidia.md", "pipes.md", "webcam.md")),
+]
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", "".join(PAGES), re.MULTILINE | re.DOTALL)
 COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("malle-rt ")]
 
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_its_commands_parse(line):
-    words = shlex.split(line, comments=True)
+    words = shlex.split(line.split(" | ")[0], comments=True)  # behind it stands another program
     assert _parser().parse_args(words[1:]).run
 
 
