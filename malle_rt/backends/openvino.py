@@ -72,7 +72,7 @@ class OpenVinoBackend:
         self._threads = threads or usable_cpus()
         notes: tuple[str, ...] = ()
         if not fused:
-            notes = ("no fused operators",)
+            notes = ("no fused slice",)
             if _told(self._graph) == "noise":
                 notes = (*notes, "motion not followed")
         self._info = BackendInfo(
