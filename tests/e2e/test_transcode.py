@@ -754,7 +754,7 @@ def test_an_existing_comparison_is_not_replaced(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["."], "must be a video file"),
+        (["."], "more than one input"),
         (["clip.mkv", "."], "must be a file name"),
         (["clip.mkv", "out.m3u8"], "more than one file"),
     ],
