@@ -12,7 +12,7 @@ from pathlib import Path
 
 from malle_rt.errors import ConfigError, OutOfDeviceMemory
 
-__all__ = ["available_memory", "lacks_memory", "require_memory"]
+__all__ = ["available_memory", "lacks_memory", "require_libraries", "require_memory"]
 
 # Bytes for each pixel of a picture: the network's layers, decoded pictures that wait, the encoder's. Measured:
 # 158 at 8192x4320 with up to 8 pictures waiting between two stages; a run that has a little less than it likes works.
@@ -26,6 +26,20 @@ _SCARCE = (
 _WORDS = re.compile(
     r"bad_alloc|can't alloc|(?:failed to|cannot) (?:allocate|map)|can't start new thread", re.I
 )
+
+
+def require_libraries() -> None:
+    """Check that the libraries can be loaded at all; before numpy is, whose threads may wait for ever for memory.
+
+    Raises:
+        ConfigError: the process may use fewer addresses than they claim; the text has both figures.
+    """
+    there = _address_space()
+    if there is not None and there < _CLAIMED:
+        raise ConfigError(
+            f"libraries alone claim {_CLAIMED / 2**30:.1f} GiB of memory's addresses, {there / 2**30:.1f} GiB can be "
+            "had. Raise the limit (ulimit -v)"
+        )
 
 
 def require_memory(width: int, height: int) -> None:

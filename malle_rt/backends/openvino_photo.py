@@ -44,7 +44,7 @@ class OpenVinoPhotoNet:
             self._graph = _with_last_channels(self._core.read_model(path))
         except RuntimeError as exc:
             raise BackendError(f"OpenVINO cannot read {path}: {exc}") from exc
-        notes = () if fused else ("the fused slice was not built here: slower standard operations run",)
+        notes = () if fused else ("no fused slice",)
         device = f"CPU ({self._threads} threads)"
         self.info = BackendInfo("openvino", model, "fp32", device, checksum(path), notes)
         self._requests: OrderedDict[tuple[int, int], ov.InferRequest] = OrderedDict()

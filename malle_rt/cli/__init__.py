@@ -17,6 +17,7 @@ from malle_rt.cli import bench, build, doctor, photo, transcode, webcam
 from malle_rt.cli.parsing import CommandParser
 from malle_rt.cli.streams import flushed, safe_streams
 from malle_rt.cli.telling import tell
+from malle_rt.memory import require_libraries
 from malle_rt.shown import without_secrets
 from malle_rt.versions import check_versions
 
@@ -47,6 +48,7 @@ def _run(argv: Sequence[str] | None) -> int:
         handler.setFormatter(_Formatter("malle-rt: %(levelname)s: %(message)s"))
     try:
         check_versions()
+        require_libraries()
         return int(options.run(options))
     except BrokenPipeError:  # who read our output has gone, as head does
         return 1

@@ -560,7 +560,7 @@ def test_a_stalled_download_is_left_at_the_first_signal(tmp_path, filled):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of addresses are Linux's")
-@pytest.mark.parametrize("mebibytes", [700, 1000])
+@pytest.mark.parametrize("mebibytes", [200, 300, 700, 1000])
 def test_a_limit_too_low_is_one_line_about_memory(tmp_path, mebibytes):
     import resource
 

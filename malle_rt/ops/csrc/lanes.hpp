@@ -9,9 +9,9 @@
 #include <cstddef>
 #include <cstring>
 
-// Functions marked so are compiled once per instruction set and the loader picks one. Arithmetic is all float, so AVX-512F or
-// FMA (which brings AVX) is all that matters, and names that old compilers know too. Elsewhere the compiler's own
-// target is used; NEON is always there on aarch64. Picking takes glibc's loader.
+// Functions marked so are compiled once per instruction set, and the loader picks one. Arithmetic is all float, so
+// AVX-512F or FMA (which brings AVX) is all that matters, and names that old compilers know too. Elsewhere the compiler's
+// own target is used; NEON is always there on aarch64. Picking takes glibc's loader.
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__has_attribute)
 #if __has_attribute(target_clones)
 #define MALLE_MULTIVERSION __attribute__((target_clones("avx512f", "fma", "default")))
