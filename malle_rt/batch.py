@@ -16,6 +16,7 @@ import av
 from malle_rt.api import Transcode, TranscodeReport, transcode_mark
 from malle_rt.config import DenoiseConfig
 from malle_rt.errors import BackendUnavailable, SourceError
+from malle_rt.media.compat import exact
 from malle_rt.media.deinterlace import Deinterlace
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.opening import main_video, open_file
@@ -235,7 +236,8 @@ class Batch:
             with open_file(item.source) as container:
                 own = own or read_mark(container) is not None
                 video = main_video(container, str(item.source))
-                rate, length = video.average_rate, container.duration
+                rate = exact(video.average_rate) if video.average_rate else None
+                length = container.duration
                 frames = video.frames or (rate and length and round(rate * length / av.time_base)) or None
                 item.frames = self._part(frames, rate)
                 item.work = float((item.frames or 0) * video.width * video.height)

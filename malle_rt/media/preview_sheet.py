@@ -47,14 +47,14 @@ def preview_sheet(
     return _in_rows(tiles), (x, y, *size)
 
 
-def _most_different(lumas: Sequence[npt.NDArray[np.generic]], size: tuple[int, int]) -> tuple[int, int]:
+def _most_different(lumas: Sequence[npt.NDArray[np.integer]], size: tuple[int, int]) -> tuple[int, int]:
     """Column and row of the window of that size with the largest sum of squared spreads."""
     # Pixel by pixel, how far the versions lie apart; signed, for unsigned differences wrap around.
-    spread = np.maximum.reduce(lumas).astype(np.int64) - np.minimum.reduce(lumas)
+    spread = np.ptp(np.stack(lumas).astype(np.int64), axis=0)
     sums = np.pad(np.square(spread).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     across, down = size
     windows = sums[down:, across:] - sums[:-down, across:] - sums[down:, :-across] + sums[:-down, :-across]
-    row, column = np.unravel_index(int(windows.argmax()), windows.shape)
+    row, column = np.unravel_index(int(np.argmax(windows)), windows.shape)
     return int(column), int(row)
 
 
