@@ -14,6 +14,7 @@ import av
 from av.video.codeccontext import VideoCodecContext
 
 from malle_rt.child import module_command
+from malle_rt.media.scheduling import kept_scheduling
 
 __all__ = ["CODECS", "try_encoder", "try_encoders"]
 
@@ -55,6 +56,8 @@ def try_encoder(codec: str) -> str:
         for plane in frame.planes:
             plane.update(bytes([128]) * plane.buffer_size)
         frame.pts = 0
+        with kept_scheduling():
+            context.open()
         packets = [*context.encode(frame), *context.encode(None)]
     except (av.error.FFmpegError, OSError, ValueError) as exc:
         return f"it does not start ({getattr(exc, 'strerror', None) or exc})"

@@ -20,6 +20,7 @@ from malle_rt.media.pixel_formats import (
     plain_name,
     transparent_formats,
 )
+from malle_rt.media.scheduling import kept_scheduling
 
 __all__ = ["PicturePlan", "plan_picture"]
 
@@ -126,7 +127,8 @@ def _accepts(size: tuple[int, int], pix_fmt: str, config: EncodeConfig) -> bool:
     context.time_base = Fraction(1, 25)
     context.options = config.encoder_options(pix_fmt)
     try:
-        context.open()
+        with kept_scheduling():
+            context.open()
     except (av.error.FFmpegError, OSError, ValueError):
         return False
     return True

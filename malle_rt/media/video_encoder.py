@@ -38,6 +38,7 @@ from malle_rt.media.planes import (
     rescaled,
     with_alpha,
 )
+from malle_rt.media.scheduling import kept_scheduling
 from malle_rt.media.side_data import has_captions
 from malle_rt.media.template import Template
 from malle_rt.media.upright import rotatable, turn_planes
@@ -291,7 +292,8 @@ class VideoEncoder:
         if self._config.codec == "libsvtav1":  # it prints its whole set-up to stderr by itself otherwise
             os.environ.setdefault("SVT_LOG", "1")
         try:
-            context.open()
+            with kept_scheduling():
+                context.open()
         except (av.error.FFmpegError, OSError, ValueError) as exc:
             raise ConfigError(self._refusal(options, exc)) from exc
         unknown = sorted(set(context.options) & set(self._config.options))

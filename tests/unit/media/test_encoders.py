@@ -1,5 +1,7 @@
 """What encoders say by themselves, and what hardware encoders say where there is no such hardware."""
 
+import os
+import sys
 from pathlib import Path
 
 import av
@@ -32,6 +34,21 @@ def test_encoders_print_nothing_by_themselves(tmp_path, codec, capfd):
     encode(tmp_path / "out.mkv", codec)
     said = capfd.readouterr()
     assert said.out + said.err == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root is scheduled differently")
+@pytest.mark.parametrize("codec", [codec for codec in SOFTWARE if codec in av.codecs_available])
+def test_no_encoder_leaves_threads_of_root_in_a_real_time_class(tmp_path, codec):
+    source = SyntheticSource(3, (128, 96))
+    policy, niceness = os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0)
+    sink = FileSink(tmp_path / "out.mkv", source, EncodeConfig(codec=codec))
+    try:
+        threads = [int(entry.name) for entry in Path("/proc/self/task").iterdir()]
+        assert {os.sched_getscheduler(thread) for thread in threads} == {policy}
+        assert os.getpriority(os.PRIO_PROCESS, 0) == niceness
+    finally:
+        os.sched_setscheduler(0, policy, os.sched_param(0))  # the next tests run in this thread
+        sink.abort()
 
 
 @pytest.mark.parametrize(("codec", "gpu"), [("h264_nvenc", "an NVIDIA GPU"), ("hevc_qsv", "an Intel GPU")])
