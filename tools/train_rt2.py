@@ -42,7 +42,7 @@ from trainset import TrainSet, load_clip
 from malle_rt.net.noise import NoiseMix, Planes420, degrade, described, rgb_to_planes
 from malle_rt.net.rt2 import PRESETS, MalleNetRT, RTState
 from malle_rt.net.weights import load_rt2, save_network
-from malle_rt.ops.motion import find_motion, move
+from malle_rt.ops.motion import align
 
 SECONDS_BETWEEN_CHECKS = 900
 CAMERA_SHARE = 0.45  # of the sequences; the others have the noise of malle_rt.net.noise
@@ -146,15 +146,9 @@ def _draw(data: TrainSet, frames: int, size: int) -> tuple[Planes420, Planes420,
     return noisy, clean, told.clamp(max=0.5)
 
 
-def codes(luma: Tensor) -> Tensor:
-    """Luma in [0, 1] as 8-bit codes."""
-    return luma.detach().mul(255).round_().clamp_(0, 255).byte()
-
-
 def aligned(state: RTState, y: Tensor) -> RTState:
     """What the network is given of the past: moved to where it is in this frame."""
-    motion = find_motion(codes(y), codes(state.y))
-    return RTState(move(state.y, motion), move(state.uv, motion, 4), move(state.hidden, motion, 4))
+    return RTState(*align(y, *state))
 
 
 @dataclass

@@ -7,15 +7,16 @@ import time
 import numpy as np
 
 from malle_rt.backends.base import BackendInfo, BlockingSession, FrameShape, Planes420, Session, pad_edge
-from malle_rt.contract import Noise
+from malle_rt.contract import MULTIPLE, Noise
 from malle_rt.errors import BackendUnavailable, KernelError
 from malle_rt.models import checksum, model_file
 
 try:
     import torch
 
-    from malle_rt.net.rt import MalleNetRT, RTState
-    from malle_rt.net.weights import load_rt
+    from malle_rt.net import rt, rt2
+    from malle_rt.net.weights import load_video_net
+    from malle_rt.ops.motion import align
 except ImportError as exc:
     raise BackendUnavailable(
         f"backend 'torch' needs torch and safetensors ({exc}): pip install 'malle-rt[torch]'"
@@ -25,12 +26,15 @@ __all__ = ["TorchBackend"]
 
 
 class TorchBackend:
-    """Run the network as torch defines it, in float32, on the GPU where torch has one."""
+    """Run the network as torch defines it, in float32, on the GPU where torch has one.
+
+    Networks of the second generation have their past aligned, as torch defines it, too.
+    """
 
     def __init__(self, model: str, *, device: str | None = None) -> None:
         path = model_file(model, ".safetensors")
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self._net = load_rt(path).to(self._device)
+        self._net = load_video_net(path).to(self._device)
         where = str(self._device)
         if self._device.type == "cpu":
             where = f"CPU ({torch.get_num_threads()} threads)"
@@ -50,9 +54,9 @@ class TorchBackend:
 
 
 class _TorchSession(BlockingSession):
-    def __init__(self, net: MalleNetRT, shape: FrameShape, device: torch.device) -> None:
+    def __init__(self, net: rt.MalleNetRT | rt2.MalleNetRT, shape: FrameShape, device: torch.device) -> None:
         self._net, self._shape, self._device = net, shape, device
-        rows, columns = shape.padded(MalleNetRT.multiple)
+        rows, columns = shape.padded(MULTIPLE)
         dtype = np.uint8 if shape.bits == 8 else np.uint16
         self._luma = np.zeros((1, 1, rows, columns), dtype)
         self._chroma = np.zeros((1, 2, rows // 2, columns // 2), dtype)
@@ -67,11 +71,10 @@ class _TorchSession(BlockingSession):
         y, uv = (self._floats(codes) for codes in (self._luma, self._chroma))
         if state is None:
             state = self._net.first_state(y, uv)
-        if not isinstance(state, RTState):
+        if not isinstance(state, (rt.RTState, rt2.RTState)):
             raise KernelError("the state belongs to another backend; start the video again with state=None")
-        level = torch.full((1, 1, 1, 1), noise.luma / 255, device=self._device)
         begin = time.perf_counter()
-        after = RTState(*self._net(y, uv, level, state))
+        after = self._step(y, uv, noise, state)
         if self._device.type == "cpu":  # a GPU goes on working after the call has returned
             self.network_span = begin, time.perf_counter()
         clean_y, clean_uv = (self._codes(values) for values in (after.y, after.uv))
@@ -81,6 +84,15 @@ class _TorchSession(BlockingSession):
             clean_uv[0, 0, :rows, :columns].copy(),
             clean_uv[0, 1, :rows, :columns].copy(),
         ), after
+
+    def _step(
+        self, y: torch.Tensor, uv: torch.Tensor, noise: Noise, state: rt.RTState | rt2.RTState
+    ) -> rt.RTState | rt2.RTState:
+        if isinstance(self._net, rt2.MalleNetRT):
+            told = torch.tensor(noise.scaled(), device=self._device).view(1, -1, 1, 1)
+            return rt2.RTState(*self._net(y, uv, told, rt2.RTState(*align(y, *state))))
+        level = torch.full((1, 1, 1, 1), noise.luma / 255, device=self._device)
+        return rt.RTState(*self._net(y, uv, level, rt.RTState(*state)))
 
     def _floats(self, codes: np.ndarray) -> torch.Tensor:
         # torch has no uint16 arithmetic on every device: floats are made here.

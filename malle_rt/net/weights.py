@@ -16,7 +16,15 @@ from malle_rt.errors import BackendError
 from malle_rt.net import rt, rt2
 from malle_rt.net.mallenet import MalleNet, MalleNetConfig
 
-__all__ = ["Network", "load_network", "load_rt", "load_rt2", "load_stills_net", "save_network"]
+__all__ = [
+    "Network",
+    "load_network",
+    "load_rt",
+    "load_rt2",
+    "load_stills_net",
+    "load_video_net",
+    "save_network",
+]
 
 Network = rt.MalleNetRT | rt2.MalleNetRT | MalleNet
 # By the name in the file: the network, its configuration and what it is called.
@@ -65,6 +73,12 @@ def load_rt(path: Path) -> rt.MalleNetRT:
 def load_rt2(path: Path) -> rt2.MalleNetRT:
     """``load_network`` of MalleNet-RT, second generation; ``BackendError`` for any other, too."""
     return cast(rt2.MalleNetRT, _load(path, "rt2"))
+
+
+def load_video_net(path: Path) -> rt.MalleNetRT | rt2.MalleNetRT:
+    """``load_network`` of MalleNet-RT of either generation; ``BackendError`` for any other, too."""
+    family, _, _ = _read(path)
+    return load_rt2(path) if family == "rt2" else load_rt(path)
 
 
 def load_stills_net(path: Path) -> MalleNet:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["BETTER", "BLOCK", "LEVELS", "find_motion", "move"]
+__all__ = ["BETTER", "BLOCK", "LEVELS", "align", "find_motion", "move"]
 
 BLOCK = 8  # side of a block, in luma pixels
 LEVELS = 4  # sizes of the luma: 1, 1/2, 1/4, 1/8
@@ -86,6 +86,30 @@ def move(plane: Tensor, motion: Tensor, block: int = BLOCK) -> Tensor:
     right = (torch.arange(width, device=plane.device) + steps[:, 1]).clamp(0, width - 1)
     places = (down * width + right).flatten(1).unsqueeze(1).expand(-1, channels, -1)
     return plane.flatten(2).gather(2, places).view_as(plane)
+
+
+def align(
+    y: Tensor, y_before: Tensor, uv_before: Tensor, hidden_before: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What is kept of a video, moved to where it is in this frame.
+
+    Args:
+        y: (N, 1, H, W) luma of the frame in [0, 1]; H and W multiples of ``BLOCK``.
+        y_before: (N, 1, H, W) the previous denoised luma, likewise.
+        uv_before: (N, 2, H/2, W/2).
+        hidden_before: (N, C, H/2, W/2).
+
+    Returns:
+        The last three, moved.
+    """
+    motion = find_motion(_codes(y), _codes(y_before))
+    half = BLOCK // 2
+    return move(y_before, motion), move(uv_before, motion, half), move(hidden_before, motion, half)
+
+
+def _codes(luma: Tensor) -> Tensor:
+    """Luma in [0, 1] as codes of 8 bits, halves to even."""
+    return luma.detach().float().mul(255).round_().clamp_(0, 255).byte()
 
 
 def _whole(codes: Tensor) -> Tensor:
