@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from itertools import takewhile
 
 from malle_rt import __version__
 from malle_rt.cli import bench, build, doctor, photo, transcode, webcam
@@ -24,6 +25,7 @@ from malle_rt.versions import check_versions
 __all__ = ["main"]
 
 _COMMANDS = (transcode, photo, webcam, build, bench, doctor)
+_VERBOSE = ("-v", "--verbose")  # before the command or behind it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,14 +71,16 @@ def _with_command(parser: argparse.ArgumentParser, words: list[str]) -> list[str
     A word that is neither a command nor like a file, or like a command but no file, ends in a usage error.
     """
     names = [command.__name__.rpartition(".")[2] for command in _COMMANDS]
-    if not words or words[0] in names or (words[0].startswith("-") and words[0] != "-"):
+    before = list(takewhile(_VERBOSE.__contains__, words))
+    rest = words[len(before) :]
+    if not rest or rest[0] in names or (rest[0].startswith("-") and rest[0] != "-"):
         return words
-    word = words[0]
+    word = rest[0]
     close = difflib.get_close_matches(word, names, 1, 0.7)
     if not os.path.lexists(word) and close:
         parser.error(f"no command {word!r}. Did you mean {close[0]}?")
     if os.path.lexists(word) or word == "-" or any(mark in word for mark in "./*?[@:"):
-        return ["transcode", *words]
+        return [*before, "transcode", *rest]
     parser.error(f"no command {word!r}, and no such file. Commands: {', '.join(names)}")
 
 
@@ -87,11 +91,14 @@ def _parser() -> argparse.ArgumentParser:
         epilog="malle-rt FILE is short for malle-rt transcode FILE.",
     )
     parser.add_argument("--version", action="version", version=f"malle-rt {__version__}")
+    about_verbose = "log what happens, with tracebacks"
+    parser.add_argument(*_VERBOSE, action="store_true", help=about_verbose)
     commands = parser.add_subparsers(
         title="commands", required=True, metavar="COMMAND", parser_class=CommandParser
     )
     for command in _COMMANDS:
         command.add_parser(commands)
     for each in commands.choices.values():
-        each.add_argument("-v", "--verbose", action="store_true", help="log what happens, with tracebacks")
+        # Without a default, which would take back what was said before the command.
+        each.add_argument(*_VERBOSE, action="store_true", default=argparse.SUPPRESS, help=about_verbose)
     return parser

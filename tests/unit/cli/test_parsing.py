@@ -121,3 +121,30 @@ def test_a_file_that_is_called_almost_like_a_command_is_a_file(monkeypatch, tmp_
     monkeypatch.setattr(cli.transcode, "run", lambda options: found.append(options) or 0)
     assert cli.main(["webcams"]) == 0
     assert found[0].files == ["webcams"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-v", "transcode", "a.mp4"],
+        ["--verbose", "transcode", "a.mp4"],
+        ["transcode", "-v", "a.mp4"],
+        ["transcode", "a.mp4", "-v"],
+        ["-v", "a.mp4"],
+        ["-v", "transcode", "-v", "a.mp4"],
+    ],
+)
+def test_verbose_stands_before_the_command_or_behind_it(monkeypatch, words):
+    found = []
+    monkeypatch.setattr(cli.transcode, "run", lambda options: found.append(options) or 0)
+    monkeypatch.setattr(cli.logging, "basicConfig", lambda **_: None)
+    assert cli.main(words) == 0
+    assert found[0].verbose is True
+    assert found[0].files == ["a.mp4"]
+
+
+def test_nothing_is_verbose_by_itself(monkeypatch):
+    found = []
+    monkeypatch.setattr(cli.transcode, "run", lambda options: found.append(options) or 0)
+    assert cli.main(["a.mp4"]) == 0
+    assert found[0].verbose is False
