@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +26,19 @@ from onnxruntime.quantization import (
 )
 
 from malle_rt.ops.onnx import OP_TYPE
+from malle_rt.ops.rt import KERNEL_SIZES
 
-__all__ = ["Sample", "balanced_rows", "float_layers", "quantize_graph"]
+__all__ = ["LayerRows", "Sample", "balanced_rows", "float_layers", "kernel_pairs", "quantize_graph"]
 
 Sample = dict[str, npt.NDArray[np.float32]]  # one value for each input of the graph
 _LAYERS = ("Conv", "ConvTranspose")
+
+
+class LayerRows(NamedTuple):
+    """Some output channels of a layer, given by its name."""
+
+    layer: str
+    rows: slice
 
 
 def quantize_graph(source: Path, target: Path, samples: Iterable[Sample]) -> None:
@@ -41,8 +51,8 @@ def quantize_graph(source: Path, target: Path, samples: Iterable[Sample]) -> Non
     """
     whole = onnx.load(source)
     model = _quantized(source, _quantized_layers(whole.graph), samples)
-    for pair in _kernel_pairs(whole.graph):
-        _balance(model.graph, whole.graph, pair)
+    for taps in kernel_pairs(whole.graph):
+        _balance(model.graph, whole.graph, taps)
     for name in _direct_heads(whole.graph):
         _centre(model.graph, whole.graph, name)
     model.producer_name, model.producer_version = whole.producer_name, whole.producer_version
@@ -123,14 +133,21 @@ def _makers(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
     return {output: node for node in graph.node for output in node.output}
 
 
-def _kernel_pairs(graph: onnx.GraphProto) -> list[list[str]]:
-    """Names of the layers behind two slices that are added: see ``KernelPair``."""
+def kernel_pairs(graph: onnx.GraphProto) -> list[list[LayerRows]]:
+    """Rows of layers that are the taps of one ``KernelPair``, which add up to one."""
     makers = _makers(graph)
     pairs = []
     for node in graph.node:
         slices = [makers[name] for name in node.input if name in makers]
         if node.op_type == "Add" and [each.op_type for each in slices] == [OP_TYPE, OP_TYPE]:
-            pairs.append([makers[each.input[1]].name for each in slices])
+            # The last rows are the slices' bias, and stay zero.
+            pairs.append([LayerRows(makers[each.input[1]].name, slice(0, -1)) for each in slices])
+        if node.op_type == "RTOutput":
+            layer, ends = (
+                makers[node.input[0]].name,
+                np.cumsum([2 * size**2 for size in KERNEL_SIZES]).tolist(),
+            )
+            pairs += [[LayerRows(layer, slice(*span))] for span in pairwise((0, *ends))]
     return pairs
 
 
@@ -140,26 +157,26 @@ def _direct_heads(graph: onnx.GraphProto) -> list[str]:
     return [makers[node.input[0]].name for node in graph.node if node.op_type == "DepthToSpace"]
 
 
-def _balance(graph: onnx.GraphProto, whole: onnx.GraphProto, pair: list[str]) -> None:
-    """Round the weights of two kernel heads again, together; their last rows, the slices' biases, stay zero."""
+def _balance(graph: onnx.GraphProto, whole: onnx.GraphProto, taps: list[LayerRows]) -> None:
+    """Round the weights of one kernel pair again, together."""
     floats, integers = _constants(whole), _constants(graph)
-    heads = {node.name: node for node in whole.node}
-    weights = [floats[heads[name].input[1]] for name in pair]
-    heads, makers = {node.name: node for node in graph.node}, _makers(graph)
-    sources = [
-        makers[heads[name].input[1]].input for name in pair
-    ]  # of DequantizeLinear: integers, scales, zeros
-    rounded = [integers[source[0]] for source in sources]
-    taps = [each[:-1].reshape(len(each) - 1, -1) for each in weights]
+    layers = {node.name: node for node in whole.node}
+    weights = [floats[layers[each.layer].input[1]][each.rows] for each in taps]
+    layers, makers = {node.name: node for node in graph.node}, _makers(graph)
+    # Of DequantizeLinear: integers, scales, zero points.
+    sources = [makers[layers[each.layer].input[1]].input for each in taps]
+    stored = [integers[source[0]].copy() for source in sources]
     balanced = balanced_rows(
-        np.concatenate(taps).astype(np.float64),
-        np.concatenate([integers[source[1]][:-1] for source in sources]).astype(np.float64),
-        largest=max(int(np.abs(each).max()) for each in rounded),
+        np.concatenate([each.reshape(len(each), -1) for each in weights]).astype(np.float64),
+        np.concatenate(
+            [integers[source[1]][each.rows] for source, each in zip(sources, taps, strict=True)]
+        ).astype(np.float64),
+        largest=max(int(np.abs(each).max()) for each in stored),
     )
-    split = np.split(balanced, [len(taps[0])])
-    for source, before, rows in zip(sources, rounded, split, strict=True):
-        after = np.concatenate((rows.reshape(before[:-1].shape), before[-1:]))
-        _store(graph, source[0], after)
+    parts = np.split(balanced, np.cumsum([len(each) for each in weights])[:-1])
+    for each, source, whole_layer, rows in zip(taps, sources, stored, parts, strict=True):
+        whole_layer[each.rows] = rows.reshape(whole_layer[each.rows].shape)
+        _store(graph, source[0], whole_layer)
 
 
 def _constants(graph: onnx.GraphProto) -> dict[str, npt.NDArray[np.generic]]:

@@ -13,22 +13,27 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from encoded import through_encoder
-from export import INPUTS, OUTPUTS, export
+from export import INPUTS, OUTPUTS, SECOND_INPUTS, export
 from int8_graph import Sample, quantize_graph
 from torch import Tensor
 from train import validation_clip
+from train_rt2 import aligned
 
 from malle_rt.models import PRECISIONS, engines_folder, model_file, record_checksums
-from malle_rt.net.noise import NoiseMix, Planes420, degrade, rgb_to_planes
-from malle_rt.net.weights import load_rt
+from malle_rt.net.noise import NoiseMix, Planes420, degrade, described, rgb_to_planes
+from malle_rt.net.rt2 import RTState
+from malle_rt.net.weights import load_network
 from malle_rt.ops.native import load_extension
 from malle_rt.vino import ov
+
+Pixels = npt.NDArray[np.float32]
 
 SIGMAS = (10, 25, 50)
 KEPT = 3  # frames of a sequence that are calibrated with, spread evenly: the first, which has no past, to the last
@@ -42,33 +47,46 @@ class Player:
         self._core = ov.Core()
         load_extension(self._core)
         self._graph = self._core.read_model(path)
+        self._inputs = INPUTS if any("sigma" in port.names for port in self._graph.inputs) else SECOND_INPUTS
         self._hidden = self._graph.input("hidden_before").partial_shape[1].get_length()
 
-    def play(self, noisy: Planes420, sigma: float) -> Iterator[tuple[Sample, Sample]]:
-        """Inputs and outputs of each frame, by name.
+    def told(self, noisy: Planes420, clean: Planes420) -> Pixels:
+        """What the network is to be told of a sequence's noise, measured: (1, 1, 1, 1), or (1, 4, 1, 1)."""
+        if self._inputs is SECOND_INPUTS:
+            return described(noisy, clean).view(1, 4, 1, 1).numpy()
+        return (noisy.y - clean.y).square().mean().sqrt().view(1, 1, 1, 1).numpy()
+
+    def play(self, noisy: Planes420, told: Pixels) -> Iterator[tuple[Sample, Sample]]:
+        """Inputs, with the state aligned where the network wants it so, and outputs of each frame, by name.
 
         Args:
             noisy: Y (T, 1, H, W) and UV (T, 2, H/2, W/2), [0, 1].
-            sigma: standard deviation of the luma's noise, [0, 1].
+            told: of ``told``.
         """
         y, uv = (plane.numpy() for plane in noisy)
         state = [y[:1], uv[:1], np.zeros((1, self._hidden, *uv.shape[2:]), np.float32)]
-        level = np.full((1, 1, 1, 1), sigma, np.float32)
-        request = self._compiled(y.shape[2], y.shape[3]).create_infer_request()
+        request = self._compiled(y.shape[2], y.shape[3], told.shape).create_infer_request()
         for index in range(len(y)):
-            values = (y[index : index + 1], uv[index : index + 1], level, *state)
-            inputs = dict(zip(INPUTS, values, strict=True))
+            if index and self._inputs is SECOND_INPUTS:
+                state = self._aligned(state, y[index : index + 1])
+            values = (y[index : index + 1], uv[index : index + 1], told, *state)
+            inputs = dict(zip(self._inputs, values, strict=True))
             results = request.infer(inputs)
             outputs = {name: results[name].copy() for name in OUTPUTS}
             yield inputs, outputs
             state = list(outputs.values())
 
-    def _compiled(self, rows: int, columns: int) -> ov.CompiledModel:
+    @staticmethod
+    def _aligned(state: Sequence[Pixels], y: Pixels) -> list[Pixels]:
+        moved = aligned(RTState(*map(torch.from_numpy, state)), torch.from_numpy(y))
+        return [value.contiguous().numpy() for value in moved]
+
+    def _compiled(self, rows: int, columns: int, told: tuple[int, ...]) -> ov.CompiledModel:
         small = (rows // 2, columns // 2)
         y, uv = (1, 1, rows, columns), (1, 2, *small)
-        shapes = (y, uv, (1, 1, 1, 1), y, uv, (1, self._hidden, *small))
+        shapes = (y, uv, told, y, uv, (1, self._hidden, *small))
         graph = self._graph.clone()
-        graph.reshape(dict(zip(INPUTS, shapes, strict=True)))
+        graph.reshape(dict(zip(self._inputs, shapes, strict=True)))
         return self._core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
 
@@ -86,8 +104,8 @@ def calibration(source: Path, clips: list[Tensor], draws: int, seed: int) -> Ite
     for clip in clips:
         kept = set(np.linspace(0, len(clip) - 1, KEPT).round().astype(int).tolist())
         for _ in range(draws):
-            noisy, _, sigma = degrade(clip, NoiseMix(), generator, through_encoder)
-            for index, (inputs, _) in enumerate(player.play(noisy, float(sigma))):
+            noisy, target, _ = degrade(clip, NoiseMix(), generator, through_encoder)
+            for index, (inputs, _) in enumerate(player.play(noisy, player.told(noisy, target))):
                 if index in kept:
                     yield inputs
 
@@ -98,8 +116,8 @@ def psnr(player: Player, clip: Tensor, sigma: int) -> float:
     noise = torch.randn(clip.shape, generator=generator) * (sigma / 255)
     clean = rgb_to_planes(clip)
     noisy = Planes420(*(p.mul(255).round().div(255) for p in rgb_to_planes((clip + noise).clamp(0, 1))))
-    level = float((noisy.y - clean.y).square().mean().sqrt())
-    outputs = np.concatenate([outputs["y_clean"] for _, outputs in player.play(noisy, level)])
+    told = player.told(noisy, clean)
+    outputs = np.concatenate([outputs["y_clean"] for _, outputs in player.play(noisy, told)])
     return float(-10 * np.log10(np.square(outputs - clean.y.numpy())[-LAST:].mean()))
 
 
@@ -178,7 +196,7 @@ def main() -> int:
     target = engines_folder() / f"{options.name}{PRECISIONS['int8']}"
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / f"{options.name}.onnx"
-        export(load_rt(model_file(options.name, ".safetensors")), source)
+        export(load_network(model_file(options.name, ".safetensors")), source)
         return quantize(source, target, options)
 
 

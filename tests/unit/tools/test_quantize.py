@@ -6,11 +6,12 @@ import onnx
 import pytest
 import torch
 from export import export
-from int8_graph import balanced_rows, float_layers
+from int8_graph import balanced_rows, float_layers, kernel_pairs
 from onnx import numpy_helper
 from quantize import KEPT, calibration, losses, parse, quantize
 
 from malle_rt.models import graph_file
+from malle_rt.net import rt2
 from malle_rt.net.rt import MalleNetRT, RTConfig
 
 pytestmark = pytest.mark.slow  # compiles
@@ -19,11 +20,15 @@ TINY = RTConfig(widths=(8, 8, 8), tail=8, hidden=3)
 LAYERS = {"Conv", "ConvTranspose"}
 
 
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
+SECOND = rt2.RTConfig(widths=(8, 8, 8), tail=8, hidden=3)
+
+
+@pytest.fixture(scope="module", params=[MalleNetRT, rt2.MalleNetRT], ids=["first", "second"])
+def source(request, tmp_path_factory):
+    """Graph of a tiny network of each generation."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("graph") / "tiny.onnx"
-    export(MalleNetRT(TINY).eval(), path)
+    export(request.param(TINY if request.param is MalleNetRT else SECOND).eval(), path)
     return path
 
 
@@ -100,7 +105,26 @@ def test_seven_bits_of_weights_cannot_overflow_16_bits(source, made):
 def test_the_slices_are_left_alone(source, made):
     for whole, graph in graphs(source, made):
         counts = [Counter(node.op_type for node in each.node) for each in (whole, graph)]
-        assert counts[0]["MalleSlice"] == counts[1]["MalleSlice"] == 5
+        ours = {"MalleSlice", "RTInput", "RTOutput"}
+        kept = [{name: count for name, count in each.items() if name in ours} for each in counts]
+        assert kept[0] == kept[1]
+        assert kept[0] in ({"MalleSlice": 5}, {"RTInput": 1, "RTOutput": 1})
+
+
+def test_rounded_taps_still_add_up_to_one(source, made):
+    for whole, graph in graphs(source, made):
+        values = {each.name: numpy_helper.to_array(each).astype(np.float64) for each in graph.initializer}
+        layers = {node.name: node for node in graph.node}
+        makers = {output: node for node in graph.node for output in node.output}
+        pairs = kernel_pairs(whole)
+        assert len(pairs) in (2, 4)
+        for taps in pairs:
+            total, finest = 0.0, np.inf
+            for name, rows in taps:
+                integers, scales, _ = (values[each] for each in makers[layers[name].input[1]].input)
+                total = total + (integers * scales[:, None, None, None])[rows].sum(0)
+                finest = min(finest, scales[rows].min())
+            assert np.abs(total).max() < 1.01 * finest  # rounded one by one, they would be off by many steps
 
 
 def test_the_same_seed_gives_the_same_file(source, clips, made, tmp_path):
