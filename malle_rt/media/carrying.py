@@ -18,7 +18,7 @@ from malle_rt.media.languages import known_language
 from malle_rt.media.late_tracks import is_unknown
 from malle_rt.media.opening import is_attached_picture, is_path, open_file
 from malle_rt.media.sound import ConvertedSound, holds_unreadably, sound_for
-from malle_rt.media.text_track import ConvertedText, text_for
+from malle_rt.media.text_track import ConvertedText, loses_text, text_for
 
 # What holds nearly everything, and what holds what that cannot.
 _ALTERNATIVES = (("matroska", ".mkv"), ("mov", ".mov"))
@@ -311,8 +311,8 @@ def _first_packet(source: Any) -> bytes | None:
 
 def _fits(format_name: str, source: Any) -> bool:
     """Whether the format can hold the stream, tried on a header that is thrown away."""
-    sound = source.codec_context if source.type == "audio" else None
-    if sound is not None and holds_unreadably(format_name, sound.name):
+    unreadable = {"audio": holds_unreadably, "subtitle": loses_text}.get(source.type)
+    if unreadable and source.codec_context is not None and unreadable(format_name, source.codec_context.name):
         return False
     trial = av.open(io.BytesIO(), "w", format=format_name)
     try:

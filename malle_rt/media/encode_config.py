@@ -25,6 +25,15 @@ _CRF = {
     "libvpx-vp9": 24,
     "libaom-av1": 24,
 }
+# What is written where H.264 cannot be, or is not looked for.
+_BY_SUFFIX = {
+    ".webm": "libvpx-vp9",
+    ".y4m": "rawvideo",
+    ".ogv": "libvpx",
+    ".ogg": "libvpx",
+    ".ivf": "libsvtav1",
+    ".apng": "apng",
+} | dict.fromkeys((".mpg", ".mpeg", ".vob", ".m2v"), "mpeg2video")
 # The worst quality of each scale; finer ones of 10-bit x264 end at 51 too.
 _WORST = {"libx264": 51, "libx264rgb": 51, "libx265": 51}
 _WORST_OF_OTHERS = 63
@@ -67,9 +76,9 @@ _SUGGESTED = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "h264_nve
 
 
 def default_codec(path: str | os.PathLike[str], container_format: str | None = None) -> str:
-    """The encoder for a container when none is asked for: H.264, and what WebM and Y4M hold, which cannot hold it."""
+    """The encoder for a container when none is asked for: H.264, and for those that cannot hold it, what they hold."""
     suffix = output_suffix(path, container_format).lower()
-    return {".webm": "libvpx-vp9", ".y4m": "rawvideo"}.get(suffix, "libx264")
+    return _BY_SUFFIX.get(suffix, "libx264")
 
 
 def needed_hardware(codec: str) -> str:

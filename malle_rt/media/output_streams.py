@@ -37,6 +37,11 @@ log = logging.getLogger(__name__)
 _ZERO_BASED = frozenset({"mp4", "mov", "ipod", "matroska", "webm", "avi", "flv"})
 # AVFMT_NOFILE: the muxer opens files of its own, as for HLS.
 _NO_FILE = 1
+# Muxers whose files would be refused when they are read back, by why.
+_UNFIT = dict.fromkeys(
+    ("h264", "hevc", "vvc", "obu", "mjpeg", "rawvideo"), "a bare stream keeps no times of its frames"
+)
+_UNFIT |= dict.fromkeys(("avif", "webp"), "more than one picture in such a file cannot be read back here")
 # Muxers that store a display matrix.
 _TURNING = frozenset({"mp4", "mov", "ipod", "matroska", "webm"})
 # Matroska's names of two views in one picture, the left and the right one first.
@@ -98,11 +103,15 @@ def create_container(
         ) from exc
     except (av.error.FFmpegError, OSError) as exc:
         raise SinkError(f"{shown}: cannot be created ({exc.strerror or exc}). Check the folder") from exc
-    if container.format.flags & _NO_FILE:
+    name = container.format.name
+    reason = (
+        f"{name} output is more than one file" if container.format.flags & _NO_FILE else _UNFIT.get(name, "")
+    )
+    if reason:
         container.close()
         raise ConfigError(
-            f"{shown}: {container.format.name} output is more than one file. Use .mkv, .mp4, .mov or .webm; "
-            "pictures have a number in their name, such as frame_%04d.png"
+            f"{shown}: {reason}. Use .mkv, .mp4, .mov or .webm; pictures have a number in their name, such as "
+            "frame_%04d.png"
         )
     return container
 

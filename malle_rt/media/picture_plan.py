@@ -89,9 +89,20 @@ def _choose_format(info: VideoInfo, config: EncodeConfig, *, alpha: bool) -> str
         raise ConfigError(f"encoder {config.codec} takes no pixel format that can be given to it here")
     if chosen != wanted:
         had, kept = bits_of(wanted), bits_of(chosen)
-        lost = f": {kept} of {had} bits a sample. libx265, libsvtav1 and ffv1 take 10" if kept < had else ""
+        lost = f": {kept} of {had} bits a sample. {_keep_more(wanted, kept)}" if kept < had else ""
         log.warning("encoder %s cannot take %s; encoding %s%s", config.codec, wanted, chosen, lost)
     return chosen
+
+
+def _keep_more(pix_fmt: str, kept: int) -> str:
+    """Which encoders keep more than so many bits of a sample, as a sentence; "" where none does."""
+    more = []
+    for codec in ("libx264", "libx265", "libsvtav1", "ffv1"):
+        if codec in av.codecs_available:
+            nearest = nearest_supported(pix_fmt, EncodeConfig(codec=codec).supported_formats())
+            if nearest is not None and bits_of(nearest) > kept:
+                more.append(f"{codec} {bits_of(nearest)}")
+    return f"Others keep more: {', '.join(more)}" if more else ""
 
 
 def _choose_size(size: tuple[int, int], pix_fmt: str, config: EncodeConfig) -> tuple[int, int]:

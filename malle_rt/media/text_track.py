@@ -11,7 +11,7 @@ from av.container import OutputContainer
 
 from malle_rt.media.compat import exact
 
-__all__ = ["ConvertedText", "text_for"]
+__all__ = ["ConvertedText", "loses_text", "text_for"]
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +23,13 @@ _BY_FORMAT = {
     "matroska": "subrip",
     "webm": "webvtt",
 }
+# Their muxers take the packets of any text, which is then read as something else.
+_WITHOUT_TEXT = frozenset({"mpegts", "mpeg", "vob", "dvd", "svcd", "vcd"})
+
+
+def loses_text(format_name: str, codec: str) -> bool:
+    """Whether the muxer takes subtitles of the codec, but what it writes cannot be read as such."""
+    return format_name in _WITHOUT_TEXT and codec in _TEXTS
 
 
 def text_for(format_name: str, source: Any) -> str | None:

@@ -169,9 +169,7 @@ class VideoEncoder:
         try:
             self.stream = cast(av.VideoStream, cast(Any, container).add_stream(config.codec, **more))
         except ValueError as exc:
-            raise ConfigError(
-                f"a {container.format.name} file cannot hold {config.codec} video. Use .mkv, or another codec"
-            ) from exc
+            raise ConfigError(_unheld(container, config.codec)) from exc
         self._tick = _coarse_clock(container.format.name, config.codec, template.info)
         self._last_tick: int | None = None
         self._describe(template)
@@ -421,6 +419,16 @@ class VideoEncoder:
         if height % 2 or frame.fields is None:
             return rescaled(frame, plan.source_size, pix_fmt)
         return by_field(frame, lambda half: rescaled(half, (width, height // 2), pix_fmt))
+
+
+def _unheld(container: OutputContainer, codec: str) -> str:
+    """Why a container cannot be given such video, and what to do."""
+    kind = Path(container.name).suffix or container.format.name
+    held = container.default_video_codec
+    if held == "none":
+        return f"{kind} files hold no video. Use .mkv, .mp4, .mov or .webm"
+    others = f"or a codec that they hold, such as {held}"
+    return f"{kind} files cannot hold {codec} video. Use .mkv, .mp4, .mov or .webm, {others}"
 
 
 def _coarse_clock(container: str, codec: str, info: VideoInfo) -> Fraction | None:

@@ -32,6 +32,38 @@ def test_plain_encoders_open_and_keep_every_frame_in_its_place(tmp_path, codec, 
     assert max(abs((a - after[0]) - (b - before[0])) for a, b in zip(after, before, strict=True)) < 1 / fps
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.ogv", "vp8"),
+        ("a.OGG", "vp8"),
+        ("a.ivf", "av1"),
+        ("a.apng", "apng"),
+        ("a.m2v", "mpeg2video"),
+        ("a.mpg", "mpeg2video"),
+        ("a.vob", "mpeg2video"),
+    ]
+    + [(f"a.{kind}", "h264") for kind in ("avi", "ts", "flv", "wmv", "mxf", "3gp", "m4v", "nut")],
+)
+def test_a_name_alone_gives_a_codec_that_the_container_holds(tmp_path, name, codec):
+    path = write_clip(tmp_path / "in.nut", fps=Fraction(30000, 1001))
+    denoise_video(path, tmp_path / name, config=PLAIN)
+    with av.open(str(tmp_path / name)) as container:
+        assert container.streams.video[0].codec_context.codec.canonical_name == codec
+        assert len(list(container.decode(video=0))) == 12
+
+
+def test_what_takes_more_bits_is_named_with_how_many(tmp_path, caplog):
+    pictures = [random_planes("yuv420p12le", (64, 48), seed) for seed in range(3)]
+    write_planes(tmp_path / "in.mkv", pictures, "yuv420p12le", codec="ffv1")
+    denoise_video(tmp_path / "in.mkv", tmp_path / "out.mkv", config=PLAIN)
+    said = [record.getMessage() for record in caplog.records if "bits a sample" in record.getMessage()]
+    assert len(said) == 1
+    assert "10 of 12 bits a sample. Others keep more: " in said[0]
+    assert "libx264" not in said[0].partition("more")[2]
+    assert "ffv1 12" in said[0]
+
+
 def test_a_bit_rate_asked_for_is_not_a_fixed_quantiser():
     assert "global_quality" in EncodeConfig(codec="mpeg2video").encoder_options()
     assert "global_quality" not in EncodeConfig(codec="mpeg2video", options={"b": "2M"}).encoder_options()

@@ -41,3 +41,12 @@ def test_text_is_converted_and_back(tmp_path, target, codec, caplog):
         for (start, seconds, _), (right, long) in zip(found, ((100, 400), (600, 300)), strict=True):
             assert abs(start - Fraction(right, 1000)) < Fraction(1, 40)
             assert abs(seconds - Fraction(long, 1000)) < Fraction(1, 100)
+
+
+@pytest.mark.parametrize("target", ["out.ts", "out.mpg", "out.vob"])
+def test_text_that_would_be_read_as_something_else_is_left_out_and_said(tmp_path, target, caplog):
+    write_film(tmp_path / "in.mkv", frames=30)
+    denoise_video(tmp_path / "in.mkv", tmp_path / target, config=PLAIN)
+    assert any("subtitle" in said and "is left out" in said and ".mkv" in said for said in caplog.messages)
+    with av.open(str(tmp_path / target)) as container:
+        assert {stream.type for stream in container.streams} == {"video", "audio"}
