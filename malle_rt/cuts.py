@@ -8,6 +8,7 @@ steady motion and noise, which differ all the time, are no cut.
 from __future__ import annotations
 
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +47,14 @@ class CutDetector:
         change = float(np.abs(thumbnail - last).mean())
         score, self._change = min(change, change - self._change), change
         return score >= THRESHOLD
+
+    def saved(self) -> dict[str, Any]:
+        """What is known of the pictures so far, for ``restore``."""
+        return {"last": self._last, "change": self._change}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on as the one does that ``saved`` comes from."""
+        self._last, self._change = saved["last"], saved["change"]
 
 
 def _thumbnail(luma: Plane, bits: int) -> Thumbnail:

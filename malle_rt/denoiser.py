@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from malle_rt.fields import split_fields, weave_fields
 from malle_rt.frame import Frame, PixelLayout, Plane, Surface, pixel_layout
 from malle_rt.telecine import TelecineDetector
 
-__all__ = ["ALMOST_NO_NOISE", "FrameDenoiser", "PassThrough"]
+__all__ = ["ALMOST_NO_NOISE", "FrameDenoiser", "PassThrough", "Seen"]
 
 # For a user who asked for "auto", where it left most of the frames as they were.
 ALMOST_NO_NOISE = "almost no noise found; `--strength 4` cleans anyway"
@@ -30,6 +30,19 @@ NEXT_TO_NOTHING = 0.5
 _SAMPLED = 61  # every so many rows are compared first: frames that differ do so there
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a picture told before the network saw it.
+
+    Attributes:
+        cut: whether a new shot begins with it.
+        sigma: noise estimated in the video up to it, 8-bit scale; None where nothing is known, or it was not looked at.
+    """
+
+    cut: bool = False
+    sigma: float | None = None
 
 
 class PassThrough:
@@ -61,6 +74,7 @@ class FrameDenoiser:
         estimated: noise estimated in the video so far, 8-bit scale; None where it was not looked at yet.
         untouched: frames that "auto" left as they were, for it found next to no noise.
         keep_surfaces: whether frames that come on a GPU are to stay there; set before the first.
+        seen: what the last frame told; of an interlaced one, its top and its bottom field.
         borrows: whether planes may be overwritten once their result is there: then frames are not compared with the
             one before.
     """
@@ -82,6 +96,7 @@ class FrameDenoiser:
         self.sigma = 0.0 if isinstance(config.strength, str) else config.strength
         self.keep_surfaces = self.borrows = False
         self.untouched = 0
+        self.seen: tuple[Seen, ...] = ()
         self._last: tuple[Frame, Callable[[], Frame]] | None = (
             None  # as it came, and what waits for its result
         )
@@ -105,8 +120,12 @@ class FrameDenoiser:
         """Number of the NVIDIA GPU whose memory frames may come from; None: only host memory."""
         return self._backend.info.gpu
 
-    def start(self, frame: Frame) -> Callable[[], Frame]:
+    def start(self, frame: Frame, told: Sequence[Seen] = ()) -> Callable[[], Frame]:
         """Begin to clean one frame; the next one is taken to follow it in time.
+
+        Args:
+            frame: in any planar format.
+            told: what ``seen`` was for this frame in an earlier run: it is not looked at again then.
 
         Raises:
             ConfigError: for a pix_fmt that is not planar YUV or gray.
@@ -118,18 +137,17 @@ class FrameDenoiser:
             self.forget()  # what is older than the last change has nothing to do with this frame
             self._interlaced = interlaced
         if interlaced:
-            return self._start_fields(frame)
+            return self._start_fields(frame, told)
         if self._last is not None and _same_samples(frame, self._last[0]):
             again = self._last[1]
+            self.seen = (Seen(False, self.estimated),)
             return lambda: replace(frame, planes=again().planes)
         self._last = None
         config = self._config
-        if not isinstance(frame.planes, Surface) and self._cuts.update(frame.planes[0], layout.bits):
-            self._estimator.restart()
+        self.seen = (told[0] if told else self._look_at(frame, layout),)
+        if self.seen[0].cut:
             self.forget()
-        if self._watch or isinstance(config.strength, str):
-            found = self._estimator.update(frame.planes, layout.bits)
-            self.estimated = None if found is None else min(found, MAX_SIGMA)
+        self.estimated = self.seen[0].sigma
         if config.strength == 0 or config.mix == 0:
             self.sigma = 0.0
             self.forget()
@@ -154,6 +172,15 @@ class FrameDenoiser:
         if not (isinstance(frame.planes, Surface) or self.borrows):
             self._last = frame, finish
         return finish
+
+    def _look_at(self, frame: Frame, layout: PixelLayout) -> Seen:
+        cut = not isinstance(frame.planes, Surface) and self._cuts.update(frame.planes[0], layout.bits)
+        if cut:
+            self._estimator.restart()
+        if not (self._watch or isinstance(self._config.strength, str)):
+            return Seen(cut, self.estimated)
+        found = self._estimator.update(frame.planes, layout.bits)
+        return Seen(cut, None if found is None else min(found, MAX_SIGMA))
 
     def _automatic(self, word: str) -> float:
         return min(SHARES[word] * (self.estimated or 0.0), MAX_SIGMA)
@@ -188,6 +215,35 @@ class FrameDenoiser:
         for each in self._parities or ():
             each.restart()
 
+    def saved(self) -> dict[str, Any]:
+        """What has been learned of cuts and noise so far, for ``restore``: numbers, and arrays of numpy's."""
+        return {
+            "cuts": self._cuts.saved(),
+            "estimator": self._estimator.saved(),
+            "estimated": self.estimated,
+            "interlaced": self._interlaced,
+            "last": self._last is not None,
+            "parities": [each.saved() for each in self._parities or ()],
+        }
+
+    def restore(self, saved: dict[str, Any], before: Frame) -> None:
+        """Look at frames from now on as the one did that ``saved`` comes from.
+
+        Args:
+            saved: what its ``saved`` gave.
+            before: the frame that it had looked at last; its result is not known here.
+        """
+        self._cuts.restore(saved["cuts"])
+        self._estimator.restore(saved["estimator"])
+        self.estimated, self._interlaced = saved["estimated"], saved["interlaced"]
+        self._state = None
+        self._last = (before, lambda: before) if saved["last"] else None
+        if saved["parities"]:
+            self._parities = self._new_parities()
+            halves = split_fields(before) if before.fields is not None else (before, before)
+            for each, its, half in zip(self._parities, saved["parities"], halves, strict=True):
+                each.restore(its, half)
+
     def close(self) -> None:
         """Release the session and the backend. May be called twice."""
         for each in self._parities or ():
@@ -195,17 +251,24 @@ class FrameDenoiser:
         self._end_session()
         self._backend.close()
 
-    def _start_fields(self, frame: Frame) -> Callable[[], Frame]:
+    def _new_parities(self) -> tuple[FrameDenoiser, FrameDenoiser]:
+        top, bottom = (FrameDenoiser(self._backend, self._config, watch=self._watch) for _ in range(2))
+        return top, bottom
+
+    def _start_fields(self, frame: Frame, told: Sequence[Seen]) -> Callable[[], Frame]:
         if self._parities is None:
-            top, bottom = (FrameDenoiser(self._backend, self._config, watch=self._watch) for _ in range(2))
-            self._parities = top, bottom
+            self._parities = self._new_parities()
         halves = split_fields(frame)
-        if self._telecine.update(halves[0].planes[0], halves[1].planes[0]):
+        if not told and self._telecine.update(halves[0].planes[0], halves[1].planes[0]):
             log.warning(
                 "this is film with repeated fields (hard telecine, 3:2 pulldown): its fields are denoised as they "
                 "come. FFmpeg's filters fieldmatch,decimate before would give the film's own pictures"
             )
-        started = [parity.start(half) for parity, half in zip(self._parities, halves, strict=True)]
+        started = [
+            parity.start(half, told[number : number + 1])
+            for number, (parity, half) in enumerate(zip(self._parities, halves, strict=True))
+        ]
+        self.seen = tuple(seen for each in self._parities for seen in each.seen)
         self.sigma = sum(each.sigma for each in self._parities) / 2
         self.untouched = sum(each.untouched for each in self._parities) // 2
         found = [each.estimated for each in self._parities if each.estimated is not None]

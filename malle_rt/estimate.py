@@ -19,6 +19,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,9 @@ _DETAILS = (BLOCK // 2) ** 2  # of one orientation in a block
 _MEDIAN = (1 - 2 / (9 * _DETAILS)) ** 3
 # The lowest twentieth of such means with the details of all three orientations, likewise.
 _FLATTEST = (1 - 2 / (27 * _DETAILS) - 1.645 * math.sqrt(2 / (27 * _DETAILS))) ** 3
+
+# Attributes of a ``SigmaEstimator`` that are plain numbers.
+_KNOWN = ("since", "white", "goal", "sigma", "settled", "looking")
 
 Values = npt.NDArray[np.float32]
 
@@ -187,6 +191,19 @@ class SigmaEstimator:
         self._since, self._looking, self._settled = self._every, False, False
         self._changes.clear()
 
+    def saved(self) -> dict[str, Any]:
+        """What is known of the video so far, for ``restore``: numbers, and arrays of numpy's."""
+        numbers = {name: getattr(self, f"_{name}") for name in _KNOWN}
+        return {**numbers, "changes": list(self._changes), "witnesses": self._witnesses.saved()}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on as the one does that ``saved`` comes from."""
+        for name in _KNOWN:
+            setattr(self, f"_{name}", saved[name])
+        self._changes.clear()
+        self._changes.extend(saved["changes"])
+        self._witnesses.restore(saved["witnesses"])
+
     def _look(self, luma: Plane, bits: int) -> None:
         """One of the frames of a measurement; the next frame takes its place if it tells nothing."""
         if not self._looking:
@@ -219,6 +236,12 @@ class _Witnesses:
     def __init__(self) -> None:
         self._frames: list[Pooled] = []
         self._changes: list[float] = []  # to each frame from the one before it
+
+    def saved(self) -> dict[str, Any]:
+        return {"frames": list(self._frames), "changes": list(self._changes)}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        self._frames, self._changes = list(saved["frames"]), list(saved["changes"])
 
     def begin(self) -> None:
         """Another measurement."""

@@ -222,3 +222,49 @@ def test_words_are_shares_of_what_auto_finds(backend):
         sigmas[word] = denoiser.sigma
     assert sigmas["light"] < sigmas["medium"] == sigmas["auto"] < sigmas["strong"]
     assert sigmas["strong"] == pytest.approx(1.5 * sigmas["auto"])
+
+
+def _shots(noise):
+    """Frames of two shots, one of which comes twice; some interlaced ones in between."""
+    first, second = (list(SyntheticSource(22, (128, 96), noise_sigma=noise, seed=seed)) for seed in (1, 2))
+    dark = [
+        replace(each, planes=(each.planes[0] // 4, *each.planes[1:]), pts=22 + each.pts) for each in second
+    ]
+    frames = [*first[:9], first[8], *first[9:], *_fields_of(first[:8]), *dark]
+    return [replace(each, pts=number) for number, each in enumerate(frames)]
+
+
+def test_who_goes_on_from_what_was_saved_sees_the_same(backend):
+    frames = _shots(9)
+    whole = FrameDenoiser(backend, DenoiseConfig())
+    seen, saved = [], []
+    for frame in frames:
+        saved.append(whole.saved())
+        whole.start(frame)
+        seen.append(whole.seen)
+    assert sum(each[0].cut for each in seen) >= 1
+    assert len({each[0].sigma for each in seen}) > 10
+    for place in (1, 9, 10, 13, 23, 24, 26, 30, 40):
+        other = FrameDenoiser(backend, DenoiseConfig())
+        other.restore(saved[place], frames[place - 1])
+        found = []
+        for frame in frames[place:]:
+            other.start(frame)
+            found.append(other.seen)
+        assert found == seen[place:], place
+
+
+def test_who_is_told_what_was_seen_gives_the_same_pictures_without_looking(backend, monkeypatch):
+    frames = _shots(9)
+    denoiser = FrameDenoiser(backend, DenoiseConfig())
+    wanted, seen = [], []
+    for frame in frames:
+        wanted.append(denoiser.denoise(frame))
+        seen.append(denoiser.seen)
+    monkeypatch.setattr("malle_rt.denoiser.SigmaEstimator.update", None)
+    monkeypatch.setattr("malle_rt.denoiser.CutDetector.update", None)
+    again = FrameDenoiser(backend, DenoiseConfig())
+    for frame, told, want in zip(frames, seen, wanted, strict=True):
+        got = again.start(frame, told)()
+        for ours, theirs in zip(got.planes, want.planes, strict=True):
+            assert np.array_equal(ours, theirs)
