@@ -23,6 +23,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(skip)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings_of_the_user():
+    """What the person at this machine has set is no part of what is tested."""
+    os.environ["MALLE_RT_CONFIG"] = ""
+
+
 @pytest.fixture(autouse=True)
 def _same_random_numbers() -> None:
     random.seed(0)

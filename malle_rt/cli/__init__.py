@@ -16,8 +16,10 @@ from itertools import takewhile
 from malle_rt import __version__
 from malle_rt.cli import bench, build, doctor, photo, transcode, webcam
 from malle_rt.cli.parsing import CommandParser
+from malle_rt.cli.settings import PRESETS, Settings, config_file, parse_with_settings
 from malle_rt.cli.streams import flushed, safe_streams
 from malle_rt.cli.telling import tell
+from malle_rt.errors import ConfigError
 from malle_rt.memory import require_libraries
 from malle_rt.shown import without_secrets
 from malle_rt.versions import check_versions
@@ -42,20 +44,43 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     parser = _parser()
-    options = parser.parse_args(_with_command(parser, sys.argv[1:] if argv is None else list(argv)))
+    words = _with_command(parser, sys.argv[1:] if argv is None else list(argv))
+    try:
+        options, settings = parse_with_settings(parser, words)
+    except ConfigError as error:
+        return tell(error, verbose=False)
     level = logging.DEBUG if options.verbose else logging.WARNING
     logging.basicConfig(level=level)
     logging.raiseExceptions = options.verbose  # a message that cannot be written is no reason for a traceback
     for handler in logging.getLogger().handlers:
         handler.setFormatter(_Formatter("malle-rt: %(levelname)s: %(message)s"))
     try:
+        _say_preset(options, settings)
         check_versions()
         require_libraries()
         return int(options.run(options))
     except BrokenPipeError:  # who read our output has gone, as head does
         return 1
+    except ConfigError as error:
+        return tell(_with_origins(error, settings), verbose=options.verbose)
     except (Exception, KeyboardInterrupt) as error:
         return tell(error, verbose=options.verbose)
+
+
+def _say_preset(options: argparse.Namespace, settings: Settings) -> None:
+    """What a preset stands for, as one would type it."""
+    name = getattr(options, "preset_for", None)
+    if name is not None and not getattr(options, "quiet", False):
+        used = [f"--{key} {value}" for key, value in PRESETS[name].items() if key in settings.values]
+        print(f"preset for {name}: {' '.join(used) or 'all of it said otherwise'}", file=sys.stderr)
+
+
+def _with_origins(error: ConfigError, settings: Settings) -> ConfigError:
+    """The error, with the options that it names and that stand elsewhere than on the command line."""
+    named = [
+        f"{key} is from {origin}" for key, origin in settings.origins.items() if key in str(error).split()
+    ]
+    return type(error)(f"{error} ({'; '.join(named)})") if named else error
 
 
 class _Formatter(logging.Formatter):
@@ -88,7 +113,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="malle-rt",
         description="Real-time video denoising.",
-        epilog="malle-rt FILE is short for malle-rt transcode FILE.",
+        epilog="malle-rt FILE is short for malle-rt transcode FILE. Every option can also stand in "
+        f"{config_file()}, or in a variable such as MALLE_RT_STRENGTH: docs/settings.md.",
     )
     parser.add_argument("--version", action="version", version=f"malle-rt {__version__}")
     about_verbose = "log what happens, with tracebacks"

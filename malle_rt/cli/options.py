@@ -7,6 +7,7 @@ import re
 from fractions import Fraction
 from typing import TYPE_CHECKING, cast
 
+from malle_rt.cli.settings import PRESETS
 from malle_rt.config import BACKENDS, CUDA_ADAPTERS, PRECISIONS, SHARES, DenoiseConfig, Strength
 from malle_rt.errors import ConfigError
 
@@ -37,6 +38,12 @@ def either(names: tuple[str, ...]) -> str:
 def add_denoising(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Everything a ``DenoiseConfig`` holds."""
     group = parser.add_argument_group("denoising")
+    group.add_argument(
+        "--preset-for",
+        choices=tuple(PRESETS),
+        metavar="USE",
+        help=f"what suits recordings of this kind: {either(tuple(PRESETS))}; other options come over it",
+    )
     group.add_argument(
         "--model",
         default="rt-s",

@@ -17,7 +17,10 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 PAGES = [
     README,
-    *((ROOT / "docs" / name).read_text() for name in ("batch.md", "nvidia.md", "pipes.md", "webcam.md")),
+    *(
+        (ROOT / "docs" / name).read_text()
+        for name in ("batch.md", "nvidia.md", "pipes.md", "settings.md", "webcam.md")
+    ),
 ]
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", "".join(PAGES), re.MULTILINE | re.DOTALL)
 COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("malle-rt ")]
