@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-__all__ = ["PictureBoxes", "insert_boxes", "picture_boxes", "remove_tracks"]
+__all__ = ["PictureBoxes", "clean_aperture", "insert_boxes", "picture_boxes", "remove_tracks"]
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +63,23 @@ class PictureBoxes:
     def without_clean_aperture(self) -> PictureBoxes:
         """The same for a picture of another size."""
         return PictureBoxes(track=self.track, description=_without(self.description, {b"clap"}))
+
+
+def clean_aperture(size: tuple[int, int], left: int, top: int, right: int, bottom: int) -> bytes:
+    """The box that says which part of a picture shall be shown; empty where no pixel of it is left.
+
+    Args:
+        size: (width, height) of the whole picture.
+        left: pixels that are not shown at this side; likewise the others.
+        top: likewise.
+        right: likewise.
+        bottom: likewise.
+    """
+    width, height = size[0] - left - right, size[1] - top - bottom
+    if width <= 0 or height <= 0:
+        return b""
+    # Four fractions: width, height, and how far its middle lies right of and below the picture's.
+    return struct.pack(">I4s2I2IiIiI", 40, b"clap", width, 1, height, 1, left - right, 2, top - bottom, 2)
 
 
 def picture_boxes(path: Path, track: int) -> PictureBoxes:

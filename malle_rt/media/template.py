@@ -15,7 +15,8 @@ from malle_rt.frame import ColorTags, VideoInfo
 from malle_rt.media.compat import exact
 from malle_rt.media.hardware import pixel_name
 from malle_rt.media.interlacing import FieldOrder, FieldReader
-from malle_rt.media.mp4_boxes import PictureBoxes, picture_boxes
+from malle_rt.media.matroska_crop import matroska_crop
+from malle_rt.media.mp4_boxes import PictureBoxes, clean_aperture, picture_boxes
 from malle_rt.media.opening import is_path
 from malle_rt.media.pixel_formats import has_alpha, nearest_planar
 from malle_rt.media.side_data import (
@@ -47,7 +48,7 @@ class Template:
         others: streams whose packets will come, cover pictures and attachments included.
         late: streams with the parameters of those of ``others`` whose beginning does not show them, by their index.
         display_matrix: FFmpeg's 9 integers, or None when pictures are shown as stored.
-        boxes: what an MP4 or MOV says of its picture beside that.
+        boxes: what an MP4 or MOV says of its picture beside that, or what it would say of a Matroska file's.
         spherical: whether pictures are to be shown around the viewer.
         alpha: whether pictures have transparency.
         stereo: how they hold two views; None where they do not.
@@ -125,9 +126,14 @@ def describe(
 
 
 def _boxes(location: str, container: InputContainer, video: av.VideoStream) -> PictureBoxes:
-    if "mov" not in container.format.name.split(",") or not is_path(location):
+    names = container.format.name.split(",")
+    if not is_path(location) or not {"mov", "matroska"} & set(names):
         return PictureBoxes()
-    return picture_boxes(Path(location), video.id)
+    if "mov" in names:
+        return picture_boxes(Path(location), video.id)
+    crop = matroska_crop(Path(location), video.index)
+    size = video.codec_context.width, video.codec_context.height
+    return PictureBoxes(description=clean_aperture(size, *crop) if crop is not None else b"")
 
 
 def _frame_count(container: InputContainer, video: av.VideoStream) -> int | None:

@@ -7,7 +7,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from media import write_clip
+from media import write_clip, write_film
 
 from malle_rt import EncodeConfig, denoise_video
 from malle_rt.config import DenoiseConfig
@@ -15,7 +15,8 @@ from malle_rt.live.capture.base import CaptureRequest
 from malle_rt.live.capture.opening import open_capture
 from malle_rt.media.compat import side_data_bytes
 from malle_rt.media.interlacing import FieldMarker
-from malle_rt.media.mp4_boxes import PictureBoxes, insert_boxes, picture_boxes
+from malle_rt.media.matroska_crop import matroska_crop
+from malle_rt.media.mp4_boxes import PictureBoxes, clean_aperture, insert_boxes, picture_boxes
 
 PLAIN = DenoiseConfig(strength=0)
 RATE = Fraction(25)
@@ -208,6 +209,49 @@ def test_a_clean_aperture_of_the_whole_picture_says_nothing(tmp_path):
     whole = struct.pack(">I4s8I", 40, b"clap", 64, 1, 48, 1, 0, 1, 0, 1)
     assert insert_boxes(path, 1, PictureBoxes(description=whole))
     assert picture_boxes(path, 1).empty
+
+
+def cropped(path, *crop):
+    """A Matroska file with a sound track and a crop of its pictures, which FFmpeg makes of a clean aperture."""
+    source = path.with_suffix(".mp4")
+    write_film(source, frames=5)
+    with av.open(str(source)) as container:
+        number, track = container.streams.video[0].id, container.streams.video[0].index
+        assert insert_boxes(source, number, PictureBoxes(description=clean_aperture((64, 48), *crop)))
+    with av.open(str(source)) as container, av.open(str(path), "w") as target:
+        kept = [stream for stream in container.streams if stream.type in ("video", "audio")]
+        tracks = {stream.index: target.add_stream_from_template(stream) for stream in kept}
+        for packet in container.demux(kept):
+            if packet.size:
+                packet.stream = tracks[packet.stream.index]
+                target.mux(packet)
+    return path, list(tracks).index(track)
+
+
+def test_a_crop_of_matroska_is_kept_in_mp4_and_said_elsewhere(tmp_path, caplog):
+    path, track = cropped(tmp_path / "in.mkv", 2, 4, 6, 8)
+    assert matroska_crop(path, track) == (2, 4, 6, 8)
+    assert matroska_crop(path, 1 - track) is None
+    denoise_video(path, tmp_path / "out.mp4", config=PLAIN)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        number = container.streams.video[0].id
+    assert picture_boxes(tmp_path / "out.mp4", number).description == clean_aperture((64, 48), 2, 4, 6, 8)
+    assert not any("part of the picture" in said for said in caplog.messages)
+    denoise_video(path, tmp_path / "out.mkv", config=PLAIN)
+    assert sum("part of the picture" in said for said in caplog.messages) == 1
+    denoise_video(tmp_path / "out.mkv", tmp_path / "again.mkv", config=PLAIN)
+    assert sum("part of the picture" in said for said in caplog.messages) == 1
+
+
+def test_a_damaged_matroska_file_breaks_nothing(tmp_path):
+    data = cropped(tmp_path / "in.mkv", 2, 4, 6, 8)[0].read_bytes()
+    broken = tmp_path / "broken.mkv"
+    for length in range(0, 900, 7):
+        broken.write_bytes(data[:length])
+        matroska_crop(broken, 1)
+    for place in range(0, 900, 3):
+        broken.write_bytes(data[:place] + bytes([data[place] ^ 0x5A]) + data[place + 1 :])
+        matroska_crop(broken, 1)
 
 
 def test_a_damaged_index_gives_no_boxes(shaped, tmp_path):
