@@ -68,6 +68,9 @@ class BuildWithEngines(build_py):
             target = Path(self.build_lib) / "malle_rt" / "engines"
             shutil.rmtree(target, ignore_errors=True)
             shutil.copytree("engines", target)
+            sample = Path(self.build_lib) / "malle_rt" / "sample"
+            sample.mkdir(exist_ok=True)
+            shutil.copyfile("docs/noisy.mp4", sample / "noisy.mp4")  # what "malle-rt demo" cleans
 
 
 class WheelForEveryPython(bdist_wheel):

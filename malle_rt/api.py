@@ -245,6 +245,11 @@ class Transcode:
             compare=self._compare if shown else None,
         )
 
+    @property
+    def written(self) -> int | None:
+        """Bytes of the output so far; None where that is not known: a pipe, pictures, a file that is done."""
+        return self._sink.size if isinstance(self._sink, FileSink) else None
+
     def close(self) -> None:
         """Give up what was opened, if it has not been run: nothing is left behind. May be called twice."""
         if not self._used:

@@ -172,6 +172,11 @@ class Batch:
         mean = sum(known) / len(known) if known else 1.0
         return [(each, each.work or mean) for each in own]
 
+    @property
+    def written(self) -> int | None:
+        """Bytes of the running video's output; None where that is not known."""
+        return job.written if (job := self._job) is not None else None
+
     def _run(self, item: BatchItem, watcher: Watcher) -> Exception | None:
         begin = time.monotonic()
         item.outcome = "running"

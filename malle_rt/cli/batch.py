@@ -116,7 +116,14 @@ class _Text:
             print(f"backend: {backend}", file=sys.stderr)
         number = self._batch.items.index(item) + 1
         print(f"[{number}/{len(self._batch.items)}] {item.source} -> {item.output}", file=sys.stderr)
-        self._bar = ProgressBar(sys.stderr, backend.split(" (")[0], item.frames, self._of_all)
+        self._bar = ProgressBar(
+            sys.stderr,
+            backend.split(" (")[0],
+            item.frames,
+            self._of_all,
+            name=item.source.name,
+            written=lambda: self._batch.written,
+        )
 
     def went_on(self, _: BatchItem, progress: Progress) -> None:
         if self._bar is not None:
@@ -153,7 +160,14 @@ class _Json:
 
     def went_on(self, item: BatchItem, progress: Progress) -> None:
         share, left = self._batch.share, self._batch.seconds_left
-        self._lines.progress(self._number(item), item.frames, progress, share=share, seconds_left=left)
+        self._lines.progress(
+            self._number(item),
+            item.frames,
+            progress,
+            share=share,
+            seconds_left=left,
+            written=self._batch.written,
+        )
 
     def ended(self, item: BatchItem, error: Exception | None) -> None:
         if error is not None:

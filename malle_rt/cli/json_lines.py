@@ -52,6 +52,7 @@ class JsonLines:
         *,
         share: float | None,
         seconds_left: float | None,
+        written: int | None = None,
     ) -> None:
         """A file goes on.
 
@@ -61,6 +62,7 @@ class JsonLines:
             progress: what is done of it.
             share: what is done of all files, 0 to 1; None where that is not known.
             seconds_left: for all files.
+            written: bytes of the output so far.
         """
         done, fps = progress.frames_out, progress.fps
         left = max(0, frames - done) / fps if frames and fps else None
@@ -72,6 +74,8 @@ class JsonLines:
             fps=round(fps, 2),
             seconds=round(progress.seconds, 2),
             seconds_left=_rounded(left, 1),
+            position=None if progress.position is None else round(float(progress.position), 3),
+            output_bytes=written,
             total={"share": _rounded(share, 4), "seconds_left": _rounded(seconds_left, 1)},
         )
 

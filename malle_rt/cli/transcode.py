@@ -290,13 +290,19 @@ def _run(job: Transcode, options: argparse.Namespace, lines: JsonLines | None) -
             done, fps, frames = progress.frames_out, progress.fps, job.frames
             left = max(0, frames - done) / fps if frames and fps else None
             share = min(1.0, done / frames) if frames else None
-            lines.progress(1, frames, progress, share=share, seconds_left=left)
+            lines.progress(1, frames, progress, share=share, seconds_left=left, written=job.written)
 
         return job.run(tell)
     if options.quiet:
         return job.run()
     print(f"backend: {job.backend}", file=sys.stderr)
-    bar = ProgressBar(sys.stderr, job.backend.split(" (")[0], job.frames)
+    bar = ProgressBar(
+        sys.stderr,
+        job.backend.split(" (")[0],
+        job.frames,
+        name=Path(shown_address(options.input)).name,
+        written=lambda: job.written,
+    )
     try:
         return job.run(bar.update)
     finally:

@@ -124,6 +124,16 @@ class FileSink:
         return self._output.is_pipe
 
     @property
+    def size(self) -> int | None:
+        """Bytes of the file so far; None of a pipe."""
+        if self._output.is_pipe:
+            return None
+        try:
+            return self._output.partial.stat().st_size
+        except OSError:  # it has its name already, or none any more
+            return None
+
+    @property
     def frames(self) -> int:
         """Frames written so far."""
         return self._written.frames

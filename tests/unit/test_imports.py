@@ -43,6 +43,7 @@ ALLOWED = {
     "api": {"backends", "denoiser", "media", "memory", "pipeline", "models", "photo", ""} | BASE,
     "inputs": {"media", "errors"},
     "batch": {"api", "media", "pipeline", "config", "errors"},
+    "analysis": {"api", "cuts", "estimate", "fields", "media", "memory", "telecine"} | BASE,
     "preview": {"api", "denoiser", "media", "memory"} | BASE,
     "arrays": {"media", "frame", "errors"},
     "photo": {"backends", "estimate", "fields", "media", "memory", "models", "opencv"} | BASE,
@@ -66,6 +67,8 @@ ALLOWED = {
     | BASE,
     "live": {"backends", "child", "denoiser", "media", "opencv", "pipeline", "shown"} | BASE,
     "cli": {
+        "analysis",
+        "models",
         "live",
         "api",
         "batch",

@@ -1,5 +1,6 @@
 import io
 import os
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -58,6 +59,20 @@ def test_a_narrow_terminal_gets_what_fits_and_no_second_line(columns, shown):
     os.close(ours)
     assert drawn.strip() == shown
     assert len(drawn.removeprefix("\r")) == max(0, columns - 1)
+
+
+def test_file_speed_of_playing_and_size_are_said_where_there_is_room():
+    out = Terminal()
+    bar = ProgressBar(out, "openvino rt-s", 200, name="tape.mkv", written=lambda: 12_345_678)
+    for done, elapsed in ((25, 1.0), (100, 4.0)):
+        bar.update(replace(snapshot(done, elapsed), position=Fraction(7) + Fraction(done, 50)))
+    texts = bar._texts(replace(snapshot(100, 4.0), position=Fraction(9)))
+    assert texts[0] == (
+        "tape.mkv  [##########          ]  50%  100/200 frames  25.0 fps  ETA 0:04  0.50x real time  12.3 MB"
+        "  openvino rt-s"
+    )
+    assert "50%  100/200 frames  25.0 fps  ETA 0:04  0.50x real time  12.3 MB" in texts
+    assert [len(text) for text in texts] == sorted((len(text) for text in texts), reverse=True)
 
 
 def test_an_unknown_length_has_no_bar():
