@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from malle_rt.config import DenoiseConfig
     from malle_rt.errors import MalleError
     from malle_rt.frame import Frame
-    from malle_rt.live.capture.base import CaptureRequest
+    from malle_rt.live.capture.device import CaptureRequest
     from malle_rt.live.config import LiveConfig
     from malle_rt.live.session import LiveSession
     from malle_rt.media.encode_config import EncodeConfig
@@ -39,7 +39,7 @@ __version__ = "0.1.0"
 
 # Imported on first use: ``import malle_rt`` and ``malle-rt --help`` stay instant.
 _HOMES = {
-    "CaptureRequest": "malle_rt.live.capture.base",
+    "CaptureRequest": "malle_rt.live.capture.device",
     "DenoiseConfig": "malle_rt.config",
     "Denoiser": "malle_rt.array_denoiser",
     "EncodeConfig": "malle_rt.media.encode_config",

@@ -24,8 +24,8 @@ from malle_rt.errors import MalleError, SourceError
 
 if TYPE_CHECKING:
     from malle_rt.live.config import LiveConfig
-    from malle_rt.live.report import LiveReport
     from malle_rt.live.session import LiveSession
+    from malle_rt.live.statistics import LiveReport
 
 __all__ = ["add_parser", "run"]
 
@@ -175,7 +175,7 @@ def _introduce(session: LiveSession, *, quiet: bool) -> None:
 
 
 def _config(options: argparse.Namespace) -> LiveConfig:
-    from malle_rt.live.capture.base import CaptureRequest
+    from malle_rt.live.capture.device import CaptureRequest
     from malle_rt.live.config import LiveConfig
     from malle_rt.live.web.address import WebAddress
     from malle_rt.media.encode_config import default_codec

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from malle_rt.config import DenoiseConfig
 from malle_rt.errors import ConfigError
-from malle_rt.live.capture.base import CaptureRequest
+from malle_rt.live.capture.device import CaptureRequest
+from malle_rt.live.frame import VIEWS, View
 from malle_rt.live.outlets.address import PushAddress
-from malle_rt.live.views import VIEWS, View
 from malle_rt.live.web.address import WebAddress
 from malle_rt.media.encode_config import EncodeConfig
 

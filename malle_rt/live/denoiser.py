@@ -8,8 +8,8 @@ from typing import cast
 
 from malle_rt.denoiser import FrameDenoiser
 from malle_rt.frame import Frame
-from malle_rt.live.controls import Controls
-from malle_rt.live.shot import Shot
+from malle_rt.live.control import Controls
+from malle_rt.live.frame import Shot
 
 __all__ = ["LiveDenoiser"]
 

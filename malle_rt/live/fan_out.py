@@ -6,9 +6,8 @@ import threading
 import time
 
 from malle_rt.frame import Frame, Packet
-from malle_rt.live.latest import Latest
+from malle_rt.live.frame import Latest, Shot
 from malle_rt.live.outlets.outlet import Outlet
-from malle_rt.live.shot import Shot
 from malle_rt.live.statistics import Meter
 
 __all__ = ["FanOut"]

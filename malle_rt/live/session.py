@@ -15,23 +15,18 @@ from malle_rt.denoiser import FrameDenoiser
 from malle_rt.live.capture.opening import open_capture, takes_modes
 from malle_rt.live.capture.source import LiveSource
 from malle_rt.live.config import LiveConfig
-from malle_rt.live.controls import Controls, Tuning
+from malle_rt.live.control import Controls, Tuning
 from malle_rt.live.denoiser import LiveDenoiser
 from malle_rt.live.fan_out import FanOut
-from malle_rt.live.latest import Latest
-from malle_rt.live.news import News
+from malle_rt.live.frame import Latest, Shot
 from malle_rt.live.outlets.address import PushAddress
 from malle_rt.live.outlets.outlet import Outlet
 from malle_rt.live.outlets.push import PushSink
-from malle_rt.live.outlets.recording import Recording
+from malle_rt.live.outlets.recording import Recording, Recordings
 from malle_rt.live.outlets.snapshots import Snapshots
 from malle_rt.live.outlets.virtual_camera import VirtualCameraSink
-from malle_rt.live.overview import Overview
-from malle_rt.live.pace import PaceWatch
-from malle_rt.live.recordings import Recordings
-from malle_rt.live.report import LiveReport
-from malle_rt.live.shot import Shot
-from malle_rt.live.statistics import Meter, Statistics
+from malle_rt.live.overview import Overview, PaceWatch
+from malle_rt.live.statistics import LiveReport, Meter, News, Statistics
 from malle_rt.live.view.window import Window, require_display
 from malle_rt.live.web.server import WebServer
 from malle_rt.media.output_file import OutputFile

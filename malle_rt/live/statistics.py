@@ -1,24 +1,29 @@
-"""What a live session tells of itself, and the counters behind it."""
+"""What a live session tells of itself: counters, snapshots, the line of the moment and the report at the end."""
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from malle_rt.live.shot import Shot
+from malle_rt.denoiser import ALMOST_NO_NOISE
+from malle_rt.live.frame import Shot
 from malle_rt.pipeline import Latency, percentiles
 
-__all__ = ["Meter", "SourceState", "Statistics", "rate"]
+__all__ = ["LiveReport", "Meter", "News", "SourceState", "Statistics", "rate"]
+
+log = logging.getLogger(__name__)
 
 # Seconds of frames that rates and percentiles are taken over, and most frames kept for them.
 _SPAN = 4.0
 _MOST = 1024
-
 SourceState = Literal["waiting", "live", "lost", "ended"]
+_SECONDS = 4.0  # a line stays this long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,3 +154,80 @@ def rate(instants: Sequence[float], now: float | None = None) -> float:
     if len(recent) < 2 or recent[-1] == recent[0]:
         return 0.0
     return (len(recent) - 1) / (recent[-1] - recent[0])
+
+
+class News:
+    """One line at a time, from any thread; the newest wins."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._text: str | None = None
+        self._until = 0.0
+
+    def say(self, text: str) -> None:
+        """Show a line for a few seconds."""
+        with self._lock:
+            self._text, self._until = text, time.monotonic() + _SECONDS
+
+    def warn(self, text: str) -> None:
+        """The same for what went wrong; it is logged too, for sessions that nobody looks at."""
+        log.warning("%s", text)
+        self.say(text)
+
+    @property
+    def text(self) -> str | None:
+        """What to show now."""
+        with self._lock:
+            return self._text if time.monotonic() < self._until else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveReport:
+    """The end of a session.
+
+    Attributes:
+        frames_in, frames_out: frames captured and denoised.
+        dropped: left out because newer ones had come.
+        late: not shown because they were older than the bound.
+        reconnects: times the source was lost and found again.
+        seconds: wall-clock time.
+        latency: capture to display (to the denoised frame where nothing displays), over the last seconds; 0 where
+            nothing was measured.
+        backend: what ran, and why.
+        sigma: strength of the last frame, 8-bit scale; None where there was none.
+        untouched: frames that strength "auto" left as they were, for it found next to no noise.
+        saved: recordings that were finished.
+        notes: what else there is to say, one line each.
+        problems: what went wrong on the way with recordings and outputs, one line each.
+    """
+
+    frames_in: int
+    frames_out: int
+    dropped: int
+    late: int
+    reconnects: int
+    seconds: float
+    latency: Latency
+    backend: str
+    sigma: float | None
+    untouched: int
+    saved: tuple[Path, ...]
+    notes: tuple[str, ...]
+    problems: tuple[str, ...]
+
+    def summary(self) -> str:
+        """A few lines for the user."""
+        fps = self.frames_out / self.seconds if self.seconds > 0 else 0.0
+        counts = f"{self.frames_in} frames in, {self.frames_out} out, {self.dropped} dropped"
+        if self.late:
+            counts += f", {self.late} too late to be shown"
+        if self.reconnects:
+            counts += f", {self.reconnects} reconnects"
+        lines = [f"{counts}; {fps:.1f} fps over {self.seconds:.1f} s"]
+        if self.latency.p95:  # a page that nobody looked at has none
+            lines.append(f"latency p50 {self.latency.p50:.0f} ms, p95 {self.latency.p95:.0f} ms")
+        if self.sigma is not None:
+            lines.append(f"strength {self.sigma:.1f} at the end")
+        if self.untouched > self.frames_out / 2:
+            lines.append(ALMOST_NO_NOISE)
+        return "\n".join([*lines, *(f"wrote {path}" for path in self.saved), *self.notes, *self.problems])

@@ -11,7 +11,7 @@ import pytest
 from media import write_clip
 
 from malle_rt.cli import _parser
-from malle_rt.live.view.key_table import key_help
+from malle_rt.live.view.keys import key_help
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

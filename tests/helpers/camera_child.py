@@ -11,8 +11,8 @@ import sys
 import time
 
 from malle_rt.errors import MalleError
-from malle_rt.live.capture.base import CaptureRequest
 from malle_rt.live.capture.camera import CameraCapture
+from malle_rt.live.capture.device import CaptureRequest
 from malle_rt.media.synthetic import read_index
 
 # How long a camera that was unplugged may take to come back.

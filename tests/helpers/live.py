@@ -4,7 +4,7 @@ import time
 from dataclasses import replace
 from fractions import Fraction
 
-from malle_rt.live.shot import Shot
+from malle_rt.live.frame import Shot
 from malle_rt.media.synthetic import SyntheticSource
 
 _SIZE = (64, 48)

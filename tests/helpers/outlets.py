@@ -18,7 +18,7 @@ from media import write_film
 
 from malle_rt.errors import SinkError
 from malle_rt.frame import Frame, Packet, VideoInfo
-from malle_rt.live.shot import Shot
+from malle_rt.live.frame import Shot
 from malle_rt.media.synthetic import SyntheticSource
 from malle_rt.media.template import Template
 

@@ -13,9 +13,8 @@ from fractions import Fraction
 import numpy as np
 
 from malle_rt.frame import ColorTags, Frame
-from malle_rt.live.controls import Controls
-from malle_rt.live.latest import Latest
-from malle_rt.live.shot import Shot
+from malle_rt.live.control import Controls
+from malle_rt.live.frame import Latest, Shot
 from malle_rt.live.statistics import Statistics
 from malle_rt.pipeline import Latency
 

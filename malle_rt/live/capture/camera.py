@@ -8,26 +8,28 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from malle_rt.errors import SourceError
-from malle_rt.frame import VideoInfo
-from malle_rt.live.capture.base import CaptureRequest
+from malle_rt.frame import ColorTags, VideoInfo
 from malle_rt.live.capture.camera_modes import Camera, Mode
 from malle_rt.live.capture.camera_opening import (
     ask_for_mode,
     obtained_mode,
     open_camera,
     open_pipeline,
+    quiet,
     release,
     take_packed,
 )
-from malle_rt.live.capture.camera_pictures import BT601, Bytes, planes_of_bgr, unpacked
-from malle_rt.live.capture.camera_quiet import quiet
 from malle_rt.live.capture.cameras import find_camera, is_there
-from malle_rt.live.shot import Shot
+from malle_rt.live.capture.device import CaptureRequest
+from malle_rt.live.frame import Shot
 from malle_rt.media.template import Template
 from malle_rt.opencv import opencv
 
-__all__ = ["CameraCapture"]
+__all__ = ["CameraCapture", "planes_of_bgr"]
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,9 @@ _FIRST_TRIES = 3
 _DAMAGED_SECONDS = 2.0
 # Rates that differ by less are the same: 30 and 29.97.
 _SAME_RATE = 0.01
+# FFmpeg's numbers: AVCOL_RANGE_MPEG, AVCOL_SPC_SMPTE170M; the colours themselves are what the camera makes of them.
+_BT601 = ColorTags(color_range=1, colorspace=6)
+_Bytes = npt.NDArray[np.uint8]
 
 
 class CameraCapture:
@@ -72,7 +77,7 @@ class CameraCapture:
             pix_fmt=self._first.pix_fmt,
             time_base=_TIME_BASE,
             frame_rate=mode.frame_rates[0] if mode.frame_rates else None,
-            color=BT601,
+            color=_BT601,
         )
         self._description = self._describe(mode, request)
 
@@ -141,13 +146,13 @@ class CameraCapture:
                 )
             log.debug("%s: a picture is damaged and left out", self._label)
 
-    def _retrieve(self) -> Bytes | None:
+    def _retrieve(self) -> _Bytes | None:
         """The grabbed picture, (rows, columns, 3), uint8; None where it is damaged: of no or of another shape."""
         try:
             with quiet():
                 taken, picture = self._capture.retrieve()
                 if taken and self._packed:
-                    picture = unpacked(picture)
+                    picture = _unpacked(picture)
         except opencv().error:
             return None
         if not taken or picture is None or picture.ndim != 3 or picture.shape[2] != 3:
@@ -156,11 +161,11 @@ class CameraCapture:
             self._shape = picture.shape
         return picture if picture.shape == self._shape else None
 
-    def _shot(self, picture: Bytes, captured: float) -> Shot:
+    def _shot(self, picture: _Bytes, captured: float) -> Shot:
         if self._begin is None:
             self._begin = captured
         pts = round((captured - self._begin) / _TIME_BASE)
-        return Shot(planes_of_bgr(picture), "yuv420p", pts, _TIME_BASE, color=BT601, captured=captured)
+        return Shot(planes_of_bgr(picture), "yuv420p", pts, _TIME_BASE, color=_BT601, captured=captured)
 
     def _why_none(self) -> str:
         if self._camera is None:
@@ -198,3 +203,36 @@ class CameraCapture:
         if request.fourcc is not None and mode.fourcc not in ("", request.fourcc.strip()):
             missed.append(request.fourcc)
         return ", ".join(missed)
+
+
+def planes_of_bgr(picture: _Bytes) -> tuple[_Bytes, _Bytes, _Bytes]:
+    """Y, U, V with chroma at half size, rounded up.
+
+    Taking YUYV from the camera undecoded instead was tried: OpenCV converts to BGR and back in a third of the time
+    that numpy and OpenCV need to take its planes apart, and the luma comes back the same.
+
+    Args:
+        picture: (rows, columns, 3), uint8, blue first, any size.
+
+    Returns:
+        Planes in the limited range of BT.601, in memory of their own.
+    """
+    cv2 = opencv()
+    rows, columns = picture.shape[:2]
+    if rows % 2 or columns % 2:
+        picture = cv2.copyMakeBorder(picture, 0, rows % 2, 0, columns % 2, cv2.BORDER_REPLICATE)
+    height, width = picture.shape[:2]
+    samples: _Bytes = cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420).reshape(-1)
+    luma, quarter, half = height * width, height * width // 4, (height // 2, width // 2)
+    return (
+        samples[:luma].reshape(height, width)[:rows, :columns],
+        samples[luma : luma + quarter].reshape(half),
+        samples[luma + quarter :].reshape(half),
+    )
+
+
+def _unpacked(data: _Bytes) -> _Bytes | None:
+    """A JPEG picture as (rows, columns, 3), uint8, blue first; None where it is too damaged to be one."""
+    cv2 = opencv()
+    picture: _Bytes | None = cv2.imdecode(data.reshape(-1), cv2.IMREAD_COLOR)
+    return picture

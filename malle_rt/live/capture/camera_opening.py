@@ -1,17 +1,19 @@
-"""OpenCV's captures: opened by number, path or pipeline, and asked for a mode."""
+"""OpenCV's captures: opened by number, path or pipeline, asked for a mode, and kept from the terminal."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 
 from malle_rt.errors import ConfigError, SourceError
-from malle_rt.live.capture.base import CaptureRequest
 from malle_rt.live.capture.camera_modes import Camera, Mode, preferred_fourcc
-from malle_rt.live.capture.camera_quiet import quiet
+from malle_rt.live.capture.device import CaptureRequest
 from malle_rt.opencv import opencv
 from malle_rt.shown import without_secrets
 
@@ -22,6 +24,7 @@ __all__ = [
     "open_camera",
     "open_number",
     "open_pipeline",
+    "quiet",
     "release",
     "take_packed",
 ]
@@ -34,6 +37,7 @@ READ_SECONDS = 2
 # the four that OpenCV takes by itself hold older pictures after a pause.
 _BUFFERS = 2
 _APPSINK = "videoconvert ! video/x-raw,format=BGR ! appsink drop=true max-buffers=1 sync=false"
+_SILENT = 0  # cv::utils::logging::LOG_LEVEL_SILENT
 
 
 def open_camera(camera: Camera) -> Any:
@@ -149,3 +153,50 @@ def release(capture: Any) -> None:
     """Give the camera back."""
     with quiet():
         capture.release()
+
+
+class _Silence:
+    """The level is the whole process's: the first one in sets it, the last one out puts it back."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._level = _SILENT
+
+    def begin(self) -> None:
+        get, set_to = _level_functions()
+        with self._lock:
+            if self._users == 0:
+                self._level = get()
+                set_to(_SILENT)
+            self._users += 1
+
+    def end(self) -> None:
+        _, set_to = _level_functions()
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                set_to(self._level)
+
+
+_silence = _Silence()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence OpenCV, in all threads, while the statement runs; not where OPENCV_LOG_LEVEL asks for its messages."""
+    if "OPENCV_LOG_LEVEL" in os.environ:
+        yield
+        return
+    _silence.begin()
+    try:
+        yield
+    finally:
+        _silence.end()
+
+
+def _level_functions() -> tuple[Callable[[], int], Callable[[int], object]]:
+    """Get and set; OpenCV 5 has them elsewhere than 4, and old versions of 4 nowhere."""
+    cv2 = opencv()
+    place = getattr(cv2.utils, "logging", cv2)
+    return getattr(place, "getLogLevel", lambda: _SILENT), getattr(place, "setLogLevel", lambda level: None)

@@ -1,23 +1,34 @@
-"""The cameras that are there, and the one that a user means."""
+"""The cameras that are there, the one that a user means, and why one cannot be used."""
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from malle_rt.errors import ConfigError, SourceError
 from malle_rt.live.capture.camera_modes import Camera, Mode
 from malle_rt.live.capture.camera_opening import obtained_mode, open_number, release
-from malle_rt.live.capture.camera_problems import GONE, in_use, not_there, not_usable
 
-__all__ = ["Camera", "Mode", "find_camera", "is_there", "list_cameras"]
+__all__ = [
+    "Camera",
+    "Mode",
+    "find_camera",
+    "in_use",
+    "is_there",
+    "list_cameras",
+]
 
 # Video4Linux has no more numbers; asking for all of them takes a millisecond, and finds gaps and loop-backs.
 _LINUX_NUMBERS = 256
 # Other systems count from 0 without gaps, and opening a camera there takes its time.
 _OTHER_NUMBERS = 10
+# Errors of opening a node that no camera is behind.
+_GONE = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
 
 
 def list_cameras() -> tuple[Camera, ...]:
@@ -50,7 +61,7 @@ def find_camera(device: str) -> Camera:
     path = f"/dev/video{int(device)}" if device.isdecimal() else str(Path(device).resolve())
     camera = _examined(path)
     if camera is None:
-        raise SourceError(not_there(_absence(device, path), list_cameras()))
+        raise SourceError(_not_there(_absence(device, path), list_cameras()))
     return _usable(camera)
 
 
@@ -74,7 +85,7 @@ def _named(text: str) -> Camera:
     if found:
         names = ", ".join(camera.label for camera in found)
         raise ConfigError(f"{text!r} fits {names}. Give the number, or more of the name")
-    raise SourceError(not_there(f"no camera is called {text!r}", cameras))
+    raise SourceError(_not_there(f"no camera is called {text!r}", cameras))
 
 
 def _examined(path: str) -> Camera | None:
@@ -90,9 +101,9 @@ def _examined(path: str) -> Camera | None:
             camera = Camera(number, path, node.name, node.bus, node.modes())
             busy = node.is_busy()
     except OSError as exc:
-        if exc.errno in GONE:
+        if exc.errno in _GONE:
             return None
-        return Camera(number, path, _known_name(path), problem=not_usable(path, exc))
+        return Camera(number, path, _known_name(path), problem=_not_usable(path, exc))
     return replace(camera, problem=in_use(path, camera.label)) if busy else camera
 
 
@@ -125,3 +136,37 @@ def _probed() -> tuple[Camera, ...]:
         release(capture)
         cameras.append(Camera(number, "", modes=(mode,)))
     return tuple(cameras)
+
+
+def _not_there(what: str, cameras: Sequence[Camera]) -> str:
+    """A message that begins with ``what``, such as "no camera 3", and goes on with those that are there."""
+    if not cameras:
+        return f"{what}: none is connected. Plug one in; malle-rt webcam --list shows those found"
+    return f"{what}. There is {', '.join(camera.label for camera in cameras)}"
+
+
+def _not_usable(path: str, error: OSError) -> str:
+    """What opening a node that is there failed with."""
+    if error.errno == errno.EACCES:
+        return f"{path}: no permission. Run sudo usermod -aG video $USER, then log in again"
+    if error.errno == errno.EBUSY:
+        return in_use(path)
+    if error.errno in (errno.ENOTTY, errno.EINVAL):
+        return f"{path} is no camera. malle-rt webcam --list shows those found"
+    return f"{path} cannot be opened: {os.strerror(error.errno or 0)}"
+
+
+def in_use(path: str, label: str | None = None) -> str:
+    """Who uses the camera, as far as /proc tells us; programs of other users stay unknown."""
+    return f"{label or path} is in use by {_holder(path) or 'another program'}. Close it there"
+
+
+def _holder(path: str) -> str | None:
+    """Name and id of the first process that has the node open."""
+    for process in sorted(Path("/proc").glob("[0-9]*")):
+        try:
+            if any(str(file.readlink()) == path for file in (process / "fd").iterdir()):
+                return f"{(process / 'comm').read_text().strip()} (process {process.name})"
+        except OSError:
+            continue  # it has ended, or is another user's
+    return None

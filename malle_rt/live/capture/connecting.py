@@ -10,7 +10,7 @@ import av
 from av.container import InputContainer
 
 from malle_rt.errors import SourceError
-from malle_rt.live.capture.address import Address
+from malle_rt.live.capture.device import Address
 from malle_rt.media.compat import open_reading
 from malle_rt.media.opening import check_file, open_file
 from malle_rt.media.play_lists import address_options, list_kind, names_others

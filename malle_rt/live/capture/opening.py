@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 from weakref import WeakSet
 
-from malle_rt.live.capture.address import Address
-from malle_rt.live.capture.base import Capture, CaptureRequest
+from malle_rt.live.capture.device import Address, Capture, CaptureRequest
 from malle_rt.live.capture.stream import StreamCapture
 from malle_rt.media.opening import is_url, plain_location
 from malle_rt.shown import shown_address

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 
 from malle_rt.errors import SourceError
 from malle_rt.frame import Packet, VideoInfo
-from malle_rt.live.capture.base import Capture
-from malle_rt.live.capture.keeper import Keeper
+from malle_rt.live.capture.device import Capture
+from malle_rt.live.capture.reconnector import Keeper
 from malle_rt.live.capture.splice import Splice
-from malle_rt.live.capture.standing import Standing
-from malle_rt.live.shot import Shot
+from malle_rt.live.capture.status import Standing
+from malle_rt.live.frame import Shot
 from malle_rt.live.statistics import SourceState
 from malle_rt.media.template import Template
 from malle_rt.pipeline import PipelineConfig

@@ -13,13 +13,11 @@ import av
 
 from malle_rt.errors import SourceError
 from malle_rt.frame import Packet, VideoInfo
-from malle_rt.live.capture.address import Address
-from malle_rt.live.capture.base import CaptureRequest
 from malle_rt.live.capture.connecting import Timeouts
-from malle_rt.live.capture.pace import Pace
+from malle_rt.live.capture.device import Address, CaptureRequest
+from malle_rt.live.capture.splice import HeldTracks
 from malle_rt.live.capture.stream_input import StreamInput
-from malle_rt.live.capture.tracks import HeldTracks
-from malle_rt.live.shot import Shot
+from malle_rt.live.frame import Shot
 from malle_rt.media.compat import exact
 from malle_rt.media.conversion import color_tags, planes_of
 from malle_rt.media.deinterlace import Deinterlacer
@@ -30,7 +28,7 @@ from malle_rt.media.template import Template, describe
 from malle_rt.media.timeline import FrameClock
 from malle_rt.media.window import Window, instant_of
 
-__all__ = ["StreamCapture"]
+__all__ = ["Pace", "StreamCapture"]
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +36,9 @@ log = logging.getLogger(__name__)
 _MOST_APART = 0.05
 # Seconds before its announced end at which a file over the network may end without being called cut off.
 _EARLY = 1.0
+# Seconds that timestamps and the clock may be apart. Further behind, a slow reader would play in bursts for ever;
+# further ahead, nobody could tell a gap in a file from a source that hangs.
+_FARTHEST = 1.0
 
 
 class StreamCapture:
@@ -215,3 +216,30 @@ def _frame_ticks(video: Any) -> int:
 def _mode(info: VideoInfo) -> str:
     rate = f" at {float(info.frame_rate):.4g} fps" if info.frame_rate else ""
     return f"{info.width}x{info.height}{rate}, {info.codec}"
+
+
+class Pace:
+    """Holds each frame back until it is due.
+
+    A frame that comes late goes at once and does not delay the next one. Where timestamps and clock have drifted
+    apart by more than a second, they start anew from there.
+    """
+
+    def __init__(self) -> None:
+        self._zero: float | None = None
+
+    def wait(self, instant: Fraction) -> float:
+        """Wait for the frame at ``instant`` seconds of its own timeline, for a second at most.
+
+        Returns:
+            When it was due, on the clock of ``time.monotonic``.
+        """
+        now = time.monotonic()
+        due = now if self._zero is None else self._zero + float(instant)
+        if due < now - _FARTHEST:
+            due = now
+        due = min(due, now + _FARTHEST)
+        self._zero = due - float(instant)
+        if due > now:
+            time.sleep(due - now)
+        return due

@@ -11,8 +11,8 @@ from typing import Any
 import av
 
 from malle_rt.errors import SourceError
-from malle_rt.live.capture.address import Address
 from malle_rt.live.capture.connecting import Timeouts, connect
+from malle_rt.live.capture.device import Address
 from malle_rt.media.compat import exact
 from malle_rt.media.opening import main_video
 from malle_rt.media.reading import Reader

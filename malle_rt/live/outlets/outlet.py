@@ -1,17 +1,23 @@
-"""A sink in a thread of its own that nobody waits for."""
+"""A sink in a thread of its own that nobody waits for, and that begins in the middle of a live stream."""
 
 from __future__ import annotations
 
 import threading
-from typing import Protocol, runtime_checkable
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, Protocol, runtime_checkable
+
+import av
 
 from malle_rt.frame import Frame, Packet
+from malle_rt.media.compat import exact
+from malle_rt.media.template import Template
 from malle_rt.pipeline.channel import Channel
 from malle_rt.pipeline.config import PipelineConfig
 from malle_rt.pipeline.stage import Failures, Stage
 from malle_rt.protocols import Sink
 
-__all__ = ["LiveSink", "Outlet"]
+__all__ = ["Beginning", "LiveSink", "Outlet", "live_template"]
 
 # Packets that may wait for each frame that may: below the bound at which a channel itself would wait.
 _PACKETS_PER_FRAME = 32
@@ -145,3 +151,39 @@ class Outlet:
     def _give_up_unfinished(self) -> None:
         if not self._finished:
             self._sink.abort()
+
+
+def live_template(template: Template) -> Template:
+    """What an output may know of a live source: nothing of its length, its clock or its open container."""
+    info = replace(template.info, duration=None, frames=None)
+    return replace(template, info=info, container=None, origin=Fraction(0), shift=Fraction(0))
+
+
+class Beginning:
+    """Moves frames and packets so that one frame is at 0; what comes before it is left out."""
+
+    def __init__(self, first: Frame) -> None:
+        """``first``: the frame that will be at 0."""
+        self._origin = first.seconds
+
+    def frame(self, frame: Frame) -> Frame:
+        """The frame at its new instant, without the decoder's own picture, which other outlets share."""
+        return replace(frame, pts=frame.pts - round(self._origin / frame.time_base), origin=None)
+
+    def packet(self, packet: Packet) -> Packet | None:
+        """A copy of the packet at its new instant, since muxers write into packets; None where it is left out."""
+        payload = packet.payload
+        if not isinstance(payload, av.Packet) or payload.pts is None or not payload.time_base:
+            return None
+        ticks = round(self._origin / exact(payload.time_base))
+        return Packet(_copied(payload, ticks), packet.track) if payload.pts >= ticks else None
+
+
+def _copied(packet: av.Packet[Any], ticks: int) -> av.Packet[Any]:
+    copy: av.Packet[Any] = av.Packet(bytes(packet))
+    copy.time_base = packet.time_base
+    copy.pts = None if packet.pts is None else packet.pts - ticks
+    copy.dts = None if packet.dts is None else packet.dts - ticks
+    copy.duration = packet.duration
+    copy.is_keyframe = packet.is_keyframe
+    return copy

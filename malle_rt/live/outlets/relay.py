@@ -1,8 +1,12 @@
-"""The process that sends video to the network for us.
+"""The process that sends video to the network for us, both ends of it.
 
 FFmpeg connects, looks up names and writes headers while PyAV holds the interpreter's lock, and PyAV gives outputs
 neither timeout nor interrupt: a server that accepts and says nothing would stop every thread of a session for
 good. A process of its own can always be ended.
+
+Run as ``python -m malle_rt.live.outlets.relay URL FORMAT`` it sends the video on its standard input, without looking
+into it. It says "connected" on standard output, and on standard error in one line why it ends, if that is before its
+input does.
 """
 
 from __future__ import annotations
@@ -10,15 +14,21 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import IO
+
+import av
 
 from malle_rt.child import module_command
 from malle_rt.errors import ConfigError, SinkError
 from malle_rt.live.outlets.address import PushAddress
+from malle_rt.media.compat import add_copy
 
 __all__ = ["PIPE_FORMAT", "Relay", "knows_srt", "relay_command"]
 
@@ -33,6 +43,13 @@ _POLL = 0.005
 # Seconds from the end of the pipe to the end of the process.
 _LAST_WORDS = 1.0
 _MESSAGE = 4096  # characters kept of what the process says
+# The tracks' headers say all: reading ahead would only add delay.
+_READING = {"probesize": "32", "analyzeduration": "0"}
+# Seconds for one call to the network.
+_PATIENCE = 20
+# Microseconds that a picture waits for sound that does not come.
+_WRITING = {"flush_packets": "1", "max_interleave_delta": "200000"}
+_BY_FORMAT = {"rtsp": {"rtsp_transport": "tcp"}, "flv": {"flvflags": "no_duration_filesize"}}
 
 
 def relay_command(address: PushAddress) -> list[str]:
@@ -42,7 +59,7 @@ def relay_command(address: PushAddress) -> list[str]:
         ConfigError: nothing here can send there.
     """
     if not address.url.lower().startswith("srt:"):
-        return module_command("malle_rt.live.outlets.sender", address.url, address.format)
+        return module_command("malle_rt.live.outlets.relay", address.url, address.format)
     # PyAV's wheels come without SRT; distributions build their ffmpeg program with it.
     program = shutil.which("ffmpeg")
     if program is None or not knows_srt(program):
@@ -173,3 +190,52 @@ def knows_srt(program: str) -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return "srt" in done.stdout.partition("Output:")[2].split()
+
+
+def _main(url: str, form: str) -> int:
+    """Send until the input ends; returns the exit code."""
+    try:
+        _send(url, form)
+    except (av.error.FFmpegError, OSError, ValueError) as exc:
+        sys.stderr.write(f"{getattr(exc, 'strerror', None) or exc}\n")
+        return 1
+    return 0
+
+
+def _send(url: str, form: str) -> None:
+    # Not sys.stdin: a buffered file waits until it can give as much as was asked for.
+    with av.open("pipe:0", format=PIPE_FORMAT, options=_READING) as source:
+        target = av.open(url, "w", format=form, container_options=_WRITING | _BY_FORMAT.get(form, {}))
+        with target:
+            tracks = [add_copy(target, stream) for stream in source.streams]
+            with _bounded():
+                target.start_encoding()
+            sys.stdout.write("connected\n")
+            sys.stdout.flush()
+            for packet in source.demux():
+                if packet.size:
+                    if packet.dts is None:  # not known of the first picture without reading ahead
+                        packet.dts = packet.pts
+                    packet.stream = tracks[packet.stream_index]
+                    with _bounded():
+                        target.mux(packet)
+
+
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
+    """End this process where a call takes too long, so that it does not outlive a session that was killed.
+
+    By the alarm's own, fatal action: no handler of Python's would run while FFmpeg is in the call.
+    """
+    if not hasattr(signal, "alarm"):  # Windows
+        yield
+        return
+    signal.alarm(_PATIENCE)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+
+
+if __name__ == "__main__":
+    sys.exit(_main(*sys.argv[1:]))

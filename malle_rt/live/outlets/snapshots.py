@@ -10,8 +10,8 @@ from typing import cast
 
 from malle_rt.errors import SinkError
 from malle_rt.frame import Frame
+from malle_rt.live.frame import Shot
 from malle_rt.live.outlets.naming import free_stem
-from malle_rt.live.shot import Shot
 from malle_rt.media.output_file import OutputFile
 from malle_rt.media.png import encode_png
 from malle_rt.pipeline.channel import Channel

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from malle_rt.live.desk import Desk
-from malle_rt.live.shot import Shot
-from malle_rt.live.view.geometry import Rect
-from malle_rt.live.view.settings import ViewSettings
-from malle_rt.live.views import View
+from malle_rt.live.control import Desk
+from malle_rt.live.frame import Shot, View
+from malle_rt.live.view.drawing import Rect
 
-__all__ = ["Console"]
+__all__ = ["Console", "ViewSettings"]
 
 _NOTICE = 1.6  # seconds a notice stays
 _WELCOME = 5.0  # seconds, for the first one
 _DIVIDER_STEP = 0.02
 _STRENGTH_STEP = 1.0
 _MIX_STEP = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewSettings:
+    """Everything of the window that does not come from the session.
+
+    Attributes:
+        view: "split" (raw left of the divider, clean right of it), "side" (both, side by side), "raw" or "clean".
+        divider: its place, 0 (left edge of the picture) to 1.
+        frozen: whether the picture stands still.
+        overlay: whether the statistics are shown.
+        help: whether the keys are shown.
+        notice: what the last key did, one line, "" after a moment.
+    """
+
+    view: View = "split"
+    divider: float = 0.5
+    frozen: bool = False
+    overlay: bool = True
+    help: bool = False
+    notice: str = ""
 
 
 class Console:

@@ -1,17 +1,112 @@
-"""What a session tells of itself, written over the picture: the statistics and the banner."""
+"""All that is written over the picture: statistics, banners, marks, and cards over the whole window."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
 from malle_rt.live.statistics import Statistics
-from malle_rt.live.view.geometry import Picture, Rect
-from malle_rt.live.view.plates import draw_plate
-from malle_rt.live.view.theme import ACCENT, DIM, INK, PLATE, margin
+from malle_rt.live.view.drawing import (
+    ACCENT,
+    BACKGROUND,
+    DIM,
+    INK,
+    PLATE,
+    RED,
+    Color,
+    Picture,
+    Rect,
+    draw_plate,
+    margin,
+)
 from malle_rt.media.drawn_text import draw_text, fitted, text_width, wrapped
+from malle_rt.opencv import opencv
 
-__all__ = ["draw_banner", "draw_statistics", "statistics_rows"]
+__all__ = [
+    "draw_badges",
+    "draw_banner",
+    "draw_divider",
+    "draw_help",
+    "draw_label",
+    "draw_statistics",
+    "draw_waiting",
+    "statistics_rows",
+]
 
+_LABEL_HEIGHT = 1.9  # of a label, as a multiple of the text's size
 _LEADING = 1.42  # from baseline to baseline, as a multiple of the text's size
 _ALARM = 0.6  # of the height, below the statistics of the smallest window
+_CARD_LEADING = 1.5
+_WAITING = {
+    "waiting": "Waiting for the first picture",
+    "live": "Denoising the first picture",
+    "lost": "No picture",
+    "ended": "The source has ended",
+}
+
+
+def draw_badges(picture: Picture, statistics: Statistics, frozen: bool, area: Rect, size: int) -> None:
+    """Top right: a red dot and the time while it records, and that the picture is frozen."""
+    top, right = area.y + margin(size), area.right - margin(size)
+    if statistics.recording is not None:
+        text, indent = _clock(statistics.recorded_seconds), round(size * 1.1)
+        width = _width(text, size) + indent
+        plate = Rect(right - width, top, width, round(size * _LABEL_HEIGHT))
+        _draw_pill(picture, text, plate, size, indent=indent)
+        center = (plate.x + round(size * 1.3), plate.y + plate.height // 2)
+        cv2 = opencv()
+        cv2.circle(picture, center, max(3, round(size * 0.36)), RED, -1, cv2.LINE_AA)
+        top = plate.bottom + margin(size) // 2
+    if frozen:
+        width = _width("frozen", size)
+        _draw_pill(picture, "frozen", Rect(right - width, top, width, round(size * _LABEL_HEIGHT)), size)
+
+
+def draw_label(
+    picture: Picture, text: str, x: int, bottom: int, size: int, *, align: Literal["left", "middle", "right"]
+) -> None:
+    """A word on a plate that ends above ``bottom``; to the left of column ``x``, across it or to its right.
+
+    It is left out where it would reach beyond the picture: half a word tells nothing.
+    """
+    width, gap = _width(text, size), margin(size)
+    place = {"left": x - gap - width, "middle": x - width // 2, "right": x + gap}[align]
+    height = round(size * _LABEL_HEIGHT)
+    if place >= 0 and place + width <= picture.shape[1]:
+        _draw_pill(picture, text, Rect(place, bottom - gap - height, width, height), size)
+
+
+def draw_divider(picture: Picture, x: int, inside: Rect, bottom: int, size: int) -> None:
+    """A line at column ``x`` from the top of the picture to row ``bottom``, with a handle in the picture's middle."""
+    thick = max(2, round(size / 9))
+    Rect(x - thick // 2, inside.y, thick, bottom - inside.y).of(picture)[:] = INK
+    cv2 = opencv()
+    y, radius = inside.y + inside.height // 2, round(size * 0.85)
+    cv2.circle(picture, (x, y), radius, INK, -1, cv2.LINE_AA)
+    cv2.circle(picture, (x, y), radius - thick, ACCENT, -1, cv2.LINE_AA)
+    for side in (-1, 1):
+        near, far = round(size * 0.16) * side, round(size * 0.46) * side
+        half = round(size * 0.22)
+        arrow = np.array([(x + far, y), (x + near, y - half), (x + near, y + half)], np.int32)
+        cv2.fillConvexPoly(picture, arrow, BACKGROUND, cv2.LINE_AA)
+
+
+def _draw_pill(picture: Picture, text: str, plate: Rect, size: int, *, indent: int = 0) -> None:
+    draw_plate(picture, plate, plate.height // 2)
+    at = (plate.x + size + indent, plate.y + plate.height // 2 + round(size * 0.34))
+    draw_text(picture, text, at, size, INK)
+
+
+def _width(text: str, size: int) -> int:
+    return text_width(text, size) + 2 * size
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
 
 
 def statistics_rows(statistics: Statistics) -> list[tuple[str, str]]:
@@ -81,3 +176,50 @@ def draw_banner(picture: Picture, message: str, area: Rect, size: int, *, alarm:
         draw_text(picture, line, (x, baseline), big, INK, bold=True)
         baseline += step
     return area.bottom if alarm else y
+
+
+def draw_help(picture: Picture, keys: Sequence[tuple[str, str]], area: Rect, size: int) -> None:
+    """The keys and what they do, on a plate in the middle of the area; smaller text where they would not fit."""
+    lines = len(keys) + 1.5
+    size = min(size, int(area.height * 0.94 / (lines * _CARD_LEADING + 2.2)))
+    step, inner = round(size * _CARD_LEADING), round(size * 1.4)
+    meanings = max(text_width(key, size, bold=True) for key, _ in keys) + round(size * 1.6)
+    width = meanings + max(text_width(meaning, size) for _, meaning in keys) + 2 * inner
+    height = round(step * lines) + 2 * inner - (step - size)
+    plate = Rect(area.x + (area.width - width) // 2, area.y + (area.height - height) // 2, width, height)
+    draw_plate(picture, plate, round(size * 0.8), through=0.1)
+    x, y = plate.x + inner, plate.y + inner + round(size * 0.82)
+    draw_text(picture, "Keys", (x, y), size, INK, bold=True)
+    y += round(step * 0.5)
+    for key, meaning in keys:
+        y += step
+        draw_text(picture, key, (x, y), size, ACCENT, bold=True)
+        draw_text(picture, meaning, (x + meanings, y), size, INK)
+
+
+def draw_waiting(picture: Picture, statistics: Statistics, area: Rect, size: int) -> None:
+    """What goes on before the first picture, in the middle of an empty window."""
+    big, room = round(size * 2.1), round(area.width * 0.84)
+    y = area.y + round(area.height * 0.42)
+    _centred(picture, _WAITING[statistics.state], area, y, big, INK, bold=True)
+    y += round(big * 1.2)
+    _centred(picture, fitted(statistics.source, size, room), area, y, size, DIM)
+    y += round(size * _CARD_LEADING * 0.6)
+    for line in wrapped(statistics.message or "", round(size * 1.15), room, 3):
+        y += round(size * 1.15 * _CARD_LEADING)
+        _centred(picture, line, area, y, round(size * 1.15), ACCENT)
+    _centred(picture, "h shows the keys, q quits", area, area.bottom - 2 * size, size, DIM)
+
+
+def _centred(
+    picture: Picture,
+    text: str,
+    area: Rect,
+    y: int,
+    size: int,
+    color: Color,
+    *,
+    bold: bool = False,
+) -> None:
+    x = area.x + (area.width - text_width(text, size, bold=bold)) // 2
+    draw_text(picture, text, (x, y), size, color, bold=bold)

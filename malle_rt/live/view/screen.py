@@ -1,4 +1,8 @@
-"""The screen that a window would open on: whether there is one, and how large it is."""
+"""The screen that a window would open on: whether there is one, and how large it is.
+
+Window systems end the process of whoever cannot open one, so a process of its own finds out: run as a module, this
+writes the screen's width and height, 0 0 where they are unknown; any other end means no.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,10 @@ from pathlib import Path
 
 from malle_rt.child import module_command
 from malle_rt.errors import SinkError
-from malle_rt.live.view.geometry import Size
+from malle_rt.live.view.drawing import Size
 from malle_rt.opencv import loaded_after_pyav, opencv
 
-__all__ = ["quiet_qt", "require_display"]
+__all__ = ["main", "quiet_qt", "require_display"]
 
 _PATIENCE = 15.0  # seconds: a remote X server that does not answer
 _INSTEAD = "use --no-window, and --web to watch in a browser"
@@ -63,7 +67,7 @@ def _has_windows() -> bool:
 
 def _probed(named: str) -> Size | None:
     quiet_qt()
-    command = module_command("malle_rt.live.view.screen_probe")
+    command = module_command("malle_rt.live.view.screen")
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
     except subprocess.TimeoutExpired:
@@ -72,3 +76,33 @@ def _probed(named: str) -> Size | None:
         raise SinkError(f"no window: the display ({named}) cannot be opened; {_INSTEAD}")
     width, height = (int(side) for side in done.stdout.split()[-2:])
     return (width, height) if width > 0 else None
+
+
+def main() -> None:
+    """Write the screen's size if a window could be opened."""
+    size = _x11_screen()
+    if size is None or "QT_QPA_PLATFORM" in os.environ:
+        # Wayland, or a platform that somebody asked Qt for: only a window can tell.
+        cv2 = opencv()
+        cv2.namedWindow("malle-rt")
+        cv2.destroyAllWindows()
+    width, height = size or (0, 0)
+    sys.stdout.write(f"{width} {height}\n")
+
+
+def _x11_screen() -> Size | None:
+    """Size of the X server's screen; None where there is no server that lets us in."""
+    try:
+        x11 = ctypes.CDLL("libX11.so.6")
+    except OSError:
+        return None
+    x11.XOpenDisplay.restype = ctypes.c_void_p
+    display = ctypes.c_void_p(x11.XOpenDisplay(None))
+    if not display:
+        return None
+    screen = x11.XDefaultScreen(display)
+    return x11.XDisplayWidth(display, screen), x11.XDisplayHeight(display, screen)
+
+
+if __name__ == "__main__":
+    main()

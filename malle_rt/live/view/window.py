@@ -7,18 +7,14 @@ from contextlib import suppress
 from types import ModuleType
 from typing import cast
 
-from malle_rt.live.desk import Desk
-from malle_rt.live.shot import Shot
+from malle_rt.live.control import Desk
+from malle_rt.live.frame import Shot, View
 from malle_rt.live.statistics import Statistics
-from malle_rt.live.view.compose import compose, picture_area
-from malle_rt.live.view.console import Console
-from malle_rt.live.view.geometry import Size, start_size
-from malle_rt.live.view.key_codes import key_name
-from malle_rt.live.view.key_table import press
-from malle_rt.live.view.pictures import Pictures
+from malle_rt.live.view.compose import Pictures, compose, picture_area
+from malle_rt.live.view.console import Console, ViewSettings
+from malle_rt.live.view.drawing import Size, start_size
+from malle_rt.live.view.keys import key_name, press
 from malle_rt.live.view.screen import quiet_qt, require_display
-from malle_rt.live.view.settings import ViewSettings
-from malle_rt.live.views import View
 from malle_rt.opencv import opencv
 
 __all__ = ["Window", "require_display"]

@@ -1,20 +1,20 @@
-"""What a page may ask for: reading its messages and doing what they say."""
+"""What a page may ask for: reading its messages and doing what they say, within bounds."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from malle_rt.errors import ConfigError
-from malle_rt.live.desk import Desk
-from malle_rt.live.shot import Shot
+from malle_rt.live.control import Desk
+from malle_rt.live.frame import Shot
 from malle_rt.live.web.picture import PARTS_OF
-from malle_rt.live.web.rate import Bucket
 
-__all__ = ["Actions", "Letter", "Request", "read_request"]
+__all__ = ["Actions", "Bucket", "Letter", "Request", "read_request"]
 
 # Files that all pages together may ask for: a few at once, two a second.
 _SAVES_PER_SECOND = 2
@@ -23,7 +23,6 @@ _SAVES_AT_ONCE = 4
 _KEPT = 2
 # Beyond any number that the page has a use for, and within what a float can hold.
 _LARGEST = 1e12
-
 Letter = dict[str, Any]
 
 
@@ -139,3 +138,24 @@ _VALUES: dict[str, Callable[[object], bool]] = {
     "snapshot": _is_switch,
     "recording": _is_switch,
 }
+
+
+class Bucket:
+    """A token bucket; used by one thread."""
+
+    def __init__(self, per_second: float, burst: int) -> None:
+        """``per_second`` in the long run, ``burst`` at once after a pause."""
+        self._per_second = per_second
+        self._burst = float(burst)
+        self._left = float(burst)
+        self._then = time.monotonic()
+
+    def take(self) -> bool:
+        """Whether it may be done once more now."""
+        now = time.monotonic()
+        self._left = min(self._burst, self._left + (now - self._then) * self._per_second)
+        self._then = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True

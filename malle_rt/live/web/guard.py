@@ -1,4 +1,4 @@
-"""Who may see the page: the token, the cookie that stands for it, and where a request came from."""
+"""Who may see the page: the token, the cookie that stands for it, where a request came from, and wrong guesses."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hmac
 import math
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import SplitResult, urlsplit
 
@@ -14,9 +15,8 @@ from aiohttp import web
 
 from malle_rt.errors import ConfigError
 from malle_rt.live.web.address import client_of
-from malle_rt.live.web.guesses import Guesses
 
-__all__ = ["Guard", "choose_token"]
+__all__ = ["Guard", "Guesses", "choose_token"]
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,128}")
 _TOKEN_BYTES = 16
@@ -30,8 +30,10 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_FREE = 5  # a token is mistyped now and then
+_LONGEST = 60.0  # s
+_CLIENTS = 1024
 
 
 def choose_token(token: str | None) -> str:
@@ -110,3 +112,31 @@ def _split(url: str) -> SplitResult | None:
 def _same(given: str, wanted: str) -> bool:
     """Compare in a time that tells nothing of how much was right."""
     return hmac.compare_digest(given.encode(errors="replace"), wanted.encode())
+
+
+class Guesses:
+    """Used by one thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Nobody has guessed yet; ``clock`` counts seconds."""
+        self._clock = clock
+        self._wrong: dict[str, tuple[int, float]] = {}
+
+    def pause(self, client: str) -> float:
+        """Seconds until this client's next token is looked at; 0 for now."""
+        count, last = self._wrong.get(client, (0, 0.0))
+        if count < _FREE:
+            return 0.0
+        wait = min(_LONGEST, 2.0 ** (count - _FREE))
+        return max(0.0, last + wait - self._clock())
+
+    def wrong(self, client: str) -> None:
+        """A token of this client's was none."""
+        count, _ = self._wrong.pop(client, (0, 0.0))
+        self._wrong[client] = min(count + 1, 64), self._clock()
+        if len(self._wrong) > _CLIENTS:  # whoever guessed longest ago is forgotten
+            del self._wrong[next(iter(self._wrong))]
+
+    def right(self, client: str) -> None:
+        """This client knows it."""
+        self._wrong.pop(client, None)

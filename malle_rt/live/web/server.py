@@ -6,21 +6,23 @@ import asyncio
 import logging
 import socket
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from malle_rt.errors import ConfigError, SinkError
-from malle_rt.live.desk import Desk
+from malle_rt.live.control import Desk
 from malle_rt.live.web.address import WebAddress
 from malle_rt.opencv import opencv
 
 if TYPE_CHECKING:
-    from malle_rt.live.web.audience import Audience
+    from malle_rt.live.web.viewers import Audience
 
-__all__ = ["WebServer"]
+__all__ = ["WebServer", "request_log"]
 
 log = logging.getLogger(__name__)
+
 
 # Seconds until the server must be up, and until it must be gone.
 _START_WITHIN = 10.0
@@ -116,11 +118,10 @@ class WebServer:
     async def _serve(self, bound: socket.socket, up: Future[None]) -> None:
         from aiohttp import web
 
-        from malle_rt.live.web.audience import Audience
         from malle_rt.live.web.door import Door
         from malle_rt.live.web.guard import Guard
-        from malle_rt.live.web.request_log import request_log
         from malle_rt.live.web.site import make_site
+        from malle_rt.live.web.viewers import Audience
 
         self._loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, "malle-web-png") as executor:
@@ -170,3 +171,43 @@ def _require_aiohttp() -> None:
         import aiohttp  # noqa: F401
     except ImportError as exc:
         raise ConfigError(f"web: the page needs aiohttp ({exc}): pip install 'malle-rt[web]'") from exc
+
+
+def request_log() -> logging.Logger:
+    """A logger for aiohttp that names errors by their kind alone.
+
+    Their texts and tracebacks quote the request, so both are left out; at every level that a user may ask for.
+    """
+    logger = logging.getLogger(f"{__name__}.requests")  # of its own, for what is filtered
+    logger.setLevel(logging.WARNING)
+    logger.addFilter(_without_request)  # added once, however often this is called
+    logger.addFilter(_bounded)
+    return logger
+
+
+class _Bounded:
+    """Lets a few lines a minute through: whoever floods the page must not fill the disk with its log."""
+
+    def __init__(self, lines: int, seconds: float) -> None:
+        self._lines, self._seconds = lines, seconds
+        self._begin, self._count = -seconds, 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now = time.monotonic()
+        if now - self._begin >= self._seconds:
+            self._begin, self._count = now, 0
+        self._count += 1
+        if self._count == self._lines:
+            record.msg, record.args = f"{record.getMessage()}; further ones are not told for a while", ()
+        return self._count <= self._lines
+
+
+_bounded = _Bounded(10, 60.0)
+
+
+def _without_request(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None:
+        record.msg, record.args = f"{record.getMessage()} ({type(error).__name__})", ()
+    record.exc_info = record.exc_text = None
+    return True

@@ -9,10 +9,10 @@ from pathlib import PurePath
 
 from aiohttp import web
 
-from malle_rt.live.web.audience import Audience
 from malle_rt.live.web.door import Door
 from malle_rt.live.web.guard import Guard
 from malle_rt.live.web.picture import Part, part_of
+from malle_rt.live.web.viewers import Audience
 from malle_rt.media.png import encode_png
 
 __all__ = ["make_site"]

@@ -9,7 +9,7 @@ from helpers.live import shot
 from malle_rt.backends.select import select_backend
 from malle_rt.config import DenoiseConfig
 from malle_rt.denoiser import FrameDenoiser
-from malle_rt.live.controls import Controls, Tuning
+from malle_rt.live.control import Controls, Tuning
 from malle_rt.live.denoiser import LiveDenoiser
 
 SIZE = (128, 96)

@@ -9,7 +9,7 @@ from helpers.live import denoised, shot
 from malle_rt.errors import SinkError
 from malle_rt.frame import Packet
 from malle_rt.live.fan_out import FanOut
-from malle_rt.live.latest import Latest
+from malle_rt.live.frame import Latest
 from malle_rt.live.outlets.outlet import Outlet
 from malle_rt.live.statistics import Meter
 from malle_rt.media.synthetic import CollectSink

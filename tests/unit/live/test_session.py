@@ -10,8 +10,8 @@ from helpers.streams import free_port
 
 from malle_rt.config import DenoiseConfig
 from malle_rt.errors import ConfigError, SourceError
-from malle_rt.live import pace
-from malle_rt.live.capture.base import CaptureRequest
+from malle_rt.live import overview
+from malle_rt.live.capture.device import CaptureRequest
 from malle_rt.live.config import LiveConfig
 from malle_rt.live.denoiser import LiveDenoiser
 from malle_rt.live.session import LiveSession
@@ -180,7 +180,7 @@ def test_options_that_cannot_work_are_refused(tmp_path, changes, complaint):
 
 @pytest.mark.slow
 def test_a_picture_slower_than_its_source_is_said_once_with_the_figures(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(pace, "_LASTING", 0.5)
+    monkeypatch.setattr(overview, "_LASTING", 0.5)
     start = LiveDenoiser.start
 
     def slow(self, frame):

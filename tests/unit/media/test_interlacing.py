@@ -13,9 +13,9 @@ from malle_rt.api import Transcode
 from malle_rt.config import DenoiseConfig
 from malle_rt.errors import ConfigError
 from malle_rt.frame import VideoInfo, pixel_layout
-from malle_rt.live.capture.base import CaptureRequest
+from malle_rt.live.capture.device import CaptureRequest
 from malle_rt.live.capture.stream import StreamCapture
-from malle_rt.live.shot import Shot
+from malle_rt.live.frame import Shot
 from malle_rt.media.deinterlace import Deinterlacer
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.file_sink import FileSink

@@ -6,10 +6,9 @@ from helpers.cameras import in_camera_child, write_film
 
 from malle_rt.errors import ConfigError, SourceError
 from malle_rt.frame import pixel_layout
-from malle_rt.live.capture.base import CaptureRequest
-from malle_rt.live.capture.camera import CameraCapture
-from malle_rt.live.capture.camera_pictures import planes_of_bgr
-from malle_rt.live.capture.camera_quiet import quiet
+from malle_rt.live.capture.camera import CameraCapture, planes_of_bgr
+from malle_rt.live.capture.camera_opening import quiet
+from malle_rt.live.capture.device import CaptureRequest
 from malle_rt.opencv import opencv
 
 

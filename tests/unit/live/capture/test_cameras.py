@@ -6,7 +6,7 @@ import pytest
 from helpers.cameras import in_camera_child, write_film
 
 from malle_rt.live.capture.camera_modes import Camera, Mode, preferred_fourcc
-from malle_rt.live.capture.camera_problems import in_use
+from malle_rt.live.capture.cameras import in_use
 
 YUYV = ["640x480 YUYV at 30, 15 fps", "320x240 YUYV at 30 fps", "1280x720 YUYV at 10 fps"]
 

@@ -4,7 +4,7 @@ import pytest
 from helpers.streams import write_stream_clip
 
 from malle_rt.errors import MalleError, SourceError
-from malle_rt.live.capture.base import CaptureRequest
+from malle_rt.live.capture.device import CaptureRequest
 from malle_rt.live.capture.opening import is_camera, open_capture
 from malle_rt.live.capture.stream import StreamCapture
 

@@ -3,7 +3,7 @@ from fractions import Fraction
 
 import pytest
 
-from malle_rt.live.capture.pace import Pace
+from malle_rt.live.capture.stream import Pace
 
 FRAME = Fraction(1, 50)
 

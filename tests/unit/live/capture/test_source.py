@@ -14,8 +14,8 @@ from helpers.streams import StreamServer, write_stream_clip
 
 from malle_rt.errors import SourceError
 from malle_rt.frame import VideoInfo
-from malle_rt.live.capture import keeper
-from malle_rt.live.capture.base import CaptureRequest
+from malle_rt.live.capture import reconnector
+from malle_rt.live.capture.device import CaptureRequest
 from malle_rt.live.capture.source import LiveSource
 from malle_rt.live.capture.stream import StreamCapture
 from malle_rt.media.synthetic import CollectSink
@@ -182,7 +182,7 @@ def test_a_reader_that_hangs_is_given_up():
 
 @pytest.mark.slow
 def test_readers_that_hang_do_not_pile_up(monkeypatch):
-    monkeypatch.setattr(keeper, "_BACK_OFF", (0.01,))
+    monkeypatch.setattr(reconnector, "_BACK_OFF", (0.01,))
     captures = []
 
     def opener():
@@ -231,7 +231,7 @@ class Unplugged:
 
 @pytest.mark.slow
 def test_memory_stays_flat_over_many_connections(clip, monkeypatch):
-    monkeypatch.setattr(keeper, "_BACK_OFF", (0.01,))
+    monkeypatch.setattr(reconnector, "_BACK_OFF", (0.01,))
     threads = []
 
     def opener():

@@ -4,9 +4,9 @@ from fractions import Fraction
 import av
 from helpers.streams import write_stream_clip
 
-from malle_rt.live.capture.base import CaptureRequest
+from malle_rt.live.capture.device import CaptureRequest
+from malle_rt.live.capture.splice import HeldTracks, matching_tracks
 from malle_rt.live.capture.stream import StreamCapture
-from malle_rt.live.capture.tracks import HeldTracks, matching_tracks
 from malle_rt.media.carrying import add_carried
 
 

@@ -8,9 +8,8 @@ import av
 import pytest
 from helpers.outlets import bare_template
 
-from malle_rt.live.outlets import connection as room
-from malle_rt.live.outlets.connection import Connection
-from malle_rt.live.outlets.push import low_delay_config
+from malle_rt.live.outlets import push
+from malle_rt.live.outlets.push import Connection, low_delay_config
 from malle_rt.media.synthetic import SyntheticSource
 
 
@@ -43,7 +42,7 @@ def test_a_pipe_that_cannot_be_opened_leaves_no_process(monkeypatch):
         return started[-1]
 
     monkeypatch.setattr(subprocess, "Popen", start)
-    monkeypatch.setattr(room, "PIPE_FORMAT", "nothing of that name")
+    monkeypatch.setattr(push, "PIPE_FORMAT", "nothing of that name")
     frame, template = next(iter(SyntheticSource(1, (64, 48)))), bare_template()
     config = low_delay_config(template.info)
     with pytest.raises(ValueError, match="nothing of that name"):

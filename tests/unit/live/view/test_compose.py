@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from helpers.small_desk import plain_shot, some_statistics
 
-from malle_rt.live.view.compose import compose, picture_area
-from malle_rt.live.view.geometry import Rect
-from malle_rt.live.view.pictures import Pictures
-from malle_rt.live.view.settings import ViewSettings
+from malle_rt.live.view.compose import Pictures, compose, picture_area
+from malle_rt.live.view.console import ViewSettings
+from malle_rt.live.view.drawing import Rect
 
 RAW, CLEAN = 60, 200
 BARE = ViewSettings(overlay=False)
@@ -79,7 +78,7 @@ def test_splits_every_layout_and_odd_sizes(pix_fmt, width):
 
 
 def test_a_frozen_picture_is_converted_once(monkeypatch):
-    from malle_rt.live.view import pictures as module
+    from malle_rt.live.view import compose as module
 
     columns = []
     convert = module.to_bgr

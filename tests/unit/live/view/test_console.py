@@ -5,9 +5,8 @@ from helpers.screen import eventually
 from helpers.small_desk import SmallDesk, plain_shot
 
 from malle_rt.live.view.console import Console
-from malle_rt.live.view.geometry import Rect
-from malle_rt.live.view.key_codes import key_name
-from malle_rt.live.view.key_table import key_help, press
+from malle_rt.live.view.drawing import Rect
+from malle_rt.live.view.keys import key_help, key_name, press
 
 AREA = Rect(100, 50, 1000, 500)
 

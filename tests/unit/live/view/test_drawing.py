@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 from helpers.small_desk import some_statistics
 
-from malle_rt.live.view.geometry import Rect, fit, halves, start_size
+from malle_rt.live.view.drawing import Rect, draw_plate, fit, halves, start_size, text_size
 from malle_rt.live.view.overlay import statistics_rows
-from malle_rt.live.view.plates import draw_plate
-from malle_rt.live.view.theme import text_size
 from malle_rt.live.view.window import SMALL_SCREEN
 from malle_rt.media import drawn_text as text_module
 from malle_rt.media.drawn_text import draw_text, fitted, text_width, wrapped

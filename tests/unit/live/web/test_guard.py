@@ -12,8 +12,8 @@ from helpers.web_client import Page
 from malle_rt.errors import ConfigError
 from malle_rt.live.web import WebAddress, WebServer
 from malle_rt.live.web.address import client_of
-from malle_rt.live.web.guesses import Guesses
-from malle_rt.live.web.request_log import request_log
+from malle_rt.live.web.guard import Guesses
+from malle_rt.live.web.server import request_log
 
 PATHS = ["/", "/main.js", "/style.css", "/icon.svg", "/socket", "/snapshot/1/raw.png", "/nothing.here"]
 EVERYWHERE = WebAddress(host="0.0.0.0", port=0)

@@ -9,15 +9,15 @@ import pytest
 from helpers.web_client import Page, pages
 from helpers.web_session import flat, shot_of
 
-from malle_rt.live.web import WebAddress, WebServer, encoder
+from malle_rt.live.web import WebAddress, WebServer, picture
 
 
 @pytest.fixture
 def encoded(monkeypatch):
     """What has been encoded, in order."""
     frames = []
-    real = encoder.encode_jpeg
-    monkeypatch.setattr(encoder, "encode_jpeg", lambda frame: frames.append(frame) or real(frame))
+    real = picture.encode_jpeg
+    monkeypatch.setattr(picture, "encode_jpeg", lambda frame: frames.append(frame) or real(frame))
     return frames
 
 

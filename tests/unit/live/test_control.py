@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from malle_rt.errors import ConfigError
-from malle_rt.live.controls import Controls, Tuning
+from malle_rt.live.control import Controls, Tuning
 
 
 def test_it_begins_as_told():

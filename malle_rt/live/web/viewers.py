@@ -1,26 +1,36 @@
-"""One page that watches: a websocket with at most one picture on its way."""
+"""All pages that watch: who gets which picture, and what each is told."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import deque
-from typing import Protocol
+from dataclasses import asdict
+from typing import Any, Protocol
 
 from aiohttp import WSMsgType, web
 
-from malle_rt.live.views import View
-from malle_rt.live.web.actions import Actions, Letter, Request, read_request
-from malle_rt.live.web.picture import PARTS_OF, Part, Picture
-from malle_rt.live.web.rate import Bucket
+from malle_rt.config import MAX_SIGMA
+from malle_rt.live.control import Desk
+from malle_rt.live.frame import View
+from malle_rt.live.web.actions import Actions, Bucket, Letter, Request, read_request
+from malle_rt.live.web.picture import PARTS_OF, Encoder, Part, Picture
 
-__all__ = ["Viewer"]
+__all__ = ["Audience"]
 
 # Requests of one page beside its answers to pictures: a slider sends ten a second while it is moved.
 _REQUESTS_PER_SECOND = 40
 _REQUESTS_AT_ONCE = 80
 # Latencies kept for the next statistics, which come four times a second.
 _LATENCIES = 128
+_MOST_VIEWERS = 16
+# Seconds between statistics.
+_TELL = 0.25
+# Seconds that pages get to say goodbye.
+_FAREWELL = 0.3
+# Close codes of RFC 6455 and its registry.
+_GOING_AWAY, _TRY_LATER = 1001, 1013
+_ENDED = "The session has ended."
 
 
 class Host(Protocol):
@@ -159,3 +169,124 @@ class Viewer:
             letter = self._host.actions.perform(request, number, shot)
             if letter is not None:
                 self.post(letter)
+
+
+class Audience:
+    """The viewers of a session. Lives on the server's event loop, but for the encoder's thread.
+
+    Attributes:
+        actions: what viewers ask for goes there.
+    """
+
+    def __init__(self, desk: Desk, *, counts_display: bool) -> None:
+        """Start the encoder.
+
+        Args:
+            desk: the session.
+            counts_display: whether a picture drawn by a page counts as displayed; not so beside a window.
+        """
+        self.actions = Actions(desk)
+        self._desk = desk
+        self._counts_display = counts_display
+        self._displayed = 0
+        self._viewers: set[Viewer] = set()
+        self._waiting: dict[Viewer, asyncio.Future[Picture]] = {}
+        self._picture: Picture | None = None
+        self._loop = asyncio.get_running_loop()
+        self._encoder = Encoder(desk.latest, self._hand_over)
+
+    async def welcome(self, socket: web.WebSocketResponse) -> None:
+        """Serve one page until it leaves; without a session, or with enough pages, it is told so instead."""
+        viewer = Viewer(socket, self)
+        if not self._desk.running:
+            return await viewer.leave(_GOING_AWAY, _ENDED)
+        if len(self._viewers) >= _MOST_VIEWERS:
+            return await viewer.leave(_TRY_LATER, f"{_MOST_VIEWERS} pages are watching already.")
+        self._viewers.add(viewer)
+        try:
+            await viewer.run()
+        finally:
+            self._viewers.discard(viewer)
+        return None
+
+    async def picture_for(self, viewer: Viewer) -> Picture:
+        """Wait for a picture that the viewer lacks, as new as there is."""
+        newest = self._picture
+        if newest is not None and viewer.lacks(newest) and self._is_newest(newest):
+            return newest
+        future: asyncio.Future[Picture] = self._loop.create_future()
+        self._waiting[viewer] = future
+        self.ask()
+        try:
+            return await future
+        finally:
+            del self._waiting[viewer]
+            self.ask()
+
+    def ask(self) -> None:
+        """Tell the encoder what those need who wait."""
+        parts: frozenset[Part] = frozenset().union(*(viewer.needs for viewer in self._waiting))
+        self._encoder.want(parts)
+
+    def displayed(self, picture: Picture) -> None:
+        """A viewer has drawn this; the first to do so counts."""
+        if self._counts_display and picture.number > self._displayed:
+            self._displayed = picture.number
+            self._desk.note_displayed(picture.shot)
+
+    async def inform(self) -> None:
+        """Tell everybody the statistics, again and again; at the end of the session send everybody home."""
+        while self._desk.running:
+            if self._viewers:
+                letter = {"kind": "statistics", **_figures(self._desk, len(self._viewers))}
+                for viewer in self._viewers:
+                    viewer.post(letter)
+            await asyncio.sleep(_TELL)
+        await self.dismiss()
+
+    async def dismiss(self) -> None:
+        """Close all connections, whatever state they are in."""
+        farewells = [viewer.leave(_GOING_AWAY, _ENDED) for viewer in self._viewers]
+        if farewells:
+            tasks = [asyncio.ensure_future(farewell) for farewell in farewells]
+            _, late = await asyncio.wait(tasks, timeout=_FAREWELL)
+            for task in late:
+                task.cancel()
+
+    def close(self) -> None:
+        """End the encoder; waits for its thread."""
+        self._encoder.close()
+
+    def _is_newest(self, picture: Picture) -> bool:
+        return self._desk.latest.wait(picture.number, 0)[1] is None
+
+    def _hand_over(self, picture: Picture) -> None:
+        """From the encoder's thread to the loop's."""
+        self._loop.call_soon_threadsafe(self._deliver, picture)
+
+    def _deliver(self, picture: Picture) -> None:
+        self._picture = picture
+        for viewer, future in self._waiting.items():
+            if not future.done() and viewer.lacks(picture):
+                future.set_result(picture)
+
+
+def _figures(desk: Desk, viewers: int) -> dict[str, Any]:
+    """Statistics and tuning, ready for JSON.
+
+    Returns:
+        The fields of ``Statistics``, of which "automatic" and "mix" are those of the next frame; "strength", what the
+        slider shows (the one chosen, or the one in use while it is automatic); "strongest", the end of the slider;
+        "viewers", how many pages watch.
+    """
+    statistics = asdict(desk.statistics())
+    tuning = desk.controls.tuning
+    automatic = isinstance(tuning.strength, str)
+    return {
+        **statistics,
+        "automatic": automatic,
+        "mix": tuning.mix,
+        "strength": statistics["used"] if automatic else tuning.strength,
+        "strongest": MAX_SIGMA,
+        "viewers": viewers,
+    }

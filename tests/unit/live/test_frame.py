@@ -5,7 +5,7 @@ import time
 
 from helpers.live import shot
 
-from malle_rt.live.latest import Latest
+from malle_rt.live.frame import Latest
 
 
 def test_a_viewer_gets_the_newest_and_only_once():

@@ -1,6 +1,6 @@
 import pytest
 
-from malle_rt.live.pace import PaceWatch
+from malle_rt.live.overview import PaceWatch
 
 FIGURES = {"size": (1920, 1080), "denoise_ms": 80.0, "backend": "openvino rt-m fp32"}
 

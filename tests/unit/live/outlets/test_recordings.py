@@ -7,13 +7,11 @@ import pytest
 from helpers.live import denoised, shot
 
 from malle_rt.errors import SinkError
-from malle_rt.live import recordings as module
 from malle_rt.live.fan_out import FanOut
-from malle_rt.live.latest import Latest
-from malle_rt.live.news import News
-from malle_rt.live.outlets.recording import Recording
-from malle_rt.live.recordings import Recordings
-from malle_rt.live.statistics import Meter
+from malle_rt.live.frame import Latest
+from malle_rt.live.outlets import recording as module
+from malle_rt.live.outlets.recording import Recording, Recordings
+from malle_rt.live.statistics import Meter, News
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.synthetic import SyntheticSource
 from malle_rt.media.template import Template

@@ -1,18 +1,37 @@
-"""One opened camera or stream, as the reader's thread sees it."""
+"""What a user can capture from: its address, what is asked of it, and what it gives once it is open."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from malle_rt.errors import ConfigError
 from malle_rt.frame import Packet
-from malle_rt.live.shot import Shot
+from malle_rt.live.frame import Shot
 from malle_rt.media.deinterlace import Deinterlace
+from malle_rt.media.opening import is_url, plain_location
 from malle_rt.media.template import Template
+from malle_rt.shown import shown_address
 
-__all__ = ["Capture", "CaptureRequest"]
+__all__ = ["Address", "Capture", "CaptureRequest"]
+
+_LAVFI = "lavfi:"
+# What sends at a pace of its own, whatever duration it claims.
+_SELF_PACED = (
+    "rtsp",
+    "rtsps",
+    "rtp",
+    "srtp",
+    "rtmp",
+    "rtmps",
+    "srt",
+    "udp",
+    "udplite",
+    "tcp",
+    "mmsh",
+    "mmst",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,3 +98,31 @@ class Capture(Protocol):
     def close(self) -> None:
         """Release the device. May be called twice, by the reading thread."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where a stream comes from.
+
+    Attributes:
+        kind: "file", "url", or "lavfi" for a source graph of FFmpeg's.
+        target: path, URL or graph, as FFmpeg is told. Holds passwords.
+        shown: what a message says; holds none.
+    """
+
+    kind: Literal["file", "url", "lavfi"]
+    target: str
+    shown: str
+
+    @classmethod
+    def of(cls, device: str) -> Address:
+        """The address that a user has written."""
+        if device.startswith(_LAVFI):
+            return cls(kind="lavfi", target=device.removeprefix(_LAVFI), shown=shown_address(device))
+        target = plain_location(device)
+        return cls(kind="url" if is_url(target) else "file", target=target, shown=shown_address(target))
+
+    @property
+    def self_paced(self) -> bool:
+        """Whether the other end decides when pictures come."""
+        return self.kind == "url" and self.target.partition("://")[0].lower() in _SELF_PACED

@@ -1,13 +1,16 @@
-"""What a viewer can change while a session runs: how strongly to denoise."""
+"""What a window or a page sees of a live session, and what it can ask for."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from malle_rt.config import MAX_SIGMA, Strength, check_tuning
+from malle_rt.live.frame import Latest, Shot
+from malle_rt.live.statistics import Statistics
 
-__all__ = ["Controls", "Tuning"]
+__all__ = ["Controls", "Desk", "Tuning"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,3 +88,42 @@ class Controls:
         """The denoiser tells what it used, so that a change by hand begins there."""
         with self._lock:
             self._used = sigma
+
+
+class Desk(Protocol):
+    """The controls and displays of a session; every call is from any thread and returns at once."""
+
+    @property
+    def controls(self) -> Controls:
+        """Strength and mix."""
+        ...
+
+    @property
+    def latest(self) -> Latest:
+        """The newest denoised shot; its ``raw`` is the same instant as captured."""
+        ...
+
+    @property
+    def running(self) -> bool:
+        """False once the session ends; viewers go then."""
+        ...
+
+    def statistics(self) -> Statistics:
+        """A snapshot."""
+        ...
+
+    def note_displayed(self, shot: Shot) -> None:
+        """The viewer has put this shot on a screen just now."""
+        ...
+
+    def snapshot(self, shot: Shot) -> None:
+        """Save a shot as a pair of PNG files, raw and clean; a message says where."""
+        ...
+
+    def toggle_recording(self) -> None:
+        """Begin or end a recording; a message says where, or why not."""
+        ...
+
+    def stop(self) -> None:
+        """End the session well."""
+        ...

@@ -1,6 +1,6 @@
 import pytest
 
-from malle_rt.live.capture.address import Address
+from malle_rt.live.capture.device import Address
 
 
 @pytest.mark.parametrize(

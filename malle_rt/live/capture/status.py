@@ -1,4 +1,4 @@
-"""How a live input stands, for whoever displays it."""
+"""How a live input fares, for whoever displays it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,64 @@
+"""A frame of live video: what it is, what of it can be shown, and where viewers find the newest one."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from malle_rt.frame import Frame
+
+__all__ = ["VIEWS", "Latest", "Shot", "View"]
+
+# Raw left and clean right of a divider; both whole; one of them.
+View = Literal["split", "side", "raw", "clean"]
+VIEWS: tuple[View, ...] = get_args(View)
+
+
+@dataclass(frozen=True, eq=False)
+class Shot(Frame):
+    """A frame on its way through a live session.
+
+    Attributes:
+        captured: when the camera or the decoder gave it, on the clock of ``time.monotonic``, in seconds.
+        connection: number of the connection it came by; a change means that the picture before is no predecessor.
+        raw: the frame as it was captured, once ``planes`` are clean; None before.
+        sigma: strength it was denoised with, 8-bit scale; 0 where it was passed through.
+        estimated: noise estimated in the video so far, 8-bit scale; None where nothing could be told yet.
+    """
+
+    captured: float = 0.0
+    connection: int = 0
+    raw: Frame | None = None
+    sigma: float = 0.0
+    estimated: float | None = None
+
+
+class Latest:
+    """One shot that anyone may read and that newer ones replace. Viewers never hold up the pipeline."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._shot: Shot | None = None
+        self._number = 0
+
+    def put(self, shot: Shot) -> None:
+        """Replace what is there."""
+        with self._changed:
+            self._shot = shot
+            self._number += 1
+            self._changed.notify_all()
+
+    def wait(self, after: int, seconds: float) -> tuple[int, Shot | None]:
+        """The newest shot if its number is above ``after``, waiting so many seconds for it.
+
+        Args:
+            after: the number that came with the last one; 0 at first.
+            seconds: longest wait; 0 looks once.
+
+        Returns:
+            Number and shot; ``after`` and None when nothing new came.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._number > after, seconds)
+            return (self._number, self._shot) if self._number > after else (after, None)
