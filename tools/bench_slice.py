@@ -22,8 +22,8 @@ import numpy as np
 import onnx
 import torch
 import torch.nn.functional as F
-from yardstick.machine import cpu_name
 
+from malle_rt.measuring import processor_name
 from malle_rt.ops.decomposed import conversion_extension
 from malle_rt.ops.native import load_extension
 from malle_rt.ops.onnx import DOMAIN, OP_TYPE, OPSET, functions
@@ -153,7 +153,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     machine = {
-        "cpu": cpu_name(),
+        "cpu": processor_name(),
         "threads": options.threads,
         "openvino": ov.__version__,
         "torch": torch.__version__,

@@ -18,7 +18,7 @@ malle-rt and OpenCV from inside their process after the first frame. End-to-end 
 included: H.264 file in, libx264 -crf 18 -preset veryfast out. All tools take turns in every round; figures are the
 median and the range of the rounds. MiB is the most memory a process ever had resident.
 
-``--vapoursynth`` adds V-BM3D, NLMeans and MVDegrain3 (``yardstick/vapoursynth_peers.py`` says what to install).
+``--vapoursynth`` adds V-BM3D, NLMeans and MVDegrain3 (``yardstick/peers.py`` says what to install).
 ``--neighbours`` times single frames beside processes that only spin.
 """
 
@@ -32,15 +32,13 @@ import sys
 from pathlib import Path
 
 from cameras import CAMERAS
-from yardstick.noise_kind import Camera, NoiseKind, White
-from yardstick.noisy_clip import find_clips
-from yardstick.peers import FFMPEG, PEERS, missing_reason
+from yardstick.clips import Camera, NoiseKind, White, find_clips
+from yardstick.peers import PEERS, VAPOURSYNTH, missing_reason, vapoursynth_peers, vapoursynth_reason
+from yardstick.process import FFMPEG
 from yardstick.report import busy_table, clips_table, overlap_text, quality_table, speed_table
 from yardstick.result import Comparison
 from yardstick.run import NONE, OURS, Plan, run
-from yardstick.search import Setting
-from yardstick.tool import Tool
-from yardstick.vapoursynth_peers import VAPOURSYNTH, vapoursynth_peers, vapoursynth_reason
+from yardstick.tool import Setting, Tool
 
 
 def main() -> None:

@@ -28,10 +28,10 @@ from evaluation.stills import Still, StillDenoiser, load_stills, noisy_still
 from evaluation.stills import measure as measure_stills
 from evaluation.video import cut_ghost, load_clips, still_gain
 from evaluation.video import measure as measure_video
-from yardstick.machine import cpu_name
-from yardstick.noisy_clip import NoisyClip, find_clips
+from yardstick.clips import NoisyClip, find_clips
 
 from malle_rt.errors import ConfigError, MalleError
+from malle_rt.measuring import processor_name
 
 # Multiples of the true noise level that peers are tried with on clips: 4:2:0 and 8 bits change the noise.
 MAP_GAINS = (0.9, 1.0, 1.1, 1.25)
@@ -48,10 +48,10 @@ def main() -> int:
         return 2 if isinstance(exc, ConfigError) else 1
     print(table(rows))
     if options.json:
-        report = {"machine": cpu_name(), "seed": options.seed, "rows": rows}
+        report = {"machine": processor_name(), "seed": options.seed, "rows": rows}
         options.json.write_text(json.dumps(report, indent=1) + "\n")
     if options.plot:
-        plot(rows, options.plot, cpu_name())
+        plot(rows, options.plot, processor_name())
     return 0
 
 

@@ -194,7 +194,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("weights", type=Path, help="safetensors file of tools/train.py or train_stills.py")
+    parser.add_argument("weights", type=Path, help="safetensors file of tools/train.py")
     parser.add_argument("--name", required=True, help="name of the model, for example rt-s")
     parser.add_argument(
         "--precision", nargs="+", choices=("fp32", "fp16"), default=["fp32", "fp16"], help="graphs to write"

@@ -95,7 +95,7 @@ def run_part(name: str, limit: float) -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """GPU, driver, versions."""
-    from gpubench.machine import describe
+    from gpubench.measurements import describe
 
     from malle_rt.cuda.opening import open_driver
 
@@ -134,19 +134,19 @@ def sanitizer() -> dict[str, Any]:
 
 def slices() -> dict[str, Any]:
     """Bandwidth of the fused slice against a copy."""
-    from gpubench.slices import measure
+    from gpubench.measurements import measure_slices
 
     from malle_rt.cuda.opening import open_driver
 
     driver = open_driver("cuda-bindings")
-    rows = measure(driver, SIZES)
+    rows = measure_slices(driver, SIZES)
     driver.close()
     return {"rows": rows}
 
 
 def backend_rows() -> dict[str, Any]:
     """The ``cuda`` backend with and without graphs, with each adapter that is installed."""
-    from gpubench.sessions import measure
+    from gpubench.measurements import measure_sessions
 
     from malle_rt.backends.cuda import CudaBackend
     from malle_rt.errors import BackendUnavailable, MalleError
@@ -161,7 +161,7 @@ def backend_rows() -> dict[str, Any]:
     ):
         try:
             for size, frames in FRAMES.items():
-                result["rows"] += measure(
+                result["rows"] += measure_sessions(
                     lambda: CudaBackend("rt-s", adapter=adapter, graphs=graphs, precision=precision),  # noqa: B023
                     {size: SIZES[size]},
                     frames=frames,
@@ -178,22 +178,24 @@ def backend_rows() -> dict[str, Any]:
 
 def transcode() -> dict[str, Any]:
     """File to file."""
-    from gpubench.files import measure
+    from gpubench.measurements import measure_files
 
     return {
-        "rows": [row for size in SIZES for row in measure("cuda", {size: SIZES[size]}, frames=FRAMES[size])]
+        "rows": [
+            row for size in SIZES for row in measure_files("cuda", {size: SIZES[size]}, frames=FRAMES[size])
+        ]
     }
 
 
 def rtx() -> dict[str, Any]:
     """TensorRT-RTX on this GPU: its outcome, in its own words."""
-    from gpubench.sessions import measure
+    from gpubench.measurements import measure_sessions
 
     from malle_rt.backends.tensorrt import TensorRTBackend
     from malle_rt.errors import MalleError
 
     try:
-        return {"rows": measure(lambda: TensorRTBackend("tensorrt-rtx", "rt-s"), SIZES, frames=100)}
+        return {"rows": measure_sessions(lambda: TensorRTBackend("tensorrt-rtx", "rt-s"), SIZES, frames=100)}
     except MalleError as exc:
         return {"outcome": f"{type(exc).__name__}: {exc}"}
 

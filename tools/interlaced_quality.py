@@ -12,7 +12,6 @@ the pictures that the fields were taken from; "worse" counts pictures that are w
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from dataclasses import replace
 from fractions import Fraction
@@ -20,16 +19,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from trainset import load_clip
-from yardstick.noisy_clip import fitted, to_yuv420p
-from yardstick.raw_frame import to_frame
+from yardstick.clips import fitted, to_yuv420p
+from yardstick.raw import to_frame
 
 from malle_rt.api import open_denoiser
 from malle_rt.config import DenoiseConfig
 from malle_rt.errors import MalleError
 from malle_rt.fields import split_fields, weave_fields
 from malle_rt.frame import Frame, Plane
+from malle_rt.measuring import psnr
 from malle_rt.media.deinterlace import Deinterlacer
 from malle_rt.media.interlacing import FieldMarker
 from malle_rt.media.planes import new_video_frame, view_planes
@@ -136,12 +135,6 @@ def bwdif_scores(frames: list[Frame], clean: list[Frame]) -> list[float]:
     wanted = [frame.planes[0] for frame in clean[: len(found)]]
     scores = [psnr(*pair) for pair in zip(found, wanted, strict=True)]
     return scores[EDGE:-EDGE]
-
-
-def psnr(one: npt.NDArray[np.uint8] | Plane, other: npt.NDArray[np.uint8] | Plane) -> float:
-    """DB between two 8-bit planes."""
-    error = np.mean((one.astype(np.float32) - other.astype(np.float32)) ** 2)
-    return 10 * math.log10(255**2 / max(float(error), 1e-9))
 
 
 def write_png(path: Path, luma: Plane) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import av
 from livebench.camera import Camera
-from yardstick.vital_signs import VitalSigns, has_grown, vital_signs
+from yardstick.process import VitalSigns, has_grown, vital_signs
 
 _AWAY = 4.0  # seconds a camera is gone: longer than it takes to be noticed
 _ENDING = 2.0  # seconds a session may take to end

@@ -25,10 +25,10 @@ import numpy.typing as npt
 from evaluate import table
 from evaluation.video import LARGEST
 from trainset import load_clip, load_stills
-from yardstick.machine import cpu_name
-from yardstick.noisy_clip import Pictures, add_noise, find_clips, fitted, to_yuv420p
+from yardstick.clips import Pictures, add_noise, find_clips, fitted, to_yuv420p
 
 from malle_rt.estimate import estimate_sigma
+from malle_rt.measuring import processor_name
 from malle_rt.pipeline import nearest_rank
 
 SIGMAS = (3.0, 5.0, 10.0, 15.0, 25.0, 35.0, 50.0)
@@ -60,7 +60,7 @@ def main() -> int:
     rows += [real(Path(noisy), Path(clean)) for noisy, clean in options.pair]
     print(table(rows))
     if options.json:
-        report = {"machine": cpu_name(), "seed": options.seed, "rows": rows}
+        report = {"machine": processor_name(), "seed": options.seed, "rows": rows}
         options.json.write_text(json.dumps(report, indent=1) + "\n")
     return 0
 

@@ -17,16 +17,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from peerspeed.book import Row, Table, add_table, read_tables
-from peerspeed.networks import NAMES, Network, network
+from peerspeed.networks import NAMES, RUNTIMES, Network, network, ready
 from peerspeed.report import write_report
-from peerspeed.rounds import interleaved, spread, times_as_fast
-from peerspeed.runtimes import RUNTIMES, ready
-from yardstick.machine import cpu_name
-from yardstick.other_load import OtherLoad
+from peerspeed.timings import Row, Table, add_table, interleaved, read_tables, spread, times_as_fast
 
 from malle_rt.backends.base import usable_cpus
 from malle_rt.errors import ConfigError, MalleError
+from malle_rt.measuring import OtherLoad, processor_name
 
 MULTIPLE = 8  # of both sides, as most of the networks take them; MalleNet pads to multiples of 64
 
@@ -103,7 +100,7 @@ def measured(options: argparse.Namespace) -> Table:
     yardstick = times[options.model[0]]
     return Table(
         runtime=f"{options.runtime} {version(options.runtime)}",
-        machine=cpu_name(),
+        machine=processor_name(),
         threads=options.threads,
         size="{}x{}".format(*options.size),
         rounds=options.rounds,

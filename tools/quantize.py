@@ -23,13 +23,13 @@ from encoded import through_encoder
 from export import INPUTS, OUTPUTS, SECOND_INPUTS, export
 from int8_graph import Sample, quantize_graph
 from torch import Tensor
-from train import validation_clip
-from train_rt2 import aligned
+from trainset import validation_clip
 
+from malle_rt import measuring
 from malle_rt.models import PRECISIONS, engines_folder, model_file, record_checksums
 from malle_rt.net.noise import NoiseMix, Planes420, degrade, described, rgb_to_planes
-from malle_rt.net.rt2 import RTState
 from malle_rt.net.weights import load_network
+from malle_rt.ops.motion import align
 from malle_rt.ops.native import load_extension
 from malle_rt.vino import ov
 
@@ -78,7 +78,7 @@ class Player:
 
     @staticmethod
     def _aligned(state: Sequence[Pixels], y: Pixels) -> list[Pixels]:
-        moved = aligned(RTState(*map(torch.from_numpy, state)), torch.from_numpy(y))
+        moved = align(torch.from_numpy(y), *map(torch.from_numpy, state))
         return [value.contiguous().numpy() for value in moved]
 
     def _compiled(self, rows: int, columns: int, told: tuple[int, ...]) -> ov.CompiledModel:
@@ -118,7 +118,7 @@ def psnr(player: Player, clip: Tensor, sigma: int) -> float:
     noisy = Planes420(*(p.mul(255).round().div(255) for p in rgb_to_planes((clip + noise).clamp(0, 1))))
     told = player.told(noisy, clean)
     outputs = np.concatenate([outputs["y_clean"] for _, outputs in player.play(noisy, told)])
-    return float(-10 * np.log10(np.square(outputs - clean.y.numpy())[-LAST:].mean()))
+    return measuring.psnr(outputs[-LAST:], clean.y.numpy()[-LAST:], peak=1.0)
 
 
 def losses(source: Path, trial: Path, clips: list[Tensor]) -> dict[int, list[float]]:

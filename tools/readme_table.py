@@ -16,9 +16,10 @@ import json
 import sys
 from pathlib import Path
 
-from yardstick.summary import summary
+from yardstick.report import summary
 
-from malle_rt.bench.result import Result, Row, Spread, load_result
+from malle_rt.bench.result import Result, Row, load_result
+from malle_rt.measuring import Spread
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADINGS = ("", "size", "PSNR-Y gain", "network", "denoise", "file to file", "latency p50 / p95", "memory")

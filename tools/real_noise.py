@@ -21,16 +21,15 @@ from typing import Any, Literal
 
 import numpy as np
 from evaluate import table
-from evaluation.ours import denoised
-from evaluation.pictures import Picture, picture_files, read_picture
-from yardstick.machine import cpu_name
-from yardstick.metrics import luma, psnr
-from yardstick.noisy_clip import Pictures, to_yuv420p
-from yardstick.picture import save_picture
+from evaluation.models import denoised
+from evaluation.stills import Picture, picture_files, read_picture
+from yardstick.clips import Pictures, to_yuv420p
+from yardstick.raw import luma, save_picture
 
 from malle_rt.config import DenoiseConfig
 from malle_rt.errors import ConfigError, MalleError
 from malle_rt.estimate import estimate_sigma
+from malle_rt.measuring import processor_name, psnr
 
 FRAMES = 16
 STRENGTHS = (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0, 14.0, 17.0, 20.0)
@@ -51,7 +50,7 @@ def main() -> int:
     if rows:
         print(table([*rows, mean_of(rows)]))
     if rows and options.json:
-        report = {"machine": cpu_name(), "model": options.model, "seed": options.seed, "rows": rows}
+        report = {"machine": processor_name(), "model": options.model, "seed": options.seed, "rows": rows}
         options.json.write_text(json.dumps(report, indent=1) + "\n")
     return 0
 

@@ -17,19 +17,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from compiledslice.install import fastest_slice
+from compiledslice import fastest_slice
 from evaluation.stills import load_stills
-from stills.backbones import Backbone, BackboneConfig
-from stills.cells import cells
-from stills.cost import kmac_per_pixel
-from stills.photographs import Photographs
-from stills.report import write_report
-from stills.study import Plan, seconds_per_step, train_cell
-from stills.timing import milliseconds, runtime_name
+from studies.backbones import Backbone, BackboneConfig, cells
 from studies.book import Book
+from studies.malleconv import Plan, milliseconds, runtime_name, seconds_per_step, train_cell
+from studies.malleconv_report import write_report
 from training import add_computing_options, computing
+from trainset import Photographs
 
 from malle_rt.errors import ConfigError, MalleError
+from malle_rt.net.cost import kmac_per_pixel
 
 
 def main() -> int:

@@ -3,10 +3,10 @@
     python tools/study_rt.py --clips DIR --stills DIR --validate CLIP... --out study.json --steps 800
     python tools/study_rt.py --out study.json --resume --time --report docs/rt_study.md
 
-Every variant takes the same number of steps by the recipe of tools/train.py, and with the same seed draws the same
-sequences and the same noise (x264 does not always repeat itself to the last bit). The figures are written after every
-run: a cut loses the run it came in. ``--time`` measures milliseconds on this machine, which need not be the one that
-trained.
+Every variant takes the same number of steps by the recipe of tools/train.py --generation 1, and with the same seed
+draws the same sequences and the same noise (x264 does not always repeat itself to the last bit). The figures are
+written after every run: a cut loses the run it came in. ``--time`` measures milliseconds on this machine, which need
+not be the one that trained.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ import sys
 from pathlib import Path
 
 import torch
-from compiledslice.install import fastest_slice
-from rtstudy.report import write_report
-from rtstudy.study import Plan, kmac, milliseconds, runtime_name, train_variant
-from rtstudy.variants import VARIANTS, Variant
+from compiledslice import fastest_slice
 from studies.book import Book
-from train import validation_clip
+from studies.rt import Plan, milliseconds, runtime_name, train_variant, write_report
+from studies.rt_variants import VARIANTS, Variant
 from training import add_computing_options, computing
-from trainset import TrainSet
+from trainset import TrainSet, validation_clip
 
 from malle_rt.errors import ConfigError, MalleError
+from malle_rt.net.cost import rt_kmac_per_pixel
 
 
 def main() -> int:
@@ -119,7 +118,7 @@ def measure_times(book: Book, chosen: dict[str, Variant]) -> None:
 
 def describe(book: Book, name: str, variant: Variant) -> None:
     """Note what a variant is and its arithmetic."""
-    book.describe(name, about(variant), kmac(variant.make().eval()))
+    book.describe(name, about(variant), rt_kmac_per_pixel(variant.make().eval()))
 
 
 def about(variant: Variant) -> dict[str, object]:

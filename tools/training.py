@@ -1,38 +1,282 @@
-"""What every training run needs, whatever it trains.
+"""A training run, whatever it trains: steps, rate, averaged weights, checkpoints, and the way back when it diverges.
 
-Its loss, its rate, what it computes in, averaged weights, files that survive a cut.
+What is trained is a ``Task``: a network, its material, what one batch teaches, and how it is measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import math
 import signal
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from malle_rt.net.weights import Network, save_network
+
 __all__ = [
+    "Diverged",
+    "Recipe",
+    "Run",
     "Stop",
+    "Task",
     "add_computing_options",
     "append_row",
     "autocast",
     "computing",
-    "follow",
     "psnr_loss",
     "rate_at",
-    "save_whole",
 ]
 
 EMA = 0.999
 FLOOR = 1.5  # root mean square error on the 8-bit scale
 WARM_UP = 200  # steps
+SETTLED = 0.005  # of the largest rate: where it falls to
+# Losses are read together: reading one waits for the device.
+WINDOW = 20  # steps
+HALVINGS = 6  # of the rate, before a run is given up
+
+
+class Diverged(RuntimeError):
+    """The run went wrong again and again, whatever the rate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to train.
+
+    Attributes:
+        steps: length of the run; None when ``minutes`` says it.
+        minutes: of training, resumed runs included; checks come on top.
+        settle: minutes at the end in which the rate falls, constant before; None: it falls by a cosine all the time.
+        batch: crops or sequences that are learnt from at once.
+        size: their side in pixels.
+        rate: largest learning rate.
+        seed: of the weights, the material and the noise.
+        channels_last: memory order of the network.
+        float32: compute in it even where bfloat16 would be faster.
+    """
+
+    steps: int | None = None
+    minutes: float | None = None
+    settle: float | None = None
+    batch: int
+    size: int = 128
+    rate: float = 1e-3
+    seed: int = 0
+    channels_last: bool = True
+    float32: bool = False
+
+
+Net = TypeVar("Net", bound=Network)
+
+
+class Task(Protocol[Net]):
+    """What is trained."""
+
+    device: torch.device
+    exploded: float
+    """dB that the loss of some steps may lie above the lowest; more is divergence, and so is what is not finite."""
+    steepest: float
+    """Largest norm of the gradient."""
+    seconds_between_checks: float
+    dtype: torch.dtype
+    """Of the weights that are kept."""
+
+    def network(self) -> Net:
+        """What a run begins with, from torch's own seed."""
+        ...
+
+    def batch(self, run: Run[Net]) -> None:
+        """Draw one batch and learn from it, by one or more calls of ``run.learn``."""
+        ...
+
+    def state(self) -> Any:
+        """Of all generators, for a checkpoint."""
+        ...
+
+    def restore(self, state: Any) -> None:
+        """Take up what ``state`` gave."""
+        ...
+
+    def check(self, average: Net) -> tuple[dict[str, Any], float | None]:
+        """Figures for the log, and their sum, which is higher for better weights; None where nothing was measured."""
+        ...
+
+
+class Run(Generic[Net]):
+    """A network in training and everything that its checkpoint must hold.
+
+    Args:
+        task: what is trained.
+        recipe: how.
+        folder: of the run: last.pt, average.safetensors, best.safetensors and log.jsonl come to lie here.
+    """
+
+    def __init__(self, task: Task[Net], recipe: Recipe, folder: Path) -> None:
+        self.task, self.recipe, self.folder = task, recipe, folder
+        torch.manual_seed(recipe.seed)
+        net: Any = task.network().to(task.device)
+        if recipe.channels_last:
+            net.to(memory_format=torch.channels_last)
+        self.net: Net = net.train().requires_grad_(True)
+        self.average: Net = copy.deepcopy(net).requires_grad_(False).eval()
+        self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=recipe.rate, weight_decay=1e-4)
+        self.step = 0
+        self.spent = 0.0  # seconds of training so far
+        self.best = -math.inf  # of the sums of figures
+        self.lowest = 0.0  # loss of the best window; 0 dB is white for black
+        self.halvings = 0
+        self._pending: list[Tensor] = []  # losses that nobody has read yet
+        self._windows: list[float] = []  # mean losses since the last check
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done."""
+        if self.recipe.minutes is not None:
+            return self.spent / (self.recipe.minutes * 60)
+        return self.step / (self.recipe.steps or 1)
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the next step."""
+        settle, minutes = self.recipe.settle, self.recipe.minutes
+        if settle is None:
+            share = rate_at(self.progress, self.step)
+        else:
+            left = (minutes or math.inf) - self.spent / 60
+            share = min(1.0, max(left, 0.0) / settle) if settle else 1.0
+            share = max(share, SETTLED) * min(1, (self.step + 1) / WARM_UP)
+        return self.recipe.rate * 0.5**self.halvings * share
+
+    def train(self, stopping: Callable[[], bool]) -> None:
+        """Until the run is done or ``stopping``, after a whole batch; either way the last step is in last.pt.
+
+        Raises:
+            Diverged: when halving the rate did not help.
+        """
+        if self.progress >= 1:
+            return
+        if self.step == 0:
+            self.save()  # what a run that diverges at once goes back to
+        checked = self.spent
+        while self.progress < 1 and not stopping():
+            begun = time.monotonic()
+            self.task.batch(self)
+            if len(self._pending) >= WINDOW:
+                self.look()
+            self.spent += time.monotonic() - begun
+            if self.spent - checked > self.task.seconds_between_checks:
+                checked = self.spent
+                self.check()
+        if self.progress >= 1:
+            self.check()
+        elif self.look():
+            self.save()
+
+    def learn(self, loss: Tensor) -> None:
+        """One step of the optimiser."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(self.net.parameters(), self.task.steepest)
+        self.optimizer.step()
+        self.step += 1
+        _follow(self.average, self.net, self.step)
+        self._pending.append(loss.detach())
+
+    def look(self) -> bool:
+        """Read the losses since the last look; False when they had diverged and the run went back."""
+        if not self._pending:
+            return True
+        mean, count = float(torch.stack(self._pending).mean()), len(self._pending)
+        self._pending.clear()
+        # A finite loss can leave a gradient that is not, and with it the weights.
+        sound = bool(torch.stack([value.isfinite().all() for value in self.net.parameters()]).all())
+        if not sound or not math.isfinite(mean) or mean > self.lowest + self.task.exploded:
+            self._go_back(mean)
+            return False
+        if count >= WINDOW:  # a few steps alone can be low by chance
+            self.lowest = min(self.lowest, mean)
+        self._windows.append(mean)
+        return True
+
+    def _go_back(self, loss: float) -> None:
+        """To the last checkpoint, at half the rate; the material goes on, so that the same batch does not return."""
+        at, halvings = self.step, self.halvings + 1
+        spent, drawn = self.spent, self.task.state()
+        self.resume()
+        self.spent, self.halvings = spent, halvings
+        self.task.restore(drawn)
+        row = {"diverged_at": at, "loss": str(loss), "back_to": self.step, "largest_rate": self.recipe.rate}
+        append_row(row | {"halvings": halvings}, self.folder / "log.jsonl")
+        if halvings > HALVINGS:
+            raise Diverged(
+                f"diverged {halvings} times, the last at step {at}: start again with a lower --rate"
+            )
+        self.save()
+
+    def check(self) -> None:
+        """Save, measure the averaged weights, log, and keep them when they are the best so far."""
+        if not self.look():
+            return
+        self.save()
+        figures, score = self.task.check(self.average)
+        row = {
+            "step": self.step,
+            "minutes": round(self.spent / 60, 2),
+            "loss": round(sum(self._windows) / max(len(self._windows), 1), 3),
+            "rate": self.rate,
+        }
+        self._windows.clear()
+        append_row(row | figures, self.folder / "log.jsonl")
+        if score is None or score >= self.best:
+            self.best = self.best if score is None else score
+            self._keep("best")
+            self.save()
+
+    def save(self) -> None:
+        """Write last.pt and the averaged weights, each whole or not at all."""
+        saved = {
+            "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.task.state(),
+            "step": self.step,
+            "spent": self.spent,
+            "best": self.best,
+            "lowest": self.lowest,
+            "halvings": self.halvings,
+        }
+        partial = self.folder / "last.partial"
+        torch.save(saved, partial)
+        partial.replace(self.folder / "last.pt")
+        self._keep("average")
+
+    def _keep(self, name: str) -> None:
+        path, note = self.folder / f"{name}.safetensors", {"step": str(self.step)}
+        save_network(self.average, path, dtype=self.task.dtype, note=note)
+
+    def resume(self) -> None:
+        """Take up last.pt; the last three of its values are not in those of earlier versions."""
+        saved = torch.load(self.folder / "last.pt", map_location="cpu", weights_only=True)
+        self.net.load_state_dict(saved["net"])
+        self.average.load_state_dict(saved["average"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.task.restore(saved["generator"])
+        self.step, self.spent = saved["step"], saved["spent"]
+        self.best = saved.get("best", self.best)
+        self.lowest, self.halvings = saved.get("lowest", self.lowest), saved.get("halvings", self.halvings)
 
 
 class Stop:
@@ -73,7 +317,7 @@ def rate_at(progress: float, step: int) -> float:
         progress: share of the run that is done; more than 1 counts as 1.
         step: optimiser steps so far.
     """
-    cosine = 0.005 + 0.995 * 0.5 * (1 + math.cos(math.pi * min(progress, 1)))
+    cosine = SETTLED + (1 - SETTLED) * 0.5 * (1 + math.cos(math.pi * min(progress, 1)))
     return cosine * min(1, (step + 1) / WARM_UP)
 
 
@@ -123,7 +367,7 @@ def add_computing_options(parser: argparse.ArgumentParser) -> None:
 
 
 @torch.no_grad()
-def follow(average: nn.Module, net: nn.Module, step: int) -> None:
+def _follow(average: nn.Module, net: nn.Module, step: int) -> None:
     """Move averaged weights towards the network's; early on they follow faster.
 
     Args:
@@ -133,13 +377,6 @@ def follow(average: nn.Module, net: nn.Module, step: int) -> None:
     """
     towards = get_ema_multi_avg_fn(min(EMA, step / (step + 10)))
     towards(list(average.parameters()), list(net.parameters()), step)
-
-
-def save_whole(saved: dict[str, Any], path: Path) -> None:
-    """``torch.save``, but the file appears whole or not at all."""
-    partial = path.with_suffix(".partial")
-    torch.save(saved, partial)
-    partial.replace(path)
 
 
 def append_row(row: dict[str, Any], path: Path) -> None:

@@ -11,7 +11,8 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from malle_rt.bench.result import Result, Row, Spread
+from malle_rt.bench.result import Result, Row
+from malle_rt.measuring import Spread
 
 __all__ = ["Change", "changes", "describe_changes"]
 

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from malle_rt.bench.clip import Clip, judged
+from malle_rt.measuring import psnr
 
-__all__ = ["LEAST_GAIN", "Proof", "prove", "psnr"]
+__all__ = ["LEAST_GAIN", "Proof", "prove"]
 
 LEAST_GAIN = 3.0  # dB on white noise of sigma 15; the networks reach 8
 # Pixels of the shorter side below which half of that must do: most of such a picture is border.
@@ -33,10 +34,9 @@ class Proof:
     problem: str | None
 
 
-def psnr(luma: Luma, clean: Luma) -> float:
-    """Peak signal-to-noise ratio in dB for a peak of 255, at most 99."""
-    error = np.square(judged(luma).astype(np.float32) - judged(clean)).mean(dtype=np.float64)
-    return float(min(99.0, 10 * np.log10(255**2 / max(error, 1e-9))))
+def _psnr(luma: Luma, clean: Luma) -> float:
+    """In dB, at most 99: nothing here is infinitely good."""
+    return min(99.0, psnr(judged(luma), judged(clean)))
 
 
 def prove(shown: Mapping[int, Luma], clip: Clip) -> Proof:
@@ -49,7 +49,7 @@ def prove(shown: Mapping[int, Luma], clip: Clip) -> Proof:
     gains = {}
     for position, luma in shown.items():
         clean = clip.clean(position)
-        gains[position] = psnr(luma, clean) - psnr(clip.noisy_luma(position), clean)
+        gains[position] = _psnr(luma, clean) - _psnr(clip.noisy_luma(position), clean)
     worst = min(gains, key=lambda position: gains[position])
     problem = None
     wanted = LEAST_GAIN / 2 if min(shown[worst].shape) < _SMALL else LEAST_GAIN
@@ -64,8 +64,8 @@ def _diagnosis(luma: Luma, position: int, clip: Clip) -> str:
         return "the picture is blank"
     if np.array_equal(luma, clip.noisy_luma(position)):
         return "the output is the input"
-    due = psnr(luma, clip.clean(position))
+    due = _psnr(luma, clip.clean(position))
     for back in (1, 2):
-        if position >= back and psnr(luma, clip.clean(position - back)) > max(due, 25) + LEAST_GAIN:
+        if position >= back and _psnr(luma, clip.clean(position - back)) > max(due, 25) + LEAST_GAIN:
             return f"it is the frame of {back} before"
     return "the network did not run, or not well"

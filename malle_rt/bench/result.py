@@ -6,46 +6,16 @@ import csv
 import dataclasses
 import io
 import json
-import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from malle_rt.errors import ConfigError
+from malle_rt.measuring import Spread
 
-__all__ = ["SCHEMA", "Result", "Roofline", "Row", "Skipped", "Spread", "load_result"]
+__all__ = ["SCHEMA", "Result", "Roofline", "Row", "Skipped", "load_result"]
 
 SCHEMA = 1  # grows when a field changes its meaning or goes; new fields may come without
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Several measurements of one thing.
-
-    Attributes:
-        median: of all.
-        low, high: the smallest and the largest.
-    """
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """Of at least one value."""
-        return cls(statistics.median(values), min(values), max(values))
-
-    @property
-    def width(self) -> float:
-        """The stated spread: largest less smallest."""
-        return self.high - self.low
-
-    @property
-    def percent(self) -> float:
-        """``width`` in percent of the median."""
-        return 100 * self.width / self.median if self.median else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from malle_rt.bench.plan import Combination, Size
-from malle_rt.bench.result import Roofline, Row, Spread
+from malle_rt.bench.result import Roofline, Row
 from malle_rt.bench.spans import STAGES
+from malle_rt.measuring import Spread
 from malle_rt.pipeline import nearest_rank
 
 __all__ = ["failed_row", "our_row", "peer_row", "with_roofline"]

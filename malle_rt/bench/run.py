@@ -14,11 +14,12 @@ from typing import Any
 import malle_rt
 from malle_rt.bench.clip import SIGMA, write_clip
 from malle_rt.bench.launch import launch
-from malle_rt.bench.machine import OtherLoad, describe_machine
+from malle_rt.bench.machine import describe_machine
 from malle_rt.bench.plan import Combination, Size
 from malle_rt.bench.reference import ReferenceTask
-from malle_rt.bench.result import Result, Row, Skipped, Spread
+from malle_rt.bench.result import Result, Row, Skipped
 from malle_rt.bench.rows import failed_row, our_row, peer_row, with_roofline
+from malle_rt.measuring import OtherLoad, Spread
 
 __all__ = ["Plan", "run"]
 
@@ -63,17 +64,18 @@ def run(plan: Plan, say: Say) -> Result:
         plan: what.
         say: takes a line on what is being done.
     """
-    load = OtherLoad()
+    others = OtherLoad()
     with tempfile.TemporaryDirectory(prefix="malle-bench-") as name:
         workshop = _Workshop(plan, Path(name), say)
         limits = workshop.limits()
         reports, reference = workshop.rounds()
     rates, work = limits.get("rates", {}), limits.get("work", [])
     rows, skipped = _rows(reports)
+    busy = others.cores()
     return Result(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         malle_rt=malle_rt.__version__,
-        machine=describe_machine() | load.describe(),
+        machine=describe_machine() | ({} if busy is None else {"other load": f"{busy:.2f} cores"}),
         settings={
             "sigma": SIGMA,
             "seconds": plan.seconds,

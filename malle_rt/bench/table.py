@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from malle_rt.bench.result import Result, Row, Spread
+from malle_rt.bench.result import Result, Row
 from malle_rt.bench.spans import STAGES
+from malle_rt.measuring import Spread
 
 __all__ = ["Section", "describe", "sections"]
 

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from malle_rt.api import open_denoiser
 from malle_rt.config import DenoiseConfig
 from malle_rt.doctor.finding import Finding, State
@@ -17,6 +15,7 @@ from malle_rt.doctor.machine import examine_cpu, examine_machine
 from malle_rt.doctor.media import examine_media
 from malle_rt.doctor.nvidia import examine_nvidia
 from malle_rt.errors import MalleError
+from malle_rt.measuring import psnr
 from malle_rt.media.synthetic import SyntheticSource
 from malle_rt.models import (
     checksum,
@@ -88,12 +87,8 @@ def _trial() -> Finding:
         return Finding(section="use", name="transcode", state="broken", detail=f"{what}: {exc}")
     finally:
         denoiser.close()
-    clean = source.clean(_FRAMES - 1).planes[0].astype(np.float64)
-    gain = _psnr(denoised.planes[0], clean) - _psnr(noisy.planes[0], clean)
+    clean = source.clean(_FRAMES - 1).planes[0]
+    gain = psnr(denoised.planes[0], clean) - psnr(noisy.planes[0], clean)
     detail = f"{what}: {gain:+.1f} dB on noise of sigma {_SIGMA:g}, {taken:.1f} ms for {_SIZE[0]}x{_SIZE[1]}"
     state: State = "ok" if gain >= _LEAST_GAIN else "broken"
     return Finding(section="use", name="transcode", state=state, detail=detail)
-
-
-def _psnr(plane: np.ndarray, clean: np.ndarray) -> float:
-    return float(10 * np.log10(255**2 / np.square(plane - clean).mean()))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-__all__ = ["Finding", "State", "package_version"]
+__all__ = ["Finding", "State"]
 
 State = Literal["ok", "missing", "broken"]
 
@@ -28,11 +27,3 @@ class Finding:
     state: State
     detail: str
     advice: str = ""
-
-
-def package_version(name: str) -> str | None:
-    """Version of an installed package; None when it is not there."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

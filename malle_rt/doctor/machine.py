@@ -7,7 +7,8 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-from malle_rt.doctor.finding import Finding, package_version
+from malle_rt.doctor.finding import Finding
+from malle_rt.measuring import package_version, processor_name
 from malle_rt.ops.native import TO_BUILD, load_extension, openvino_pin
 
 __all__ = ["examine_cpu", "examine_machine"]
@@ -70,10 +71,9 @@ def _processor() -> str:
     lines = _CPUINFO.read_text().splitlines() if _CPUINFO.exists() else []
     fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     flags = set((fields.get("flags") or fields.get("Features") or "").split())
-    name = fields.get("model name") or platform.processor() or platform.machine()
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     known = " ".join(flag for flag in _FLAGS if flag in flags)
-    return f"{name}, {usable} of {os.cpu_count()} cores{f' ({known})' if known else ''}"
+    return f"{processor_name()}, {usable} of {os.cpu_count()} cores{f' ({known})' if known else ''}"
 
 
 def _memory() -> str:

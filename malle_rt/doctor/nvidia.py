@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from malle_rt.cuda.driver import Driver
 from malle_rt.cuda.kernels import Kernels
 from malle_rt.cuda.opening import ADAPTERS, cuda_problem, open_driver
-from malle_rt.doctor.finding import Finding, State, package_version
+from malle_rt.doctor.finding import Finding, State
 from malle_rt.errors import BackendError
+from malle_rt.measuring import package_version
 from malle_rt.trt.flavour import FLAVOURS, load_flavour
 
 __all__ = ["examine_nvidia"]

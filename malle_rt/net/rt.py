@@ -32,7 +32,6 @@ __all__ = [
     "ZeroMean",
     "balanced",
     "head",
-    "macs_per_pixel",
     "without_bias",
 ]
 
@@ -309,31 +308,3 @@ class MalleNetRT(nn.Module):
         clean_y = malle_slice(y, luma, LUMA_KERNEL) + malle_slice(state.y, luma_before, LUMA_KERNEL)
         clean_uv = malle_slice(uv, chroma, CHROMA_KERNEL)
         return clean_y, clean_uv + malle_slice(state.uv, chroma_before, CHROMA_KERNEL)
-
-
-def macs_per_pixel(net: MalleNetRT) -> float:
-    """Multiply-adds per luma pixel: every convolution, and the slices with the interpolation of their kernels."""
-    half, quarter, eighth = net.config.widths
-    scale = {
-        "stem": 4,
-        "tail": 4,
-        "luma": net.config.grid**2,
-        "chroma": net.config.grid**2,
-        "direct": 4,
-        "hidden": 4,
-        "merge_half": 4,
-        "from_quarter": 16,
-    }
-    scale |= {"to_quarter": 16, "quarter": 16, "merge_quarter": 16, "from_eighth": 64}
-    scale |= {"to_eighth": 64, "eighth": 64, "malle": 64}
-    total = 0.0
-    for name, parameter in net.named_parameters():
-        if parameter.dim() == 4:
-            part = name.split(".")[0]
-            bias = (
-                parameter.shape[1] if part in ("luma", "chroma") else 0
-            )  # the operator's own, computed as zero
-            total += (parameter.numel() + bias) / scale[part]
-    # One lerp per tap along x at every pixel; the one along y is shared by a row.
-    sliced = 2 * (_LUMA_TAPS * 2) + 2 * (_CHROMA_TAPS * 2) / 4 + half * 10 * 2 / 4
-    return total + sliced

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from malle_rt.ops.rt import CHROMA_FINE, LOW, LUMA_FINE, input_in_torch, output_in_torch
 
-__all__ = ["PRESETS", "FoldedRT", "MalleNetRT", "RTConfig", "RTState", "macs_per_pixel"]
+__all__ = ["PRESETS", "FoldedRT", "MalleNetRT", "RTConfig", "RTState"]
 
 # Of the leaky rectifiers: with plain ones, half of the thin trunk dies in the first thousand steps.
 SLOPE = 0.1
@@ -250,16 +250,3 @@ class FoldedRT(nn.Module):
         tail, after = self.net.trunk(self.input(y, uv, noise, y_before, uv_before, hidden))
         clean_y, clean_uv = self.output(self.kernels(tail), y, uv, y_before, uv_before)
         return clean_y, clean_uv, after
-
-
-def macs_per_pixel(net: MalleNetRT) -> float:
-    """Multiply-adds per luma pixel: every convolution, and the slices with the interpolation of their kernels."""
-    scale = {"stem": 4, "merge_half": 4, "hidden": 4, "tail": 16, "luma": 16, "chroma": 16}
-    scale |= {"to_quarter": 16, "quarter": 16, "merge_quarter": 16, "from_quarter": 16}
-    scale |= {"to_eighth": 64, "eighth": 64, "from_eighth": 64}
-    total = 0.0
-    for name, parameter in net.named_parameters():
-        if parameter.dim() == 4:
-            total += parameter.numel() / scale[name.split(".")[0]]
-    # One lerp per tap along x at every pixel; the one along y is shared by a row. The low band has one kernel a pixel.
-    return total + 2 * 2 * LUMA_FINE**2 + 2 * 2 * 2 * CHROMA_FINE**2 / 4 + 3 * 2 * LOW**2 / 16

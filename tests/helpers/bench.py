@@ -1,8 +1,9 @@
 """Results of a benchmark, written by hand."""
 
 from malle_rt.bench.plan import SIZES
-from malle_rt.bench.result import Result, Roofline, Row, Spread
+from malle_rt.bench.result import Result, Roofline, Row
 from malle_rt.bench.spans import STAGES
+from malle_rt.measuring import Spread
 
 __all__ = ["result", "row"]
 

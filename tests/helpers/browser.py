@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from livebench.browser import Browser, NoBrowser
+from livebench.page import Browser, NoBrowser
 
 
 def open_browser(profile: Path, size: tuple[int, int] = (1280, 800), *, phone: bool = False) -> Browser:

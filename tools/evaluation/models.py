@@ -1,4 +1,4 @@
-"""Denoisers by name: ours as users run them, other people's with the weights at hand."""
+"""What can be evaluated, by name, ours and others: denoisers of stills and of videos, and what they cost."""
 
 from __future__ import annotations
 
@@ -9,21 +9,44 @@ import av
 import numpy as np
 import torch
 from av.video.reformatter import ColorRange, Colorspace
-from stills.cost import kmac_per_pixel
-from yardstick.noisy_clip import Pictures, to_yuv420p
+from yardstick.clips import Pictures, to_yuv420p
+from yardstick.raw import to_frame, to_picture
 
-from evaluation.ours import denoised
 from evaluation.peernets import DnCNN, FFDNet, load_dncnn, load_ffdnet
 from evaluation.stills import StillDenoiser
 from evaluation.video import VideoDenoiser
+from malle_rt.api import open_denoiser
 from malle_rt.config import MAX_SIGMA, DenoiseConfig
+from malle_rt.denoiser import FrameDenoiser
 from malle_rt.errors import BackendUnavailable, ConfigError
 from malle_rt.models import engines_folder, model_file, model_names
+from malle_rt.net.cost import kmac_per_pixel, rt_kmac_per_pixel
 from malle_rt.net.mallenet import STILLS_PRESETS
-from malle_rt.net.rt import macs_per_pixel
 from malle_rt.net.weights import load_rt, load_stills_net
 
-__all__ = ["PEERS", "macs", "still_denoiser", "video_denoiser"]
+__all__ = ["PEERS", "denoised", "macs", "still_denoiser", "video_denoiser"]
+
+
+def denoised(noisy: Pictures, config: DenoiseConfig) -> tuple[Pictures, float]:
+    """A clip from a fresh state.
+
+    Args:
+        noisy: (T, H * 3 // 2, W) raw yuv420p.
+        config: which network, how strongly.
+
+    Returns:
+        the same clean, and the strength of the last frame, 8-bit scale.
+
+    Raises:
+        BackendUnavailable: the backend asked for cannot run here.
+    """
+    denoiser, _ = open_denoiser(config)
+    try:
+        clean = [to_picture(denoiser.start(to_frame(picture, at))()) for at, picture in enumerate(noisy)]
+        return np.stack(clean), denoiser.sigma if isinstance(denoiser, FrameDenoiser) else 0.0
+    finally:
+        denoiser.close()
+
 
 _PEERS: dict[str, tuple[str, Callable[[Path], FFDNet | DnCNN]]] = {
     "ffdnet": ("ffdnet_color.pth", load_ffdnet),
@@ -72,7 +95,7 @@ def video_denoiser(name: str, weights: Path, precision: str = "auto", map_gain: 
 def macs(name: str, weights: Path) -> float:
     """Thousands of multiply-adds per pixel of the picture."""
     if name in model_names():
-        return macs_per_pixel(load_rt(model_file(name, ".safetensors"))) / 1e3
+        return rt_kmac_per_pixel(load_rt(model_file(name, ".safetensors")))
     denoise = still_denoiser(name, weights)
     return kmac_per_pixel(lambda picture: denoise(picture, 25.0))
 

@@ -1,4 +1,4 @@
-"""PSNR and SSIM on photographs with white noise, as the literature measures it."""
+"""Photographs: reading them, and PSNR and SSIM on them with white noise, as the literature measures it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,67 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from PIL import Image
 from skimage.metrics import structural_similarity
-from torch import Tensor
+from torch import Tensor, nn
 
-from evaluation.pictures import Picture as Still
-from evaluation.pictures import picture_files, read_picture
+from malle_rt.errors import ConfigError, SourceError
+from malle_rt.measuring import psnr
 
-__all__ = ["Still", "StillDenoiser", "load_stills", "measure", "noisy_still"]
+__all__ = [
+    "SUFFIXES",
+    "Picture",
+    "Still",
+    "StillDenoiser",
+    "load_stills",
+    "measure",
+    "noisy_still",
+    "picture_files",
+    "psnr_of",
+    "read_picture",
+]
 
+SUFFIXES = {".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+Picture = npt.NDArray[np.uint8]
+"""(H, W, 3) RGB."""
+
+
+def picture_files(folder: Path, limit: int | None = None) -> list[Path]:
+    """Pictures of a folder in the order of their names.
+
+    Args:
+        folder: what else lies in it is passed over.
+        limit: the first so many; None for all.
+
+    Raises:
+        ConfigError: it is no folder that can be read, or holds no pictures.
+    """
+    try:
+        found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)[:limit]
+    except OSError as exc:
+        raise ConfigError(f"{folder}: not a folder that can be read ({exc.strerror})") from exc
+    if not found:
+        raise ConfigError(f"{folder}: no pictures ({', '.join(sorted(SUFFIXES))})")
+    return found
+
+
+def read_picture(path: Path) -> Picture:
+    """Decode a picture to 8-bit RGB; transparency is dropped, rotation tags are not followed.
+
+    Raises:
+        SourceError: it is damaged, or this Pillow does not know the format.
+    """
+    try:
+        with Image.open(path) as file:
+            return np.array(file.convert("RGB"), np.uint8)
+    except (OSError, SyntaxError, ValueError) as exc:  # what Pillow's decoders raise on damaged files
+        hint = "; AVIF needs Pillow 11.3 or newer" if path.suffix.lower() == ".avif" else ""
+        raise SourceError(f"{path}: not a picture that can be read ({exc}{hint})") from exc
+
+
+Still = Picture
 StillDenoiser = Callable[[Tensor, float], Tensor]
 """(1, 3, H, W) RGB, 1 is white, and the sigma of its noise, 8-bit scale, to the same."""
 
@@ -56,13 +108,12 @@ def measure(
         sigma: of the noise, 8-bit scale.
         seed: of the first picture; each has the next one.
     """
-    psnr, ssim = [], []
+    decibels, ssim = [], []
     for own_seed, clean in enumerate(pictures.values(), seed):
         with torch.inference_mode():
             output = denoise(noisy_still(clean, sigma, own_seed), sigma)
         result = output[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).numpy()
-        error = np.square(result.astype(np.float64) - clean).mean()
-        psnr.append(float("inf") if error == 0 else 10 * np.log10(255**2 / error))
+        decibels.append(psnr(result, clean))
         ssim.append(
             structural_similarity(  # type: ignore[no-untyped-call]  # scikit-image annotates nothing
                 clean,
@@ -74,4 +125,22 @@ def measure(
                 use_sample_covariance=False,
             )
         )
-    return {"psnr": float(np.mean(psnr)), "ssim": float(np.mean(ssim))}
+    return {"psnr": float(np.mean(decibels)), "ssim": float(np.mean(ssim))}
+
+
+@torch.inference_mode()
+def psnr_of(net: nn.Module, pictures: dict[str, Still], sigma: float, device: torch.device) -> float:
+    """Mean PSNR in dB, RGB, results rounded to 8 bits; the noise is that of ``measure``, picture for picture.
+
+    Args:
+        net: (1, 3, H, W) noisy to the same denoised, in eval mode on ``device``.
+        pictures: clean ones by name.
+        sigma: of the noise, 8-bit scale.
+        device: where to compute.
+    """
+    values = []
+    for seed, clean in enumerate(pictures.values()):
+        output = net(noisy_still(clean, sigma, seed).to(device))
+        result = output[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
+        values.append(psnr(result, clean))
+    return float(np.mean(values))

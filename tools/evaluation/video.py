@@ -8,10 +8,12 @@ from pathlib import Path
 import av
 import numpy as np
 import numpy.typing as npt
-from yardstick.metrics import luma, psnr, ssim
-from yardstick.noisy_clip import NoisyClip, Pictures, add_noise, fitted, noisy_clip, to_yuv420p
+from yardstick.clips import NoisyClip, Pictures, add_noise, fitted, noisy_clip, to_yuv420p
+from yardstick.raw import luma
+from yardstick.result import ssim
 
 from malle_rt.errors import SourceError
+from malle_rt.measuring import psnr
 
 __all__ = ["VideoDenoiser", "cut_ghost", "flicker_ratio", "load_clips", "measure", "still_gain"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from livebench.clock import PLACE, age, read_clock
+from livebench.camera import PLACE, age, read_clock
 
 __all__ = ["Eye", "Screen", "Window", "missing_programs"]
 

@@ -1,16 +1,21 @@
-"""A study's file: its plan, its runs, the networks it is about and their times."""
+"""What the studies share: the book of their runs, tables, and the time of a call."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from malle_rt.errors import ConfigError
+from torch import Tensor, nn
 
-__all__ = ["Book"]
+from malle_rt.errors import BackendUnavailable, ConfigError
+from malle_rt.ops.onnx import export_onnx
+
+__all__ = ["CALLS", "Book", "fastest", "openvino_call", "table"]
 
 
 @dataclass
@@ -85,3 +90,68 @@ class Book:
     def describe(self, cell: str, config: Mapping[str, Any], kmac: float) -> None:
         """Note a cell's configuration and its thousands of multiply-adds per pixel."""
         self.cells[cell] = {**config, "kmac_per_pixel": round(kmac, 2)}
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows under their headings."""
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+ROUNDS, CALLS_IN_A_ROW = 8, 5
+CALLS = ROUNDS * CALLS_IN_A_ROW
+"""How many calls of each network count."""
+
+
+def fastest(calls: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Milliseconds of the fastest call of each, by name.
+
+    All take turns, so that a change of the machine's speed meets them alike; of what else runs, the fastest call has
+    the least in it.
+    """
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(ROUNDS):
+        for name, call in calls.items():
+            times[name] += [_timed(call) for _ in range(CALLS_IN_A_ROW)]
+    return {name: round(min(each) * 1e3, 3) for name, each in times.items()}
+
+
+def _timed(call: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    call()
+    return time.perf_counter() - begun
+
+
+def openvino_call(
+    net: nn.Module, inputs: Sequence[Tensor], threads: int, *, outputs: Sequence[str] = ("clean",)
+) -> Callable[[], object]:
+    """Make everything ready but the call itself, tensor to tensor, in float32.
+
+    Args:
+        net: in eval mode, on the CPU.
+        inputs: its positional arguments, float32; their shapes are final.
+        threads: of the CPU.
+        outputs: a name for each tensor that it returns.
+
+    Raises:
+        BackendUnavailable: OpenVINO would run the slice in slow standard operations.
+    """
+    from malle_rt.ops.native import load_extension
+    from malle_rt.vino import ov  # a machine that only trains has none
+
+    core = ov.Core()
+    if not load_extension(core):
+        raise BackendUnavailable("the compiled slice is missing: install malle-rt where a C++ compiler is")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.onnx"
+        names = [f"input{index}" for index in range(len(inputs))]
+        export_onnx(net, inputs, path, input_names=names, output_names=outputs)
+        graph = core.read_model(path)
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": str(threads),
+    }
+    request = core.compile_model(graph, "CPU", settings).create_infer_request()
+    arrays = [value.numpy() for value in inputs]
+    return lambda: request.infer(arrays)

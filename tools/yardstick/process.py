@@ -1,4 +1,4 @@
-"""Run a program and learn what it took: wall-clock time, CPU time and peak memory.
+"""Run a program and learn what it took; and what a running one holds.
 
 Linux counts the memory of the process that starts a program into that program's peak. So this file is also a small
 program of its own, which ``measure`` starts in between: the peak is the program's own, or this launcher's 15 MiB.
@@ -13,9 +13,11 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ["TIMEOUT", "Usage", "measure"]
+__all__ = ["FFMPEG", "TIMEOUT", "Usage", "VitalSigns", "has_grown", "measure", "vital_signs"]
 
+FFMPEG = ("ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-y")
 TIMEOUT = 900.0
 
 
@@ -67,6 +69,41 @@ def _launch(command: Sequence[str]) -> None:
         "stderr": done.stderr,
     }
     json.dump(result, sys.stdout)
+
+
+@dataclass(frozen=True)
+class VitalSigns:
+    """A look at a process.
+
+    Attributes:
+        mebibytes: resident memory.
+        threads: running.
+        files: open.
+    """
+
+    mebibytes: float
+    threads: int
+    files: int
+
+    def __str__(self) -> str:
+        return f"{self.mebibytes:.0f} MiB, {self.threads} threads, {self.files} files"
+
+
+def vital_signs(pid: int) -> VitalSigns:
+    """Look at a process."""
+    files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    return VitalSigns(_status(pid, "VmRSS") / 1024, _status(pid, "Threads"), files)
+
+
+def has_grown(first: float, last: float) -> bool:
+    """Whether memory grew by more than 5 % and 8 MiB; both in MiB."""
+    return last - first > max(0.05 * first, 8)
+
+
+def _status(pid: int, field: str) -> int:
+    """A number of /proc/PID/status; memory is in KiB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(field + ":")).split()[1])
 
 
 if __name__ == "__main__":

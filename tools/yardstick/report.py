@@ -1,15 +1,18 @@
-"""The tables people read."""
+"""A comparison in words: tables for a terminal, and the one that README shows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
-from yardstick.busy import FrameTimes
-from yardstick.result import Comparison, ToolScore
-from yardstick.speed import Measured, Speed, Spread
+import numpy as np
 
-__all__ = ["busy_table", "clips_table", "overlap_text", "quality_table", "speed_table"]
+from malle_rt.measuring import Spread
+from yardstick.result import ClipScore, Comparison, ToolScore
+from yardstick.speed import FrameTimes, Measured, Speed
+
+__all__ = ["busy_table", "clips_table", "overlap_text", "quality_table", "speed_table", "summary"]
 
 NO_WORK = 1e5  # frames per second that only a denoiser reaches that does nothing
 
@@ -128,3 +131,82 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in rows]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
     return "\n".join([lines[0], rule, *lines[1:]])
+
+
+OURS, NONE = "malle-rt auto", "malle-rt none"
+TITLES = {
+    "noisy": "noisy",
+    OURS: "**malle-rt**, `--strength auto`",
+    "malle-rt tuned": "malle-rt at its best strength",
+    "nlmeans": "ffmpeg `nlmeans` (p=5, r=11)",
+    "nlmeans-7-15": "ffmpeg `nlmeans` (p=7, r=15)",
+    "hqdn3d": "ffmpeg `hqdn3d`",
+    "owdenoise": "ffmpeg `owdenoise`",
+    "bm3d": "ffmpeg `bm3d` (basic)",
+    "opencv": "OpenCV `fastNlMeansDenoisingColored`",
+}
+
+
+def summary(measured: dict[str, Any]) -> str:
+    """A row for each tool and, below the table, how it came about.
+
+    Args:
+        measured: with speed, at one or more noise levels.
+    """
+    sigmas = list(measured["scores"])
+    heads = ["", *(f"PSNR-Y, sigma {sigma}" for sigma in sigmas), f"SSIM, sigma {sigmas[-1]}", "frames"]
+    lines = ["| " + " | ".join([*heads, "denoise", "file to file"]) + " |", "|" + "---|" * (len(heads) + 2)]
+    scores = {sigma: {row["tool"]: _score(row) for row in rows} for sigma, rows in measured["scores"].items()}
+    for tool in scores[sigmas[0]]:
+        levels = [(each[tool], each[OURS]) for each in scores.values()]
+        cells = [_psnr(*level) for level in levels]
+        cells += [f"{levels[-1][0].ssim():.3f}", str(levels[0][0].frames())]
+        lines.append("| " + " | ".join([TITLES[tool], *cells, *_speeds(measured["speed"], tool)]) + " |")
+    return "\n".join([*lines, "", _about(measured)])
+
+
+def _score(row: dict[str, Any]) -> ToolScore:
+    nothing = np.empty((0, 0, 0), np.uint8)
+    clips = tuple(ClipScore(name, clip["psnr"], clip["ssim"], nothing) for name, clip in row["clips"].items())
+    return ToolScore(row["tool"], clips)
+
+
+def _psnr(score: ToolScore, ours: ToolScore) -> str:
+    if score.tool.startswith("malle-rt"):
+        return f"**{score.psnr():.2f} dB**"
+    return f"{score.psnr():.2f} dB ({ours.gain(score)[0]:+.2f})"
+
+
+def _speeds(speed: dict[str, Any], tool: str) -> list[str]:
+    cells = []
+    for kind in ("denoise", "transcode"):
+        theirs, ours = (speed.get(name, {}).get(kind) for name in (tool, OURS))
+        if theirs is None:
+            cells.append("")
+            continue
+        fps = theirs["fps"]["median"]
+        ratio = "" if tool.startswith("malle-rt") else f" ({_times(ours['fps']['median'] / fps)})"
+        cells.append(f"{fps:.3g} fps{ratio}" if fps < 1000 else f"{fps:.0f} fps{ratio}")
+    return cells
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.3g}x" if ratio >= 1 else f"{ratio:.2g}x"
+
+
+def _about(measured: dict[str, Any]) -> str:
+    machine, speed = measured["machine"][0], measured["speed"]
+    ours, without = speed[OURS]["transcode"], speed[NONE]["transcode"]
+    share = 1 - ours["fps"]["median"] / without["fps"]["median"]
+    others = measured["other_cores"]
+    fps = speed[OURS]["denoise"]["fps"]
+    return (
+        f"{machine['cpu']}, {machine['threads']} threads; malle-rt {machine['malle-rt']}, OpenVINO "
+        f"{machine['openvino']}, ffmpeg {machine['ffmpeg'].partition('-')[0]}, OpenCV {machine['opencv-python']}; "
+        f"cores that other programs kept busy: {'unknown' if others is None else format(others, '.2f')}. In "
+        "brackets: how far malle-rt is above, on the frames that both have, and how many times as fast. *denoise*: "
+        f"frame in to frame out, the median of the rounds (malle-rt: {fps['low']:.0f} to {fps['high']:.0f} fps); "
+        "*file to file*: an H.264 file to another, program start included; without the network malle-rt does "
+        f"{without['fps']['median']:.0f} fps, so the network is {share:.0%} of it. Peak memory: "
+        f"{ours['peak_mib']:.0f} MiB."
+    )

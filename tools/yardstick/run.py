@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from yardstick.busy import measure_busy
-from yardstick.machine import describe_machine
-from yardstick.noise_kind import NoiseKind, White
-from yardstick.noisy_clip import NoisyClip, clean_clips
-from yardstick.other_load import OtherLoad
-from yardstick.ours import MalleRt
-from yardstick.overlap import measure_overlap
-from yardstick.picture import save_picture
-from yardstick.quality import ClipScore, score_noise, score_tool, tuned
-from yardstick.result import Comparison, ToolScore
-from yardstick.search import Setting
-from yardstick.speed import measure_speed
-from yardstick.speed_clip import SpeedClip
-from yardstick.tool import Tool
+import malle_rt
+from malle_rt.measuring import OtherLoad, describe_machine
+from yardstick.clips import NoiseKind, NoisyClip, White, clean_clips
+from yardstick.peers import MalleRt
+from yardstick.process import FFMPEG
+from yardstick.raw import save_picture
+from yardstick.result import ClipScore, Comparison, ToolScore, score_noise, score_tool, tuned
+from yardstick.speed import SpeedClip, measure_busy, measure_overlap, measure_speed
+from yardstick.tool import Setting, Tool
 
 __all__ = ["NONE", "OURS", "Plan", "run"]
 
@@ -90,7 +86,7 @@ class Plan:
 
 def run(plan: Plan) -> Comparison:
     """Compare. Everything is written to a temporary folder but the pictures."""
-    comparison = Comparison(machine=[describe_machine()])
+    comparison = Comparison(machine=[_machine()])
     with tempfile.TemporaryDirectory(prefix="malle-compare-") as name:
         folder = Path(name)
         for noise in plan.noises:
@@ -107,7 +103,7 @@ def run(plan: Plan) -> Comparison:
             tools = _found(plan, comparison)
             rounds = max(plan.rounds, 1)
             comparison.busy = measure_busy(tools, bench.raw(plan.longest), plan.neighbours, rounds)
-    comparison.machine.append(describe_machine())
+    comparison.machine.append(_machine())
     return comparison
 
 
@@ -163,3 +159,9 @@ def _measure_speed(plan: Plan, comparison: Comparison, bench: SpeedClip) -> None
         overlap = measure_overlap(source, bench.transcoded, plan.model, strength, plan.backend)
         comparison.overlap[f"--strength {strength}"] = overlap
     comparison.other_cores = others.cores()
+
+
+def _machine() -> dict[str, str]:
+    done = subprocess.run([FFMPEG[0], "-version"], capture_output=True, text=True, check=True)
+    own = {"malle-rt": malle_rt.__version__, "ffmpeg": done.stdout.split()[2]}
+    return describe_machine(("openvino", "av", "opencv-python", "numpy")) | own

@@ -102,8 +102,22 @@ def denoise_file(
     }
 
 
+def transcode(source: str, output: str, model: str, strength: str, backend: str) -> None:
+    """A file through the API; the pipeline's report is printed."""
+    from malle_rt.api import denoise_video
+    from malle_rt.config import DenoiseConfig
+
+    amount = "auto" if strength == "auto" else float(strength)
+    config = DenoiseConfig(model=model, strength=cast(float, amount), backend=backend)
+    report = denoise_video(source, output, config=config, overwrite=True).pipeline
+    print(json.dumps({"fps": report.fps, "seconds": report.seconds, "busy": report.busy}))
+
+
 def main() -> None:
-    """``worker.py ours|opencv NOISY OUTPUT WIDTH HEIGHT [option ...]``."""
+    """``worker.py ours|opencv NOISY OUTPUT WIDTH HEIGHT [option ...]``, or ``worker.py transcode ...``."""
+    if sys.argv[1] == "transcode":
+        transcode(*sys.argv[2:])
+        return
     kind, noisy, output, width, height, *options = sys.argv[1:]
     denoisers: dict[str, Callable[..., Timed]] = {"ours": ours, "opencv": opencv}
     denoise = denoisers[kind](*options)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from malle_rt.backends.base import FrameShape, Planes420, Session
 from malle_rt.contract import Noise
 from malle_rt.errors import BackendError
+from malle_rt.measuring import psnr
 
 __all__ = ["LEAST_PSNR", "agreement", "require_agreement", "trial_frames"]
 
@@ -41,10 +40,8 @@ def trial_frames(shape: FrameShape) -> list[Planes420]:
 def agreement(session: Session, reference: Session, shape: FrameShape) -> float:
     """PSNR in dB between the last trial frames of two sessions, all planes together; infinite where they are equal."""
     ours, theirs = (_last_frame(each, shape) for each in (session, reference))
-    pairs = zip(ours, theirs, strict=True)
-    squares = [np.square(a.astype(np.float64) - b.astype(np.float64)).ravel() for a, b in pairs]
-    error = float(np.concatenate(squares).mean())
-    return -10 * math.log10(error / shape.largest**2) if error else math.inf
+    one, other = (np.concatenate([plane.ravel() for plane in planes]) for planes in (ours, theirs))
+    return psnr(one, other, peak=shape.largest)
 
 
 def require_agreement(

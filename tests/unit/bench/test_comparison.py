@@ -3,7 +3,7 @@ import dataclasses
 from helpers.bench import result, row
 
 from malle_rt.bench.comparison import changes, describe_changes
-from malle_rt.bench.result import Spread
+from malle_rt.measuring import Spread
 
 
 def test_what_lies_within_the_spreads_is_no_change():

@@ -10,12 +10,13 @@ from malle_rt.models import model_file, model_names
 @pytest.mark.parametrize("model", model_names())
 def test_the_graph_s_work_is_the_network_s(model):
     pytest.importorskip("torch")
-    from malle_rt.net.rt import macs_per_pixel
+    from malle_rt.net.cost import rt_kmac_per_pixel
     from malle_rt.net.weights import load_rt
 
     counted = count_work(model, 640, 360).macs / (640 * 360)
     # The network's count has the interpolation of the kernels in it, the graph's has only their application.
-    assert counted == pytest.approx(macs_per_pixel(load_rt(model_file(model, ".safetensors"))), rel=0.03)
+    whole = rt_kmac_per_pixel(load_rt(model_file(model, ".safetensors"))) * 1e3
+    assert counted == pytest.approx(whole, rel=0.03)
 
 
 @pytest.mark.slow

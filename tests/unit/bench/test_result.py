@@ -6,9 +6,10 @@ import json
 import pytest
 from helpers.bench import result, row
 
-from malle_rt.bench.result import Spread, load_result
+from malle_rt.bench.result import load_result
 from malle_rt.bench.table import describe
 from malle_rt.errors import ConfigError
+from malle_rt.measuring import Spread
 
 
 def test_json_is_read_back_as_it_was(tmp_path):

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from malle_rt.net.rt2 import PRESETS, FoldedRT, MalleNetRT, RTConfig, RTState, macs_per_pixel
+from malle_rt.net.cost import rt_kmac_per_pixel
+from malle_rt.net.rt2 import PRESETS, FoldedRT, MalleNetRT, RTConfig, RTState
 from malle_rt.net.weights import load_rt2, save_network
 
 TINY = RTConfig(widths=(8, 8, 8), tail=8, hidden=3)
@@ -85,7 +86,7 @@ def test_multiply_adds_are_counted(preset):
         net(y, uv, noise(1), net.first_state(y, uv))
     counted = counter.get_total_flops() / 2 / 64**2
     slices = 2 * 2 * 25 + 2 * 2 * 2 * 9 / 4 + 3 * 2 * 25 / 16
-    assert macs_per_pixel(net) == pytest.approx(counted + slices, rel=0.02)
+    assert rt_kmac_per_pixel(net) * 1e3 == pytest.approx(counted + slices, rel=0.02)
 
 
 def test_weights_come_back(tmp_path):

@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from compiledslice.build import BuildError, build, find_compiler
-from compiledslice.library import SliceLibrary
+from compiledslice import BuildError, SliceLibrary, build, find_compiler
 
 
 @pytest.fixture

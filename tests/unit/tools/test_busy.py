@@ -2,16 +2,16 @@
 
 import subprocess
 
-from yardstick import busy
-from yardstick.busy import measure_busy
-from yardstick.raw_video import RawVideo
+from yardstick import speed
+from yardstick.raw import RawVideo
+from yardstick.speed import measure_busy
 
 
 class Steady:
     name = "steady"
 
     def frame_seconds(self, noisy, setting):
-        return [1.0] * (busy.UNSTEADY - 1) + [0.010] * 18 + [0.020] * 2
+        return [1.0] * (speed.UNSTEADY - 1) + [0.010] * 18 + [0.020] * 2
 
 
 def test_each_number_of_neighbours_has_a_median_and_a_p95(tmp_path):
@@ -27,8 +27,8 @@ def test_neighbours_end_when_they_are_no_longer_wanted(monkeypatch):
     started = []
     real = subprocess.Popen
     monkeypatch.setattr(
-        busy.subprocess, "Popen", lambda *a, **k: started.append(real(*a, **k)) or started[-1]
+        speed.subprocess, "Popen", lambda *a, **k: started.append(real(*a, **k)) or started[-1]
     )
-    with busy.spinning(2):
+    with speed.spinning(2):
         assert [process.poll() for process in started] == [None, None]
     assert all(process.poll() is not None for process in started)

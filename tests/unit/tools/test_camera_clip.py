@@ -2,10 +2,7 @@
 
 import numpy as np
 import pytest
-from yardstick.camera_clip import camera_clip, noise_level
-from yardstick.motion import busiest_and_calmest, moves
-from yardstick.noise_kind import Camera, White
-from yardstick.noisy_clip import CleanClip
+from yardstick.clips import Camera, CleanClip, White, busiest_and_calmest, camera_clip, moves, noise_level
 
 TEXTURE = np.random.default_rng(1).integers(0, 256, (64, 96, 3), np.uint8)
 STILL = np.stack([TEXTURE] * 3)

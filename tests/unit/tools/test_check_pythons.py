@@ -28,5 +28,5 @@ def test_a_name_that_does_not_run_is_passed_over(monkeypatch, tmp_path):
 def test_the_lowest_versions_are_those_of_setup_cfg():
     lowest = check_pythons.lowest_versions()
     names = [each.split("==")[0] for each in lowest]
-    assert names == ["numpy", "av", "opencv-python", "pillow"]
+    assert names == ["numpy", "av", "opencv-python", "pillow", "platformdirs"]
     assert all(each.endswith(".*") for each in lowest)

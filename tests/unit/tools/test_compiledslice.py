@@ -4,9 +4,7 @@ import copy
 
 import pytest
 import torch
-from compiledslice.build import BuildError, build
-from compiledslice.install import compiled_slice, fastest_slice
-from compiledslice.library import SliceLibrary
+from compiledslice import BuildError, SliceLibrary, build, compiled_slice, fastest_slice
 from helpers.slicing import CASES, KERNEL_SIZES, draw
 
 from malle_rt.net.rt import MalleNetRT, RTConfig

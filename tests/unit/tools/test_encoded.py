@@ -2,8 +2,7 @@ import encoded
 import numpy as np
 import pytest
 import torch
-from encoded import through_encoder
-from yardstick.codecs import h264, mjpeg
+from encoded import h264, mjpeg, through_encoder
 
 from malle_rt.net.noise import Planes420
 

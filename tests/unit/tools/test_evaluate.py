@@ -15,7 +15,7 @@ from evaluation.stills import load_stills, measure, noisy_still
 from evaluation.video import cut_ghost, flicker_ratio, still_gain
 from evaluation.video import measure as measure_video
 from PIL import Image, features
-from yardstick.noisy_clip import NoisyClip, add_noise, to_yuv420p
+from yardstick.clips import NoisyClip, add_noise, to_yuv420p
 
 from malle_rt.errors import BackendError, ConfigError, SourceError
 

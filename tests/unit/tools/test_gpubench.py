@@ -4,7 +4,7 @@ import json
 from contextlib import ExitStack
 
 import pytest
-from gpubench import every_kernel, machine, sessions, slices
+from gpubench import every_kernel, measurements
 from helpers import cuda_host
 from helpers.fakecuda import fake_cuda
 from helpers.host_network import HostNetwork
@@ -47,7 +47,7 @@ class HostBackend:
 
 @pytest.mark.slow
 def test_sessions_are_measured_and_prove_that_the_network_ran(fake):
-    (row,) = sessions.measure(lambda: HostBackend(fake), SIZES, frames=12)
+    (row,) = measurements.measure_sessions(lambda: HostBackend(fake), SIZES, frames=12)
     assert row["size"] == "tiny" and row["graphs"]
     assert row["pipelined_fps"] > 0
     assert 0 < row["latency_ms"]["p50"] <= row["latency_ms"]["p99"]
@@ -55,10 +55,10 @@ def test_sessions_are_measured_and_prove_that_the_network_ran(fake):
 
 
 def test_slices_are_measured_beside_a_copy(fake, monkeypatch):
-    monkeypatch.setattr(slices, "_SPREAD", 2**16)
-    monkeypatch.setattr(slices, "milliseconds", ticking(slices.milliseconds))
+    monkeypatch.setattr(measurements, "_SPREAD", 2**16)
+    monkeypatch.setattr(measurements, "milliseconds", ticking(measurements.milliseconds))
     driver = open_driver("cuda-bindings")
-    rows = slices.measure(driver, SIZES)
+    rows = measurements.measure_slices(driver, SIZES)
     driver.close()
     assert len(rows) == 10
     assert all(row["share_of_copy"] > 0 and row["microseconds"] > 0 for row in rows)
@@ -93,7 +93,7 @@ def ticking(milliseconds):
 
 def test_the_machine_is_described_without_saying_whose_it_is(fake):
     driver = open_driver("cuda-bindings")
-    found = machine.describe(driver)
+    found = measurements.describe(driver)
     driver.close()
     assert found["architecture"] == "sm_89"
     assert found["cuda_of_the_driver"] == "13.0"

@@ -1,6 +1,9 @@
 import numpy as np
 import pytest
-from yardstick.metrics import luma, psnr, ssim
+from yardstick.raw import luma
+from yardstick.result import ssim
+
+from malle_rt.measuring import psnr
 
 PLANE = np.random.default_rng(0).integers(0, 256, (48, 64), np.uint8)
 

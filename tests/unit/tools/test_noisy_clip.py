@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from yardstick.noisy_clip import add_noise, find_clips, fitted, noisy_clip, to_yuv420p
+from yardstick.clips import add_noise, find_clips, fitted, noisy_clip, to_yuv420p
 
 GRAY = np.full((3, 64, 96, 3), 128, np.uint8)
 

@@ -2,8 +2,9 @@ import os
 import time
 
 import pytest
-from yardstick import other_load
-from yardstick.other_load import OtherLoad
+
+from malle_rt import measuring
+from malle_rt.measuring import OtherLoad
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -12,8 +13,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 def machine(tmp_path, monkeypatch):
     """A machine whose CPU time is what the test says; this process used none of it."""
     stat = tmp_path / "stat"
-    monkeypatch.setattr(other_load, "STAT", stat)
-    monkeypatch.setattr(other_load.os, "times", lambda: (0.0, 0.0, 0.0, 0.0, 0.0))
+    monkeypatch.setattr(measuring, "_STAT", stat)
+    monkeypatch.setattr(measuring.os, "times", lambda: (0.0, 0.0, 0.0, 0.0, 0.0))
 
     def used(seconds):
         stat.write_text(f"cpu  {int(seconds * TICKS)} 0 0 12345 678 0 0 0 0 0\ncpu0 1 2 3\n")
@@ -34,10 +35,10 @@ def test_our_own_time_is_left_out(machine, monkeypatch):
     machine(50)
     load = OtherLoad()
     machine(65)
-    monkeypatch.setattr(other_load.os, "times", lambda: (5.0, 1.0, 8.0, 1.0, 0.0))
+    monkeypatch.setattr(measuring.os, "times", lambda: (5.0, 1.0, 8.0, 1.0, 0.0))
     assert load.cores() == 0
 
 
 def test_unknown_where_the_system_does_not_tell(tmp_path, monkeypatch):
-    monkeypatch.setattr(other_load, "STAT", tmp_path / "missing")
+    monkeypatch.setattr(measuring, "_STAT", tmp_path / "missing")
     assert OtherLoad().cores() is None

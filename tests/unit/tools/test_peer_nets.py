@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from evaluation.drunet import DRUNet
-from evaluation.fastdvdnet import FastDVDnet
+from evaluation.peernets import DRUNet, FastDVDnet
 from evaluation.swinir import SwinIR
 from evaluation.swinir import _Block as SwinBlock
 from evaluation.swinir import _mask as swin_mask
-from stills.cost import kmac_per_pixel
+
+from malle_rt.net.cost import kmac_per_pixel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

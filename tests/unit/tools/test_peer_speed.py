@@ -5,12 +5,9 @@ import json
 import pytest
 import torch
 from peer_speed import main
-from peerspeed.book import Row, Table, add_table, read_tables
-from peerspeed.networks import NAMES, network
-from peerspeed.quality import scores
-from peerspeed.report import write_report
-from peerspeed.rounds import interleaved, times_as_fast
-from peerspeed.runtimes import ready
+from peerspeed.networks import NAMES, network, ready
+from peerspeed.report import scores, write_report
+from peerspeed.timings import Row, Table, add_table, interleaved, read_tables, times_as_fast
 
 from malle_rt.errors import ConfigError
 from malle_rt.models import model_names

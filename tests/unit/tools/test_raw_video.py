@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from yardstick.raw_video import RawVideo
-from yardstick.speed_clip import SpeedClip
+from yardstick.raw import RawVideo
+from yardstick.speed import SpeedClip
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (3, 24, 32), np.uint8)
 

@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from yardstick.search import Knob, tune
+from yardstick.tool import Knob, tune
 
 KNOB = Knob("s", start=0.5, low=0.1, high=100)
 

@@ -7,16 +7,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from stills.backbones import Backbone, BackboneConfig, MalleLayer
-from stills.cells import cells
-from stills.cost import kmac_per_pixel
-from stills.report import write_report
-from stills.results import cost_at, gain, results
-from stills.timing import milliseconds
+from studies.backbones import Backbone, BackboneConfig, MalleLayer, cells
 from studies.book import Book
+from studies.malleconv import milliseconds
+from studies.malleconv_report import cost_at, gain, results, write_report
 from study_malleconv import main
 
 from malle_rt.errors import ConfigError
+from malle_rt.net.cost import kmac_per_pixel
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 

@@ -14,7 +14,7 @@ from media import write_clip
 from PIL import Image
 
 from malle_rt.models import model_file
-from malle_rt.net.weights import load_rt
+from malle_rt.net.weights import load_rt, load_rt2
 
 pytestmark = pytest.mark.slow  # trains
 
@@ -46,10 +46,12 @@ def test_trains_checks_stops_and_resumes(material):
     begun, *_, first = train(material, "--budget", "0.05", "--no-compiled-slice")
     assert begun == {"step": 0, "computes": "CPU, 1 thread, float32, slice in torch"}
     assert first["step"] > 1
-    assert all(len(values) == 3 for values in first["psnr_y"].values())
+    assert all(len(first[kind]["a"]) == 3 for kind in ("10", "50", "film", "phone"))
     saved = torch.load(material / "run" / "last.pt", weights_only=True)
     assert saved["step"] == first["step"]
-    load_rt(material / "run" / "best.safetensors")
+    assert {"net", "average", "optimizer", "generator", "step", "spent"} <= saved.keys()
+    for name in ("best", "average"):
+        load_rt2(material / "run" / f"{name}.safetensors")
     second = train(material, "--budget", "0.1", "--resume", "--no-compiled-slice")[-1]
     assert second["step"] > first["step"]
     assert second["minutes"] >= first["minutes"]
@@ -93,7 +95,32 @@ def test_a_finished_run_resumed_does_nothing_more(material):
 
 
 def test_a_network_can_begin_where_a_smaller_one_has_come_to(material):
-    words = ("--preset", "rt-m", "--budget", "0.001", "--rate", "1e-6", "--no-compiled-slice")
+    words = ("--preset", "rt-m", "--generation", "1", "--steps", "2", "--rate", "1e-6", "--no-compiled-slice")
     grown = train(material, *words, "--grow-from", model_file("rt-s", ".safetensors"))[-1]
-    noisy, first, _ = grown["psnr_y"]["25"]
-    assert first > noisy + 3
+    noisy, denoised, _ = grown["25"]["a"]
+    assert denoised > noisy + 3
+    load_rt(material / "run" / "average.safetensors")
+
+
+def test_a_run_goes_on_from_weights_and_from_a_checkpoint_of_earlier_versions(material):
+    train(material, "--steps", "2", "--no-compiled-slice")
+    path = material / "run" / "last.pt"
+    saved = torch.load(path, weights_only=True)
+    torch.save({name: saved[name] for name in saved.keys() - {"best", "lowest", "halvings"}}, path)
+    assert train(material, "--steps", "4", "--resume", "--no-compiled-slice")[-1]["step"] == 4
+    (material / "run" / "average.safetensors").rename(material / "weights.safetensors")
+    path.unlink()
+    words = ("--steps", "2", "--start-from", material / "weights.safetensors", "--no-compiled-slice")
+    assert train(material, *words)[-1]["step"] == 2
+
+
+def test_options_that_a_task_does_not_have_are_refused():
+    for words, reason in (
+        (["--preset", "mallenet-s", "--clips", "x"], "for stills"),
+        (["--preset", "rt-s"], "needs --clips"),
+        (["--preset", "rt-l", "--clips", "x"], "generation 2 has no rt-l"),
+    ):
+        command = [sys.executable, TRAIN, "--stills", "x", "--out", "x", "--budget", "1", *words]
+        done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 2
+        assert reason in done.stderr

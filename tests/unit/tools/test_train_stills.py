@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 from evaluation.models import macs, still_denoiser
-from evaluation.stills import load_stills
-from stills.photographs import Photographs
-from stills.run import Diverged, Recipe, Run
-from stills.validation import psnr_of
-from train_stills import main
+from evaluation.stills import load_stills, psnr_of
+from stills_task import StillsTask
+from train import main
+from training import Diverged, Recipe, Run
+from trainset import Photographs
 
 from malle_rt.errors import BackendError
 from malle_rt.net.mallenet import MalleNetConfig
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 TINY = MalleNetConfig(widths=(8, 8, 8, 8), blocks=2)
 CPU = torch.device("cpu")
-PROGRAM = Path(__file__).parents[3] / "tools" / "train_stills.py"
+PROGRAM = Path(__file__).parents[3] / "tools" / "train.py"
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def photos(tmp_path_factory):
 
 def made(photos, folder, **recipe):
     recipe = Recipe(**{"steps": 40, "batch": 4, "size": 64, **recipe})
-    return Run(TINY, recipe, Photographs.load(photos, CPU, recipe.seed), folder, {})
+    return Run(StillsTask(TINY, Photographs.load(photos, CPU, recipe.seed), {}), recipe, folder)
 
 
 def rows(folder):
@@ -92,14 +92,14 @@ def test_it_learns_and_keeps_what_it_learned(photos, tmp_path):
 def test_a_resumed_run_goes_on_exactly(photos, tmp_path):
     straight, stopped = (made(photos, tmp_path) for _ in range(2))
     for _ in range(6):
-        straight.one_step()
+        straight.task.batch(straight)
     for _ in range(3):
-        stopped.one_step()
+        stopped.task.batch(stopped)
     stopped.save()
     resumed = made(photos, tmp_path)
     resumed.resume()
     for _ in range(3):
-        resumed.one_step()
+        resumed.task.batch(resumed)
     assert resumed.step == straight.step == 6
     for net in ("net", "average"):
         wanted = getattr(straight, net).state_dict()
@@ -109,7 +109,7 @@ def test_a_resumed_run_goes_on_exactly(photos, tmp_path):
 
 def test_a_run_that_breaks_goes_back_and_on_at_half_the_rate(photos, tmp_path):
     run = made(photos, tmp_path, steps=60)
-    run.one_step()
+    run.task.batch(run)
     run.save()
     usual = run.rate
     with torch.no_grad():
@@ -132,7 +132,18 @@ def test_a_run_that_always_breaks_is_given_up(photos, tmp_path):
 
 
 def test_the_program_stops_when_asked_and_goes_on(photos, tmp_path, monkeypatch, capsys):
-    shared = ["--stills", str(photos), "--out", str(tmp_path), "--batch", "1", "--size", "64"]
+    shared = [
+        "--preset",
+        "mallenet-s",
+        "--stills",
+        str(photos),
+        "--out",
+        str(tmp_path),
+        "--batch",
+        "1",
+        "--size",
+        "64",
+    ]
     shared += ["--no-compiled-slice"]
     command = [sys.executable, str(PROGRAM), *shared, "--budget", "10", "--threads", "1"]
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -142,13 +153,13 @@ def test_the_program_stops_when_asked_and_goes_on(photos, tmp_path, monkeypatch,
     child.send_signal(signal.SIGTERM)
     _, errors = child.communicate(timeout=30)
     assert child.returncode == 128 + signal.SIGTERM, errors
-    done = torch.load(tmp_path / "last.pt", weights_only=True)["counts"][0]
+    done = torch.load(tmp_path / "last.pt", weights_only=True)["step"]
 
-    monkeypatch.setattr("sys.argv", ["train_stills.py", *shared, "--steps", str(done + 2)])
+    monkeypatch.setattr("sys.argv", ["train.py", *shared, "--steps", str(done + 2)])
     assert main() == 2
     assert "pass --resume" in capsys.readouterr().err
     words = ["--resume", "--validate", str(photos), "--limit", "1"]
-    monkeypatch.setattr("sys.argv", ["train_stills.py", *shared, "--steps", str(done + 2), *words])
+    monkeypatch.setattr("sys.argv", ["train.py", *shared, "--steps", str(done + 2), *words])
     assert main() == 0
     assert rows(tmp_path)[-1]["step"] == done + 2
     assert [row["step"] for row in rows(tmp_path) if "slice in torch" in row.get("computes", "")] == [0, done]

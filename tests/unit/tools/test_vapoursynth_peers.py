@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from yardstick.metrics import psnr
-from yardstick.raw_video import RawVideo
-from yardstick.vapoursynth_peers import VAPOURSYNTH, vapoursynth_peers, vapoursynth_reason
+from yardstick.peers import VAPOURSYNTH, vapoursynth_peers, vapoursynth_reason
+from yardstick.raw import RawVideo
+
+from malle_rt.measuring import psnr
 
 PYTHON = os.environ.get("MALLE_VAPOURSYNTH")
 STRENGTHS = {"vbm3d": (20, 20), "nlm-ispc": (40, 40), "mvdegrain3": (1000, 1000)}

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from helpers.browser import open_browser
 from helpers.web_session import flat, shot_of
-from livebench.browser import END, ENTER, HOME, LEFT, RIGHT, SPACE, TAB
+from livebench.page import END, ENTER, HOME, LEFT, RIGHT, SPACE, TAB
 
 from malle_rt.live.web import WebAddress, WebServer
 

@@ -1,4 +1,4 @@
-"""The study's training: every network the same steps, the same crops, the same noise; and what comes of it."""
+"""The study of MalleConv: every network the same steps, crops and noise; what comes of it, and its time."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from evaluation.stills import Still
+from evaluation.stills import Still, psnr_of
 from torch import nn
 from training import autocast, psnr_loss, rate_at
+from trainset import Photographs
 
-from stills.backbones import Backbone, BackboneConfig
-from stills.photographs import Photographs
-from stills.validation import psnr_of
+from malle_rt.measuring import processor_name
+from studies.backbones import Backbone, BackboneConfig
+from studies.book import fastest, openvino_call
 
-__all__ = ["Plan", "seconds_per_step", "train_cell"]
+__all__ = ["Plan", "milliseconds", "runtime_name", "seconds_per_step", "train_cell"]
 
 PROBED = 8  # steps, of which the first half only warm up
 
@@ -96,3 +97,44 @@ def _stepper(
         return loss
 
     return step, net
+
+
+HEIGHT, WIDTH = 320, 480  # about a picture of CBSD68, in multiples of every stride
+
+
+def runtime_name(device: torch.device) -> str:
+    """Machine, runtime and precision that ``milliseconds`` measures, in words."""
+    size = f"{WIDTH}x{HEIGHT}"
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, torch, bf16, {size}"
+    return f"{processor_name()}, OpenVINO, f32, {torch.get_num_threads()} threads, {size}"
+
+
+def milliseconds(nets: dict[str, nn.Module], device: torch.device) -> dict[str, float]:
+    """Time of a picture of 480x320, tensor to tensor, by name.
+
+    Args:
+        nets: (N, 3, H, W) to the same, in eval mode, on the CPU; they are moved to the device.
+        device: the CPU means OpenVINO with our compiled slice.
+    """
+    picture = torch.rand(1, 3, HEIGHT, WIDTH)
+    threads = torch.get_num_threads()
+    return fastest(
+        {
+            name: _on_gpu(net, picture, device)
+            if device.type == "cuda"
+            else openvino_call(net, [picture], threads)
+            for name, net in nets.items()
+        }
+    )
+
+
+def _on_gpu(net: nn.Module, picture: torch.Tensor, device: torch.device) -> Callable[[], object]:
+    net, picture = net.to(device, memory_format=torch.channels_last), picture.to(device)  # type: ignore[call-overload]
+
+    def call() -> None:
+        with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16):
+            net(picture)
+        torch.cuda.synchronize(device)
+
+    return call

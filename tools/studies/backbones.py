@@ -1,4 +1,4 @@
-"""A standard backbone for the study: DnCNN's, with some of its convolutions replaced by MalleConvs.
+"""Standard backbones for the study, by name: DnCNN's, with some of its convolutions replaced by MalleConvs.
 
 Zhang, Zuo, Chen, Meng, Zhang, "Beyond a Gaussian Denoiser", IEEE TIP 2017: 3x3 convolutions at full resolution, batch
 normalisation and rectifiers between them, and the noise as output.
@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from malle_rt.net.cost import kmac_per_pixel
 from malle_rt.net.malleconv import MalleConv
 from malle_rt.net.mallenet import InvertedBottleneck
-from stills.cost import kmac_per_pixel
 
-__all__ = ["Backbone", "BackboneConfig", "matched"]
+__all__ = ["ABLATED", "SIZES", "Backbone", "BackboneConfig", "ablation", "cells", "matched"]
 
 FOLD = 4  # side of the squares that the predictor's first layer sees
 
@@ -100,3 +100,43 @@ def matched(config: BackboneConfig) -> BackboneConfig:
 def _plain_kmac(config: BackboneConfig) -> float:
     """What ``kmac_per_pixel`` counts of a plain backbone, without building it."""
     return 9 * config.width * (2 * 3 + (config.depth - 2) * config.width) / 1e3
+
+
+SIZES = {"small": BackboneConfig(depth=6, width=32), "large": BackboneConfig(depth=10, width=48)}
+ABLATED = "small"
+
+
+def cells() -> dict[str, BackboneConfig]:
+    """What is trained, in an order that answers the first question first.
+
+    For each size: ``plain``; ``malle``, with one of its convolutions replaced; ``matched``, plain at the cost of
+    ``malle``; ``wider``, plain at a higher cost. The three plain ones make the curve that ``malle`` is read against.
+    """
+    made: dict[str, BackboneConfig] = {}
+    for name, plain in SIZES.items():
+        malle = replace(plain, malle=1)
+        made[f"{name}-malle"] = malle
+        made[f"{name}-matched"] = matched(malle)
+        made[f"{name}-plain"] = plain
+        made[f"{name}-wider"] = replace(plain, width=plain.width + 8)
+    return made | {name: config for names in ablation().values() for name, config in names.items()}
+
+
+def ablation() -> dict[str, dict[str, BackboneConfig]]:
+    """One property changed at a time: property to cells, their common middle included."""
+    plain = SIZES[ABLATED]
+    base = replace(plain, malle=1)
+    middle = f"{ABLATED}-malle"
+    return {
+        "kernel size K": {
+            f"{ABLATED}-k1": replace(base, kernel_size=1),
+            middle: base,
+            f"{ABLATED}-k5": replace(base, kernel_size=5),
+        },
+        "grid stride": {
+            f"{ABLATED}-s4": replace(base, stride=4),
+            middle: base,
+            f"{ABLATED}-s16": replace(base, stride=16),
+        },
+        "MalleConvs": {f"{ABLATED}-plain": plain, middle: base, f"{ABLATED}-two": replace(base, malle=2)},
+    }

@@ -1,14 +1,46 @@
-"""The file of measurements: one table for each runtime and picture size, each from one run."""
+"""Measured times: their file, a table for each runtime and size; the rounds they come from; how they are written."""
 
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 
 from malle_rt.errors import ConfigError
 
-__all__ = ["Row", "Table", "add_table", "read_tables"]
+__all__ = [
+    "TITLES",
+    "Row",
+    "Table",
+    "add_table",
+    "interleaved",
+    "number",
+    "read_tables",
+    "spread",
+    "times_as_fast",
+    "title",
+]
+
+TITLES = {
+    "swinir": "SwinIR (colour denoising, medium size)",
+    "drunet": "DRUNet colour",
+    "fastdvdnet": "FastDVDnet (5 frames in, 1 out)",
+    "dncnn": "DnCNN colour-blind",
+    "ffdnet": "FFDNet colour",
+}
+
+
+def title(network: str) -> str:
+    """What people call it; ours have their names in the program."""
+    return TITLES.get(network, f"`{network}`")
+
+
+def number(value: float) -> str:
+    """Three digits that count, or all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,3 +110,40 @@ def add_table(path: Path, table: Table) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text + "\n")
     partial.replace(path)
+
+
+LEAST = 0.5  # seconds of a network's turn; at least one call
+
+
+def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Milliseconds of a call by name, a value for each round; a first round that warms up is not counted."""
+    found: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(rounds + 1):
+        for name, call in calls.items():
+            value = _turn(call)
+            if number:
+                found[name].append(value)
+    return found
+
+
+def _turn(call: Callable[[], object]) -> float:
+    times: list[float] = []
+    while not times or sum(times) < LEAST:
+        begin = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begin)
+    return median(times) * 1e3
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median, lowest and highest, rounded to what a clock tells."""
+    return {
+        "median": round(median(values), 3),
+        "low": round(min(values), 3),
+        "high": round(max(values), 3),
+    }
+
+
+def times_as_fast(values: list[float], yardstick: list[float]) -> dict[str, float]:
+    """How many times as fast as the yardstick; compared round by round, since a round shares the machine's mood."""
+    return spread([theirs / ours for ours, theirs in zip(values, yardstick, strict=True)])

@@ -1,21 +1,139 @@
-"""The study as a document: tables, what they say, and a plot beside it."""
+"""The study of MalleConv as a document: what its runs add up to, tables, and plots of PSNR against cost."""
 
 from __future__ import annotations
 
 import math
+import statistics
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from studies.backbones import SIZES
 from studies.book import Book
-from studies.markdown import table
-from studies.timing import CALLS
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 from malle_rt.errors import ConfigError
-from stills.cells import ABLATED, SIZES, ablation
-from stills.results import Result, cost_at, gain, results
-from stills.study import Plan
-from stills.study_plot import PLAIN, plot
+from studies.backbones import ABLATED, ablation
+from studies.book import CALLS, table
+from studies.malleconv import Plan
 
-__all__ = ["write_report"]
+__all__ = ["PLAIN", "Result", "cost_at", "gain", "plot", "results", "write_report"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One network of the study.
+
+    Attributes:
+        cell: its name.
+        kmac: thousands of multiply-adds per pixel.
+        psnr: by seed, in dB; runs that diverged have none.
+        diverged: how many those were.
+        times: ms per picture, by machine and runtime.
+    """
+
+    cell: str
+    kmac: float
+    psnr: dict[int, float]
+    diverged: int
+    times: dict[str, float]
+
+    @property
+    def mean(self) -> float:
+        """Over seeds."""
+        return statistics.fmean(self.psnr.values())
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation over seeds; not a number for a single one."""
+        return _deviation(list(self.psnr.values()))
+
+
+def results(book: Book) -> dict[str, Result]:
+    """Networks with at least one good run, by name, in the order of their cost."""
+    found = {}
+    for cell, config in book.cells.items():
+        runs = [run for run in book.runs if run["cell"] == cell]
+        psnr = {run["seed"]: run["psnr"] for run in runs if run["psnr"] is not None}
+        times = {name: each[cell] for name, each in book.times.items() if cell in each}
+        if psnr:
+            found[cell] = Result(cell, config["kmac_per_pixel"], psnr, len(runs) - len(psnr), times)
+    return dict(sorted(found.items(), key=lambda item: item[1].kmac))
+
+
+def gain(better: Result, other: Result) -> tuple[float, float]:
+    """Mean and standard deviation over the common seeds of how many dB one is above the other."""
+    differences = [better.psnr[seed] - other.psnr[seed] for seed in better.psnr if seed in other.psnr]
+    if not differences:
+        return math.nan, math.nan
+    return statistics.fmean(differences), _deviation(differences)
+
+
+def _deviation(values: list[float]) -> float:
+    return statistics.stdev(values) if len(values) > 1 else math.nan
+
+
+def cost_at(curve: list[tuple[float, float]], psnr: float) -> float | None:
+    """Where a curve of (cost, PSNR) first reaches a PSNR; the cost between points is read off a logarithmic axis.
+
+    Returns:
+        None when all of the curve lies on one side.
+    """
+    points = sorted(curve)
+    if not points or points[0][1] > psnr:
+        return None
+    for (cost, below), (next_cost, above) in pairwise(points):
+        if below <= psnr <= above and below < above:
+            share = (psnr - below) / (above - below)
+            return float(cost * (next_cost / cost) ** share)
+    return None
+
+
+PLAIN = ("matched", "plain", "wider")
+"""The plain networks of a size, cheapest first."""
+COLOURS = ("#27a", "#a52")  # of the sizes
+
+
+def plot(found: dict[str, Result], runtimes: list[str], path: Path) -> None:
+    """Draw one panel for the arithmetic and one for each runtime that was timed.
+
+    Args:
+        found: networks by name.
+        runtimes: keys of their times.
+        path: of the picture; its extension chooses the format.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2 * (1 + len(runtimes)), 4.2), layout="constrained")
+    panels = figure.subplots(1, 1 + len(runtimes), squeeze=False)[0]
+    _panel(panels[0], found, {name: each.kmac for name, each in found.items()}, "kMAC per pixel")
+    for panel, runtime in zip(panels[1:], runtimes, strict=True):
+        times = {name: each.times[runtime] for name, each in found.items() if runtime in each.times}
+        _panel(panel, found, times, f"ms ({runtime})")
+    panels[0].set_ylabel("PSNR, dB")
+    figure.savefig(path, dpi=150)
+
+
+def _panel(panel: Axes, found: dict[str, Result], costs: dict[str, float], label: str) -> None:
+    """The plain networks of a size are joined by a line; bars are the spread over seeds."""
+    for size, colour in zip(SIZES, COLOURS, strict=True):
+        plain = [f"{size}-{kind}" for kind in PLAIN if f"{size}-{kind}" in costs]
+        panel.plot([costs[n] for n in plain], [found[n].mean for n in plain], color=colour, linewidth=1.1)
+        for name in (name for name in costs if name.startswith(size)):
+            at, mark = (costs[name], found[name].mean), "o" if name in plain else "^"
+            panel.errorbar(*at, found[name].spread, fmt=mark, color=colour, capsize=3)
+            short = name.split("-")[1]
+            panel.annotate(short, at, xytext=(5, -9), textcoords="offset points", fontsize=8)
+    panel.set_xscale("log")
+    panel.xaxis.set_major_formatter("{x:g}")
+    panel.xaxis.set_minor_formatter("{x:g}")
+    panel.tick_params(which="both", labelsize=7)
+    panel.margins(0.15)
+    panel.set_xlabel(label, fontsize=8)
+    panel.grid(alpha=0.25, which="both")
+
 
 TITLE = "# What one MalleConv in a plain backbone buys"
 

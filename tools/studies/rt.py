@@ -1,20 +1,114 @@
-"""The study as a document: a table for each question, the base on top of every one."""
+"""The study of MalleNet-RT: every variant the same steps, the same sequences, the same noise; and its document."""
 
 from __future__ import annotations
 
 import math
 import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, cast
 
-from studies.book import Book
-from studies.markdown import table
-from studies.timing import CALLS
+import torch
+from export import PortableRT, example
+from torch import Tensor
+from training import Run
+from trainset import TrainSet
+from video_task import FIRST, VideoRecipe, VideoTask, denoise, noisy_clip
 
 from malle_rt.errors import ConfigError
-from rtstudy.study import SIGMAS, Plan
-from rtstudy.variants import BASE, VARIANTS
+from malle_rt.measuring import processor_name
+from malle_rt.net.rt import MalleNetRT, RTState
+from studies.book import CALLS, Book, fastest, openvino_call, table
+from studies.rt_variants import BASE, VARIANTS
 
-__all__ = ["difference", "write_report"]
+__all__ = [
+    "SIGMAS",
+    "Plan",
+    "difference",
+    "measure",
+    "milliseconds",
+    "runtime_name",
+    "train_variant",
+    "write_report",
+]
+
+SIGMAS = (10, 25, 50)
+HEIGHT, WIDTH = 360, 640
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What all runs have in common; names as the options of ``tools/train.py``.
+
+    Attributes:
+        steps: of every run.
+        batch: sequences of a step.
+        frames: of a sequence.
+        chunk: frames back-propagated through at once.
+        size: side of a frame in pixels.
+        rate: largest learning rate.
+        float32: compute in it even where bfloat16 would be faster.
+    """
+
+    steps: int
+    batch: int = 4
+    frames: int = 12
+    chunk: int = 6
+    size: int = 96
+    rate: float = 1.8e-3
+    float32: bool = False
+
+
+def train_variant(
+    make: Callable[[], MalleNetRT], plan: Plan, data: TrainSet, seed: int, checks: list[Tensor]
+) -> dict[str, Any]:
+    """Train one variant from its seed and measure its averaged weights.
+
+    Returns:
+        "psnr": what ``measure`` gives, by sigma, None if the run diverged; "minutes".
+    """
+    data.generator.manual_seed(seed)
+    task = VideoTask(FIRST, make, data, {})
+    run = Run(task, VideoRecipe(**asdict(plan), seed=seed), Path())
+    begun = time.monotonic()
+    while run.progress < 1:
+        task.batch(run)
+    minutes = round((time.monotonic() - begun) / 60, 2)
+    psnr = {str(sigma): measure(cast(MalleNetRT, run.average), checks, sigma) for sigma in SIGMAS}
+    good = all(math.isfinite(value) for planes in psnr.values() for value in planes.values())
+    return {"psnr": psnr if good else None, "minutes": minutes}
+
+
+def measure(net: MalleNetRT, clips: list[Tensor], sigma: float) -> dict[str, float]:
+    """PSNR in dB of the last four frames, mean over clips: "y", and "uv" of both chroma planes together."""
+    errors = []
+    for clip in clips:
+        noisy, clean = noisy_clip(clip, str(sigma), seed=int(sigma))
+        output = denoise(FIRST, net, noisy, FIRST.told(noisy, clean))
+        pairs = zip(output, clean, strict=True)
+        errors.append(torch.stack([(got[-4:] - wanted[-4:]).square().mean() for got, wanted in pairs]))
+    y, uv = (-10 * torch.stack(errors).log10()).mean(0).tolist()
+    return {"y": round(y, 3), "uv": round(uv, 3)}
+
+
+def runtime_name() -> str:
+    """What ``milliseconds`` measures, in words."""
+    return f"{processor_name()}, OpenVINO, f32, {torch.get_num_threads()} threads, {WIDTH}x{HEIGHT}"
+
+
+def milliseconds(nets: dict[str, MalleNetRT]) -> dict[str, float]:
+    """Time of a frame of 640x360 in OpenVINO, tensor to tensor, by name."""
+    threads = torch.get_num_threads()
+    calls = {
+        name: openvino_call(
+            PortableRT(net).eval(), example(net, HEIGHT, WIDTH), threads, outputs=RTState._fields
+        )
+        for name, net in nets.items()
+    }
+    return fastest(calls)
+
 
 Scores = dict[int, dict[str, dict[str, float]]]
 """PSNR by seed, then by sigma, then of "y" and "uv"."""
@@ -63,8 +157,8 @@ def _method(book: Book, base: Scores) -> str:
     devices = "; ".join(sorted({run["device"] for run in book.runs}))
     diverged = sum(run["psnr"] is None for run in book.runs)
     return f"""Every network is `{BASE}`, which is what `rt-s` was until this study, with one property changed, trained
-from nothing by the recipe of `tools/train.py`: {material["clips"]} clips and {material["stills"]} photographs, all
-kinds of noise, encoders included, {plan.batch} sequences of {plan.frames} frames of {plan.size}x{plan.size} a step,
+from nothing by `tools/train.py --generation 1`: {material["clips"]} clips and {material["stills"]} photographs,
+all kinds of noise, encoders included, {plan.batch} sequences of {plan.frames} frames of {plan.size}x{plan.size} a step,
 back-propagated through {plan.chunk} frames, a cosine from a rate of {plan.rate:g}. PSNR of the luma in dB on
 {material["tested"]} clips that were not trained on, after 8 frames, as the training's log has it.
 

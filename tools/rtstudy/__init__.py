@@ -1,1 +1,0 @@
-"""What the parts of MalleNet-RT are worth: variants of a small one, trained, timed and compared."""

@@ -1,1 +1,0 @@
-"""Training on photographs: the stills family, and the study of one MalleConv in a plain backbone."""
