@@ -45,6 +45,24 @@ def _no_threads_left():
     assert not left, f"threads left behind: {left}"
 
 
+@pytest.fixture(autouse=True)
+def _no_processes_left(monkeypatch):
+    """A test that fails between starting a process and ending it would leave it to disturb the next ones."""
+    started: list[subprocess.Popen] = []
+    begin = subprocess.Popen.__init__
+
+    def noted(process, *args, **options):
+        begin(process, *args, **options)
+        started.append(process)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", noted)
+    yield
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.wait(10)
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of 256 KiB."""
