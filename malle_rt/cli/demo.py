@@ -24,8 +24,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "demo",
         help="clean the sample clip: a window, or a picture",
-        description="Show a noisy clip beside what malle-rt makes of it, live in a window; where there is no display, or "
-        f"a name is given, as a picture of some frames before and after ({_PICTURE}).",
+        description="Show a noisy clip beside what malle-rt makes of it, live in a window; where there is no "
+        f"display, or a name is given, as a picture of some frames before and after ({_PICTURE}).",
     )
     parser.set_defaults(run=run)
     parser.add_argument("picture", nargs="?", metavar="PICTURE", help="write it there: .png, .jpg or .webp")
