@@ -46,6 +46,7 @@ ALLOWED = {
     "batch": {"api", "media", "pipeline", "config", "errors"},
     "analysis": {"api", "cuts", "estimate", "fields", "media", "memory", "telecine"} | BASE,
     "vapoursynth": {"api", "denoiser"} | BASE,
+    "gstreamer": {"api", "backends", "denoiser"} | BASE,
     "preview": {"api", "denoiser", "media", "memory"} | BASE,
     "arrays": {"media", "frame", "errors"},
     "photo": {"backends", "estimate", "fields", "media", "memory", "models", "opencv"} | BASE,
