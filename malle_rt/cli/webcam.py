@@ -107,7 +107,7 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--token",
-        help="what viewers of the page must know (default: made up); @FILE for the first line of a file, env:NAME "
+        help="access token of the page (default: a new one); @FILE for the first line of a file, env:NAME "
         "for an environment variable: every program of the machine can read a command line",
     )
     group.add_argument(

@@ -31,13 +31,13 @@ class LiveConfig:
         outputs: URLs to send the denoised video to.
         virtual_camera: name or path of a virtual camera to feed, "" for any; None: none.
         web: address of the page; None: none.
-        token: what the page's viewers must know; None: made where the address needs one.
+        token: the page's access token; None: a new one.
         folder: where snapshots and recordings begun by a key go.
         max_latency: seconds; pictures older than that are not shown. None: no bound.
         duration: seconds after which the session ends; None: it goes on.
 
     Raises:
-        ConfigError: for a value outside its range, or when nothing would come of the pictures.
+        ConfigError: for a value outside its range, or when there is no window and no output.
     """
 
     capture: CaptureRequest = field(default_factory=CaptureRequest)
@@ -68,6 +68,4 @@ class LiveConfig:
         if self.token is not None and self.web is None:
             raise ConfigError("a token needs the page it guards: pass --web as well")
         if not (self.window or self.record or self.outputs or self.web or self.virtual_camera is not None):
-            raise ConfigError(
-                "without a window nothing would come of the pictures: add --record, --web, --output or --virtual-camera"
-            )
+            raise ConfigError("no window and no output: add --record, --output, --web or --virtual-camera")

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from malle_rt.config import MAX_SIGMA, Strength, check_tuning
-from malle_rt.live.frame import Latest, Shot
+from malle_rt.live.frame import Latest, LiveFrame
 from malle_rt.live.statistics import Statistics
 
-__all__ = ["Controls", "Desk", "Tuning"]
+__all__ = ["Controls", "SessionControl", "Tuning"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ class Controls:
             self._used = sigma
 
 
-class Desk(Protocol):
+class SessionControl(Protocol):
     """The controls and displays of a session; every call is from any thread and returns at once."""
 
     @property
@@ -100,7 +100,7 @@ class Desk(Protocol):
 
     @property
     def latest(self) -> Latest:
-        """The newest denoised shot; its ``raw`` is the same instant as captured."""
+        """The newest denoised frame; its ``raw`` is the same instant as captured."""
         ...
 
     @property
@@ -112,12 +112,12 @@ class Desk(Protocol):
         """A snapshot."""
         ...
 
-    def note_displayed(self, shot: Shot) -> None:
-        """The viewer has put this shot on a screen just now."""
+    def note_displayed(self, frame: LiveFrame) -> None:
+        """The viewer has put this frame on a screen just now."""
         ...
 
-    def snapshot(self, shot: Shot) -> None:
-        """Save a shot as a pair of PNG files, raw and clean; a message says where."""
+    def snapshot(self, frame: LiveFrame) -> None:
+        """Save a frame as a pair of PNG files, raw and clean; a message says where."""
         ...
 
     def toggle_recording(self) -> None:

@@ -9,13 +9,13 @@ from typing import cast
 from malle_rt.denoiser import FrameDenoiser
 from malle_rt.frame import Frame
 from malle_rt.live.control import Controls
-from malle_rt.live.frame import Shot
+from malle_rt.live.frame import LiveFrame
 
 __all__ = ["LiveDenoiser"]
 
 
 class LiveDenoiser:
-    """Denoises shots as the controls say at that moment.
+    """Denoises frames as the controls say at that moment.
 
     Args:
         inner: what denoises; None: pictures pass through, to see what the rest costs.
@@ -34,26 +34,26 @@ class LiveDenoiser:
 
     @property
     def untouched(self) -> int:
-        """Shots that strength "auto" left as they were, for it found next to no noise."""
+        """Frames that strength "auto" left as they were, for it found next to no noise."""
         return self._inner.untouched if self._inner is not None else 0
 
-    def start(self, frame: Frame) -> Callable[[], Shot]:
-        """Begin to clean one shot; errors as ``FrameDenoiser.start``."""
-        shot = cast(Shot, frame)
+    def start(self, frame: Frame) -> Callable[[], LiveFrame]:
+        """Begin to clean one frame; errors as ``FrameDenoiser.start``."""
+        live = cast(LiveFrame, frame)
         inner = self._inner
         if inner is None:
-            return lambda: replace(shot, raw=shot)
-        if shot.connection != self._connection:
+            return lambda: replace(live, raw=live)
+        if live.connection != self._connection:
             # Behind a gap the old picture has nothing to do with the new one.
             inner.forget()
-            self._connection = shot.connection
+            self._connection = live.connection
         tuning = self._controls.tuning
         inner.adjust(strength=tuning.strength, mix=tuning.mix)
-        finish = inner.start(shot)
+        finish = inner.start(live)
         sigma, estimated = inner.sigma, inner.estimated
         if tuning.mix > 0:  # else nothing was used, and a change by hand begins where it was before
             self._controls.note_used(sigma)
-        return lambda: replace(cast(Shot, finish()), raw=shot, sigma=sigma, estimated=estimated)
+        return lambda: replace(cast(LiveFrame, finish()), raw=live, sigma=sigma, estimated=estimated)
 
     def close(self) -> None:
         """Close the inner denoiser. May be called twice."""

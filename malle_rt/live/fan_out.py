@@ -1,4 +1,4 @@
-"""One stream of shots to everybody who wants it: viewers, recordings, outputs."""
+"""One stream of frames to everybody who wants it: viewers, recordings, outputs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 import time
 
 from malle_rt.frame import Frame, Packet
-from malle_rt.live.frame import Latest, Shot
+from malle_rt.live.frame import Latest, LiveFrame
 from malle_rt.live.outlets.outlet import Outlet
 from malle_rt.live.statistics import Meter
 
@@ -22,7 +22,7 @@ class FanOut:
         latest: where viewers look.
         meter: what counts.
         max_latency: seconds; viewers are not shown what is older. None: no bound.
-        measures: whether a shot's way ends here, for want of a viewer that tells when it has displayed it.
+        measures: whether a frame's way ends here, for want of a viewer that tells when it has displayed it.
     """
 
     def __init__(self, latest: Latest, meter: Meter, *, max_latency: float | None, measures: bool) -> None:
@@ -40,7 +40,7 @@ class FanOut:
             return tuple(self._outlets)
 
     def add(self, outlet: Outlet) -> None:
-        """Serve one more from the next shot on."""
+        """Serve one more from the next frame on."""
         with self._lock:
             self._outlets.append(outlet)
 
@@ -51,10 +51,10 @@ class FanOut:
                 self._outlets.remove(outlet)
 
     def write(self, item: Frame | Packet) -> None:
-        """Hand on a shot or a packet of sound."""
+        """Hand on a frame or a packet of sound."""
         for outlet in self.outlets:
             outlet.put(item)
-        if isinstance(item, Shot):
+        if isinstance(item, LiveFrame):
             age = time.monotonic() - item.captured
             late = self._max_latency is not None and age > self._max_latency
             self._meter.add_out(item, late=late)

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from malle_rt.frame import Frame
 
-__all__ = ["VIEWS", "Latest", "Shot", "View"]
+__all__ = ["VIEWS", "Latest", "LiveFrame", "View"]
 
 # Raw left and clean right of a divider; both whole; one of them.
 View = Literal["split", "side", "raw", "clean"]
@@ -16,7 +16,7 @@ VIEWS: tuple[View, ...] = get_args(View)
 
 
 @dataclass(frozen=True, eq=False)
-class Shot(Frame):
+class LiveFrame(Frame):
     """A frame on its way through a live session.
 
     Attributes:
@@ -35,30 +35,30 @@ class Shot(Frame):
 
 
 class Latest:
-    """One shot that anyone may read and that newer ones replace. Viewers never hold up the pipeline."""
+    """One frame that anyone may read and that newer ones replace. Viewers never hold up the pipeline."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._shot: Shot | None = None
+        self._frame: LiveFrame | None = None
         self._number = 0
 
-    def put(self, shot: Shot) -> None:
+    def put(self, frame: LiveFrame) -> None:
         """Replace what is there."""
         with self._changed:
-            self._shot = shot
+            self._frame = frame
             self._number += 1
             self._changed.notify_all()
 
-    def wait(self, after: int, seconds: float) -> tuple[int, Shot | None]:
-        """The newest shot if its number is above ``after``, waiting so many seconds for it.
+    def wait(self, after: int, seconds: float) -> tuple[int, LiveFrame | None]:
+        """The newest frame if its number is above ``after``, waiting so many seconds for it.
 
         Args:
             after: the number that came with the last one; 0 at first.
             seconds: longest wait; 0 looks once.
 
         Returns:
-            Number and shot; ``after`` and None when nothing new came.
+            Number and frame; ``after`` and None when nothing new came.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._number > after, seconds)
-            return (self._number, self._shot) if self._number > after else (after, None)
+            return (self._number, self._frame) if self._number > after else (after, None)

@@ -10,7 +10,7 @@ from malle_rt.live.capture.source import LiveSource
 from malle_rt.live.control import Controls
 from malle_rt.live.outlets.outlet import Outlet
 from malle_rt.live.outlets.recording import Recordings
-from malle_rt.live.statistics import LiveReport, Meter, News, Statistics
+from malle_rt.live.statistics import LiveReport, Meter, Statistics, StatusLine
 from malle_rt.pipeline import Progress
 
 __all__ = ["Overview", "PaceWatch"]
@@ -27,7 +27,7 @@ class Overview:
     """Gathers figures and words from the parts of a session. From any thread.
 
     Attributes:
-        source, meter, controls, recordings, outputs, news: the parts.
+        source, meter, controls, recordings, outputs, status_line: the parts.
         running_on: name, model and precision of what denoises.
         max_latency: seconds; None: no bound.
         progress: the pipeline's newest figures.
@@ -38,7 +38,7 @@ class Overview:
     controls: Controls
     recordings: Recordings
     outputs: Sequence[Outlet]
-    news: News
+    status_line: StatusLine
     running_on: str
     max_latency: float | None
     progress: Progress | None = None
@@ -95,7 +95,7 @@ class Overview:
             problems=(*self.recordings.problems, *broken),
         )
 
-    def tell_pace(self, watch: PaceWatch) -> None:
+    def report_pace(self, watch: PaceWatch) -> None:
         """Say once that the picture does not keep up with its source, and what helps."""
         last = self.meter.last
         if last is None or self.progress is None:
@@ -109,7 +109,7 @@ class Overview:
             backend=self.running_on,
         )
         if line is not None:
-            self.news.warn(line)
+            self.status_line.warn(line)
 
     @property
     def _dropped(self) -> int:
@@ -119,8 +119,8 @@ class Overview:
         """No picture comes first, then what has just happened, then what stays wrong."""
         if self.source.problem is not None:
             return self.source.problem
-        if self.news.text is not None:
-            return self.news.text
+        if self.status_line.text is not None:
+            return self.status_line.text
         broken = [f"{outlet.name}: {outlet.problem}" for outlet in self.outputs if outlet.problem]
         if broken:
             return broken[0]

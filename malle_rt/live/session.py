@@ -18,7 +18,7 @@ from malle_rt.live.config import LiveConfig
 from malle_rt.live.control import Controls, Tuning
 from malle_rt.live.denoiser import LiveDenoiser
 from malle_rt.live.fan_out import FanOut
-from malle_rt.live.frame import Latest, Shot
+from malle_rt.live.frame import Latest, LiveFrame
 from malle_rt.live.outlets.address import PushAddress
 from malle_rt.live.outlets.outlet import Outlet
 from malle_rt.live.outlets.push import PushSink
@@ -26,7 +26,7 @@ from malle_rt.live.outlets.recording import Recording, Recordings
 from malle_rt.live.outlets.snapshots import Snapshots
 from malle_rt.live.outlets.virtual_camera import VirtualCameraSink
 from malle_rt.live.overview import Overview, PaceWatch
-from malle_rt.live.statistics import LiveReport, Meter, News, Statistics
+from malle_rt.live.statistics import LiveReport, Meter, Statistics, StatusLine
 from malle_rt.live.view.window import Window, require_display
 from malle_rt.live.web.server import WebServer
 from malle_rt.media.output_file import OutputFile
@@ -44,12 +44,12 @@ _NEWEST_WINS = PipelineConfig(depth=1, when_full="drop_oldest")
 
 
 class LiveSession:
-    """One camera or stream on its way to viewers and files; a context manager. Satisfies ``Desk``.
+    """One camera or stream on its way to viewers and files; a context manager. Satisfies ``SessionControl``.
 
     Attributes:
         backend: what denoises, and why, one line.
         controls: strength and mix.
-        latest: the newest denoised shot.
+        latest: the newest denoised frame.
     """
 
     def __init__(self, config: LiveConfig) -> None:
@@ -64,7 +64,7 @@ class LiveSession:
         self.controls = Controls(Tuning(strength=config.denoise.strength, mix=config.denoise.mix))
         self.latest = Latest()
         self._meter = Meter()
-        self._news = News()
+        self._status_line = StatusLine()
         self._pace = PaceWatch(config.denoise.model, sizeable=takes_modes(config.capture.device))
         self._stopping = False
         self._failure: BaseException | None = None
@@ -89,16 +89,16 @@ class LiveSession:
         self._source = LiveSource(partial(open_capture, config.capture))
         undo.callback(self._source.close)
         undo.callback(self._fan_out.finish)
-        self._snapshots = Snapshots(config.folder, self._news.say)
+        self._snapshots = Snapshots(config.folder, self._status_line.say)
         undo.callback(self._snapshots.close)
-        self._recordings = Recordings(self._make_recording, self._fan_out, self._news)
+        self._recordings = Recordings(self._make_recording, self._fan_out, self._status_line)
         self._overview = Overview(
             self._source,
             self._meter,
             self.controls,
             self._recordings,
             self._outputs,
-            self._news,
+            self._status_line,
             running_on,
             config.max_latency,
         )
@@ -193,13 +193,13 @@ class LiveSession:
         """A snapshot."""
         return self._overview.statistics()
 
-    def note_displayed(self, shot: Shot) -> None:
-        """A viewer has put this shot on a screen just now."""
-        self._meter.add_age(time.monotonic() - shot.captured)
+    def note_displayed(self, frame: LiveFrame) -> None:
+        """A viewer has put this frame on a screen just now."""
+        self._meter.add_age(time.monotonic() - frame.captured)
 
-    def snapshot(self, shot: Shot) -> None:
-        """Save a shot as a pair of PNG files, raw and clean."""
-        self._snapshots.save(shot)
+    def snapshot(self, frame: LiveFrame) -> None:
+        """Save a frame as a pair of PNG files, raw and clean."""
+        self._snapshots.save(frame)
 
     def toggle_recording(self) -> None:
         """Begin or end a recording."""
@@ -220,13 +220,13 @@ class LiveSession:
         """A few times per second: what nobody else watches."""
         self._overview.progress = progress
         self._recordings.look(self._source.lost_since)
-        self._tell_problems()
-        self._overview.tell_pace(self._pace)
+        self._report_problems()
+        self._overview.report_pace(self._pace)
         duration = self._config.duration
         if (duration is not None and progress.seconds >= duration) or self._is_pointless():
             self.stop()
 
-    def _tell_problems(self) -> None:
+    def _report_problems(self) -> None:
         """Log what goes wrong with outputs, each thing once, if it lasts for two looks: nobody may be watching."""
         for outlet in self._outputs:
             problem, (before, told) = outlet.problem, self._seen.get(outlet, (None, None))

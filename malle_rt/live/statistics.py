@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 from malle_rt.denoiser import ALMOST_NO_NOISE
-from malle_rt.live.frame import Shot
+from malle_rt.live.frame import LiveFrame
 from malle_rt.pipeline import Latency, percentiles
 
-__all__ = ["LiveReport", "Meter", "News", "SourceState", "Statistics", "rate"]
+__all__ = ["LiveReport", "Meter", "SourceState", "Statistics", "StatusLine", "rate"]
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class Meter:
         self._last_late = float("-inf")
         self._begin = time.monotonic()
         self._end: float | None = None
-        self._last: Shot | None = None
+        self._last: LiveFrame | None = None
 
     def start(self) -> None:
         """The session begins now; what it took to open is not counted."""
@@ -104,8 +104,8 @@ class Meter:
     def _now(self) -> float:
         return time.monotonic() if self._end is None else self._end
 
-    def add_out(self, shot: Shot, *, late: bool) -> None:
-        """A shot has been denoised; ``late``: it was not given to the viewers for its age."""
+    def add_out(self, frame: LiveFrame, *, late: bool) -> None:
+        """A frame has been denoised; ``late``: it was not given to the viewers for its age."""
         now = time.monotonic()
         with self._lock:
             self.frames_out += 1
@@ -113,22 +113,22 @@ class Meter:
                 self.late += 1
                 self._last_late = now
             self._out.append(now)
-            self._last = shot
+            self._last = frame
 
     def add_age(self, seconds: float) -> None:
-        """A shot was so old when it reached its end."""
+        """A frame was so old when it reached its end."""
         with self._lock:
             self._ages.append((time.monotonic(), seconds))
 
     @property
     def late_now(self) -> bool:
-        """Whether shots were too old within the last second."""
+        """Whether frames were too old within the last second."""
         with self._lock:
             return time.monotonic() - self._last_late < 1
 
     @property
-    def last(self) -> Shot | None:
-        """The last shot that came out."""
+    def last(self) -> LiveFrame | None:
+        """The last frame that came out."""
         with self._lock:
             return self._last
 
@@ -156,7 +156,7 @@ def rate(instants: Sequence[float], now: float | None = None) -> float:
     return (len(recent) - 1) / (recent[-1] - recent[0])
 
 
-class News:
+class StatusLine:
     """One line at a time, from any thread; the newest wins."""
 
     def __init__(self) -> None:

@@ -191,7 +191,7 @@ def test_what_cannot_work_is_said_in_one_line(tmp_path, clip):
     assert "no camera" in fails(*record, "--device", "17")
     assert "nowhere.mp4" in fails(*record, "--device", tmp_path / "nowhere.mp4")
     assert "127.0.0.1" in fails(*record, "--device", f"rtsp://user:secret@127.0.0.1:{free_port()}/x")
-    assert "nothing would come of the pictures" in fails("--device", clip, code=2)
+    assert "no window and no output" in fails("--device", clip, code=2)
     assert "view must be one of" in fails(*record, "--device", clip, "--view", "upside-down", code=2)
     assert "strength must be" in fails(*record, "--device", clip, "--strength", "99", code=2)
     assert "max_latency must be positive" in fails(*record, "--device", clip, "--max-latency", "0", code=2)

@@ -14,7 +14,7 @@ from malle_rt.live.capture.connecting import Timeouts
 from malle_rt.live.capture.device import CaptureRequest
 from malle_rt.live.capture.source import LiveSource
 from malle_rt.live.capture.stream import StreamCapture
-from malle_rt.live.frame import Shot
+from malle_rt.live.frame import LiveFrame
 from malle_rt.media.synthetic import read_index
 from malle_rt.media.template import Template
 
@@ -35,7 +35,7 @@ class HangingCapture:
         self.closed = False
         self._shots = shots
 
-    def __iter__(self) -> Iterator[Shot | Packet]:
+    def __iter__(self) -> Iterator[LiveFrame | Packet]:
         for index in range(self._shots):
             yield shot(index)
         assert self.let_go.wait(30), "the test did not let its capture go"
@@ -74,7 +74,7 @@ class Viewer:
     def _watch(self) -> None:
         try:
             for item in self.source:
-                if isinstance(item, Shot):
+                if isinstance(item, LiveFrame):
                     seen = (item.connection, read_index(item), item.seconds, time.monotonic())
                     self.seen.append(seen)
                     self.sizes.setdefault(item.connection, set()).add((item.width, item.height))

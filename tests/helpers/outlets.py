@@ -18,7 +18,7 @@ from media import write_film
 
 from malle_rt.errors import SinkError
 from malle_rt.frame import Frame, Packet, VideoInfo
-from malle_rt.live.frame import Shot
+from malle_rt.live.frame import LiveFrame
 from malle_rt.media.synthetic import SyntheticSource
 from malle_rt.media.template import Template
 
@@ -35,7 +35,7 @@ def shots(count: int, *, size=(64, 48), first: int = 0, start: Fraction = START,
         frame = source.clean(index) if not noise else source._frame(index, noisy=True)
         late = Fraction(7, 1000) if index % 4 == 3 else 0
         pts = round((start + index / RATE + late) / UNIT)
-        yield Shot(frame.planes, frame.pix_fmt, pts, UNIT, color=frame.color, raw=frame)
+        yield LiveFrame(frame.planes, frame.pix_fmt, pts, UNIT, color=frame.color, raw=frame)
 
 
 def bare_template(size=(64, 48)) -> Template:

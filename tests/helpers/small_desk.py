@@ -14,7 +14,7 @@ import numpy as np
 
 from malle_rt.frame import ColorTags, Frame
 from malle_rt.live.control import Controls
-from malle_rt.live.frame import Latest, Shot
+from malle_rt.live.frame import Latest, LiveFrame
 from malle_rt.live.statistics import Statistics
 from malle_rt.pipeline import Latency
 
@@ -32,7 +32,9 @@ def plain_frame(luma, size=SIZE, cls=Frame, **values):
 
 def plain_shot(raw, clean, size=SIZE, **values):
     """A shot whose captured and denoised pictures have these lumas."""
-    return plain_frame(clean, size, Shot, raw=plain_frame(raw, size), captured=time.monotonic(), **values)
+    return plain_frame(
+        clean, size, LiveFrame, raw=plain_frame(raw, size), captured=time.monotonic(), **values
+    )
 
 
 def some_statistics(**values):

@@ -11,7 +11,7 @@ import numpy as np
 
 from malle_rt.frame import ColorTags, Frame
 from malle_rt.live.control import Controls
-from malle_rt.live.frame import Latest, Shot
+from malle_rt.live.frame import Latest, LiveFrame
 from malle_rt.live.statistics import Statistics
 from malle_rt.media.synthetic import SyntheticSource
 from malle_rt.pipeline import Latency
@@ -36,7 +36,7 @@ BASE = Statistics(
 
 
 class TestDesk:
-    """A ``Desk`` that notes what it is asked for.
+    """A ``SessionControl`` that notes what it is asked for.
 
     Attributes:
         base: statistics that it gives, but for tuning and recording.
@@ -51,8 +51,8 @@ class TestDesk:
         self.latest = Latest()
         self.running = True
         self.base = BASE
-        self.snapshots: list[Shot] = []
-        self.displayed: list[Shot] = []
+        self.snapshots: list[LiveFrame] = []
+        self.displayed: list[LiveFrame] = []
         self._recording_since: float | None = None
 
     def statistics(self) -> Statistics:
@@ -67,10 +67,10 @@ class TestDesk:
             recorded_seconds=0.0 if since is None else time.monotonic() - since,
         )
 
-    def note_displayed(self, shot: Shot) -> None:
+    def note_displayed(self, shot: LiveFrame) -> None:
         self.displayed.append(shot)
 
-    def snapshot(self, shot: Shot) -> None:
+    def snapshot(self, shot: LiveFrame) -> None:
         self.snapshots.append(shot)
 
     def toggle_recording(self) -> None:
@@ -112,9 +112,9 @@ class Camera:
             self.count += 1
 
 
-def shot_of(raw: Frame, clean: Frame) -> Shot:
+def shot_of(raw: Frame, clean: Frame) -> LiveFrame:
     """The shot of one instant, captured now."""
-    return Shot(
+    return LiveFrame(
         clean.planes, clean.pix_fmt, clean.pts, clean.time_base, clean.duration, clean.color,
         captured=time.monotonic(), raw=raw, sigma=12.0, estimated=12.5,
     )  # fmt: skip

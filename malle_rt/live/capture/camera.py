@@ -25,7 +25,7 @@ from malle_rt.live.capture.camera_opening import (
 )
 from malle_rt.live.capture.cameras import find_camera, is_there
 from malle_rt.live.capture.device import CaptureRequest
-from malle_rt.live.frame import Shot
+from malle_rt.live.frame import LiveFrame
 from malle_rt.media.template import Template
 from malle_rt.opencv import opencv
 
@@ -47,7 +47,7 @@ _Bytes = npt.NDArray[np.uint8]
 
 
 class CameraCapture:
-    """A camera, or a pipeline of GStreamer's, as shots in yuv420p; see ``Capture``.
+    """A camera, or a pipeline of GStreamer's, as frames in yuv420p; see ``Capture``.
 
     The first picture is taken on opening: only then is it certain that any come, and their size.
     """
@@ -67,7 +67,7 @@ class CameraCapture:
         try:
             mode = obtained_mode(self._capture)
             self._packed = take_packed(self._capture, self._camera, mode)
-            self._first: Shot | None = self._next(_FIRST_TRIES)
+            self._first: LiveFrame | None = self._next(_FIRST_TRIES)
         except BaseException:
             self.close()
             raise
@@ -91,8 +91,8 @@ class CameraCapture:
         """Size and rate of the pictures; there is no file behind them."""
         return Template(info=self._info)
 
-    def __iter__(self) -> Iterator[Shot]:
-        """Shots until the capture is closed; pictures that cannot be decoded are left out.
+    def __iter__(self) -> Iterator[LiveFrame]:
+        """Frames until the capture is closed; pictures that cannot be decoded are left out.
 
         Raises:
             SourceError: the camera was unplugged, or gives no more pictures.
@@ -121,7 +121,7 @@ class CameraCapture:
         ask_for_mode(capture, self._camera, request)
         return capture
 
-    def _next(self, tries: int = 1) -> Shot:
+    def _next(self, tries: int = 1) -> LiveFrame:
         """The next picture that can be decoded.
 
         Args:
@@ -137,7 +137,7 @@ class CameraCapture:
             picture = self._retrieve()
             if picture is not None:
                 self._damaged = None
-                return self._shot(picture, captured)
+                return self._frame(picture, captured)
             if self._damaged is None:
                 self._damaged = captured
             if captured - self._damaged > _DAMAGED_SECONDS:
@@ -161,11 +161,11 @@ class CameraCapture:
             self._shape = picture.shape
         return picture if picture.shape == self._shape else None
 
-    def _shot(self, picture: _Bytes, captured: float) -> Shot:
+    def _frame(self, picture: _Bytes, captured: float) -> LiveFrame:
         if self._begin is None:
             self._begin = captured
         pts = round((captured - self._begin) / _TIME_BASE)
-        return Shot(planes_of_bgr(picture), "yuv420p", pts, _TIME_BASE, color=_BT601, captured=captured)
+        return LiveFrame(planes_of_bgr(picture), "yuv420p", pts, _TIME_BASE, color=_BT601, captured=captured)
 
     def _why_none(self) -> str:
         if self._camera is None:

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from malle_rt.errors import ConfigError
 from malle_rt.frame import Packet
-from malle_rt.live.frame import Shot
+from malle_rt.live.frame import LiveFrame
 from malle_rt.media.deinterlace import Deinterlace
 from malle_rt.media.opening import is_url, plain_location
 from malle_rt.media.template import Template
@@ -87,8 +87,8 @@ class Capture(Protocol):
         """What a recording needs to know; usable from other threads and after ``close``."""
         ...
 
-    def __iter__(self) -> Iterator[Shot | Packet]:
-        """Shots as they come, each with its ``captured`` instant; packets of sound in between. Ends with the input.
+    def __iter__(self) -> Iterator[LiveFrame | Packet]:
+        """Frames as they come, each with its ``captured`` instant; packets of sound in between. Ends with the input.
 
         Raises:
             SourceError: it broke.

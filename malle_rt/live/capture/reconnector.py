@@ -11,10 +11,10 @@ from typing import Protocol
 from malle_rt.errors import SourceError
 from malle_rt.frame import Packet
 from malle_rt.live.capture.device import Capture
-from malle_rt.live.capture.status import Standing
-from malle_rt.live.frame import Shot
+from malle_rt.live.capture.status import SourceStatus
+from malle_rt.live.frame import LiveFrame
 
-__all__ = ["Inbox", "Keeper"]
+__all__ = ["Inbox", "Reconnector"]
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _GOOD = 10.0  # seconds of pictures after which the next loss counts as the firs
 _MOST_HUNG = 4
 
 
-class Keeper:
+class Reconnector:
     """Runs one reader after the other, each until its input ends, breaks or falls silent.
 
     Attributes:
@@ -39,7 +39,7 @@ class Keeper:
         self,
         opener: Callable[[], Capture],
         inbox: Inbox,
-        standing: Standing,
+        status: SourceStatus,
         *,
         stall: float,
         at_end: Callable[[], None],
@@ -49,13 +49,13 @@ class Keeper:
         Args:
             opener: opens the input.
             inbox: takes what comes.
-            standing: told how it goes.
+            status: told how it goes.
             stall: seconds without a picture after which a connection counts as lost.
-            at_end: called when nothing more will come, by the keeper's thread.
+            at_end: called when nothing more will come, by the reconnector's thread.
         """
         self.failure: Exception | None = None
         self.ended = threading.Event()
-        self._opener, self._inbox, self._standing = opener, inbox, standing
+        self._opener, self._inbox, self._status = opener, inbox, status
         self._stall, self._at_end = stall, at_end
         # A plain flag: a signal handler may set it, and an Event's lock could be held by what it interrupts.
         self._stopping = False
@@ -90,7 +90,7 @@ class Keeper:
         finally:
             if self._reader is not None:
                 self._reader.abandon()
-            self._standing.ended()
+            self._status.ended()
             self._at_end()
             self.ended.set()
 
@@ -102,7 +102,7 @@ class Keeper:
             reason = self._watch(reader)
             if reason is None:
                 return
-            if not self._standing.pictures:
+            if not self._status.pictures:
                 self.failure = reason
                 return
             attempt = 1 if (reader.live or 0.0) >= _GOOD else attempt + 1
@@ -134,10 +134,10 @@ class Keeper:
     def _pause(self, attempt: int) -> None:
         """Wait before the next attempt, longer from one to the next, and for hung readers to come back."""
         until = time.monotonic() + _BACK_OFF[min(attempt, len(_BACK_OFF)) - 1]
-        self._standing.lost(attempt, until)
+        self._status.lost(attempt, until)
         while not self._stopping and (time.monotonic() < until or self.abandoned >= _MOST_HUNG):
             time.sleep(_POLL)
-        self._standing.lost(attempt, None)
+        self._status.lost(attempt, None)
 
 
 class Inbox(Protocol):
@@ -147,7 +147,7 @@ class Inbox(Protocol):
         """Reader ``number`` has opened its capture; False when a later one has done so before."""
         ...
 
-    def take(self, number: int, item: Shot | Packet) -> bool:
+    def take(self, number: int, item: LiveFrame | Packet) -> bool:
         """An item of reader ``number``; False when no more is wanted."""
         ...
 
@@ -184,12 +184,12 @@ class ReaderThread:
 
     @property
     def quiet(self) -> float:
-        """Seconds since the last shot, or since the start; 0 while an item is handed on, which may take long."""
+        """Seconds since the last frame, or since the start; 0 while an item is handed on, which may take long."""
         return 0.0 if self._delivering else time.monotonic() - self._quiet_since
 
     @property
     def live(self) -> float | None:
-        """Seconds from the first shot to the last; None before the first."""
+        """Seconds from the first frame to the last; None before the first."""
         return None if self._first_shot is None else self._quiet_since - self._first_shot
 
     def _run(self) -> None:
@@ -214,12 +214,12 @@ class ReaderThread:
             if self._unwanted or not self._hand_on(item):
                 return
 
-    def _hand_on(self, item: Shot | Packet) -> bool:
+    def _hand_on(self, item: LiveFrame | Packet) -> bool:
         begin = time.monotonic()
         self._delivering = True
         wanted = self._inbox.take(self._number, item)
         now = time.monotonic()
-        if isinstance(item, Shot):
+        if isinstance(item, LiveFrame):
             self._first_shot = now if self._first_shot is None else self._first_shot
             self._quiet_since = now
         else:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from malle_rt.errors import SourceError
 from malle_rt.frame import Packet, VideoInfo
 from malle_rt.live.capture.device import Capture
-from malle_rt.live.capture.reconnector import Keeper
+from malle_rt.live.capture.reconnector import Reconnector
 from malle_rt.live.capture.splice import Splice
-from malle_rt.live.capture.status import Standing
-from malle_rt.live.frame import Shot
+from malle_rt.live.capture.status import SourceStatus
+from malle_rt.live.frame import LiveFrame
 from malle_rt.live.statistics import SourceState
 from malle_rt.media.template import Template
 from malle_rt.pipeline import PipelineConfig
@@ -42,10 +42,12 @@ class LiveSource:
             SourceError: it cannot be opened, or gives no picture. What was never there is not waited for.
         """
         self._channel = Channel(PipelineConfig(depth=_DEPTH, when_full="drop_oldest"))
-        self._standing = Standing()
+        self._status = SourceStatus()
         self._interrupted = False
-        self._inbox = _Inbox(self._channel, self._standing)
-        self._keeper = Keeper(opener, self._inbox, self._standing, stall=stall, at_end=self._inbox.close)
+        self._inbox = _Inbox(self._channel, self._status)
+        self._reconnector = Reconnector(
+            opener, self._inbox, self._status, stall=stall, at_end=self._inbox.close
+        )
         try:
             self._template = self._first_template()
         except BaseException:
@@ -65,72 +67,72 @@ class LiveSource:
     @property
     def description(self) -> str:
         """The input and its mode at the newest connection, one line."""
-        return self._standing.description
+        return self._status.description
 
     @property
     def state(self) -> SourceState:
         """Of the input: "live", "lost" while it reconnects, "ended"."""
-        return self._standing.state
+        return self._status.state
 
     @property
     def problem(self) -> str | None:
         """What a viewer must know while the input is lost, one line without passwords; None when all is well."""
-        return self._standing.problem
+        return self._status.problem
 
     @property
     def lost_since(self) -> float | None:
         """When the last picture came, on the clock of ``time.monotonic``; None unless the input is lost."""
-        return self._standing.lost_since
+        return self._status.lost_since
 
     @property
     def frames_in(self) -> int:
-        """Shots that came, those dropped included."""
-        return self._standing.pictures
+        """Frames that came, those dropped included."""
+        return self._status.pictures
 
     @property
     def dropped(self) -> int:
-        """Shots dropped because nobody had taken them when newer ones came, or when the end was asked for."""
+        """Frames dropped because nobody had taken them when newer ones came, or when the end was asked for."""
         left = len(self._channel) if self._interrupted else 0
         return self._channel.dropped + self._inbox.refused + left
 
     @property
     def captured_fps(self) -> float:
-        """Shots per second that came of late."""
-        return self._standing.fps
+        """Frames per second that came of late."""
+        return self._status.fps
 
     @property
     def connection(self) -> int:
         """Number of the newest connection, from 1."""
-        return self._standing.connection
+        return self._status.connection
 
     @property
     def abandoned(self) -> int:
         """Readers that were given up and have not come back: after ``close``, only ``os._exit`` ends such a process."""
-        return self._keeper.abandoned
+        return self._reconnector.abandoned
 
-    def __iter__(self) -> Iterator[Shot | Packet]:
-        """Shots and sound as they come, once, until the input ends or ``interrupt`` is called."""
+    def __iter__(self) -> Iterator[LiveFrame | Packet]:
+        """Frames and sound as they come, once, until the input ends or ``interrupt`` is called."""
         for item in self._channel:
-            assert isinstance(item, Shot | Packet)
+            assert isinstance(item, LiveFrame | Packet)
             yield item
-        if self._keeper.failure is not None:
-            raise self._keeper.failure
+        if self._reconnector.failure is not None:
+            raise self._reconnector.failure
 
     def interrupt(self) -> None:
         """End the iteration within a tenth of a second. From any thread or a signal handler; returns at once."""
         self._interrupted = True
-        self._keeper.stop()
+        self._reconnector.stop()
 
     def close(self) -> None:
         """End all threads, as far as they come back within two seconds. May be called twice."""
-        self._keeper.stop()
-        self._keeper.wait_closed(_CLOSING)
+        self._reconnector.stop()
+        self._reconnector.wait_closed(_CLOSING)
 
     def _first_template(self) -> Template:
         while not self._inbox.ready.wait(0.1):  # in short waits, so that Ctrl-C is heard on Windows too
             pass
-        if self._keeper.failure is not None:
-            raise self._keeper.failure
+        if self._reconnector.failure is not None:
+            raise self._reconnector.failure
         if self._inbox.template is None:
             raise SourceError("the input has ended before its first picture. Check it in a player")
         return self._inbox.template
@@ -140,16 +142,16 @@ class _Inbox:
     """Puts what readers read onto one timeline and into the channel.
 
     Attributes:
-        template: of the first connection, once its first shot has come.
+        template: of the first connection, once its first frame has come.
         ready: set then, or when none will come.
-        refused: shots that came after the end.
+        refused: frames that came after the end.
     """
 
-    def __init__(self, channel: Channel, standing: Standing) -> None:
+    def __init__(self, channel: Channel, status: SourceStatus) -> None:
         self.template: Template | None = None
         self.ready = threading.Event()
         self.refused = 0
-        self._channel, self._standing = channel, standing
+        self._channel, self._status = channel, status
         self._lock = threading.Lock()
         self._splice = Splice()
         self._reader = 0
@@ -161,22 +163,22 @@ class _Inbox:
             self._reader = number
             self._splice.begin(capture.template)
             self._template = capture.template
-            self._standing.opened(capture.description)
+            self._status.opened(capture.description)
             return True
 
-    def take(self, number: int, item: Shot | Packet) -> bool:
+    def take(self, number: int, item: LiveFrame | Packet) -> bool:
         with self._lock:
             if number != self._reader:
                 return False
-            if isinstance(item, Shot):
-                return self._shot(item)
+            if isinstance(item, LiveFrame):
+                return self._frame(item)
             packet = self._splice.packet(item)
         # Not under the lock: the channel makes sound wait when nobody takes it.
         return packet is None or self._channel.put(packet)
 
-    def _shot(self, shot: Shot) -> bool:
-        placed = self._splice.shot(shot)
-        self._standing.picture(placed.captured, float(placed.seconds))
+    def _frame(self, frame: LiveFrame) -> bool:
+        placed = self._splice.frame(frame)
+        self._status.picture(placed.captured, float(placed.seconds))
         wanted = self._channel.put(placed)
         self.refused += not wanted
         if self.template is None:

@@ -13,7 +13,7 @@ import av
 from av.container import InputContainer
 
 from malle_rt.frame import Packet
-from malle_rt.live.frame import Shot
+from malle_rt.live.frame import LiveFrame
 from malle_rt.media.carrying import copy_labels
 from malle_rt.media.compat import add_copy, exact
 from malle_rt.media.template import Template
@@ -33,7 +33,7 @@ class Splice:
         self._connection = 0
         self._first: Template | None = None
         self._shift: Fraction | None = None
-        self._last: Shot | None = None
+        self._last: LiveFrame | None = None
         self._zero = Fraction(0)
         self._tracks: dict[int, int] = {}
         self._warned = False
@@ -52,36 +52,36 @@ class Splice:
                 template.location or "input",
             )
 
-    def shot(self, shot: Shot) -> Shot:
-        """The shot on the common timeline, in the first connection's time_base, later than the one before."""
+    def frame(self, frame: LiveFrame) -> LiveFrame:
+        """The frame on the common timeline, in the first connection's time_base, later than the one before."""
         last = self._last
         if self._shift is None:
-            self._shift = self._place(shot)
-        unit = shot.time_base if last is None else last.time_base
-        pts = round((shot.seconds + self._shift) / unit)
+            self._shift = self._place(frame)
+        unit = frame.time_base if last is None else last.time_base
+        pts = round((frame.seconds + self._shift) / unit)
         if last is not None:
             pts = max(pts, last.pts + 1)
         placed = replace(
-            shot,
+            frame,
             pts=pts,
             time_base=unit,
-            duration=round(shot.duration * shot.time_base / unit),
+            duration=round(frame.duration * frame.time_base / unit),
             connection=self._connection,
         )
         # Without its planes: the last picture need not be kept for its instant.
         self._last = replace(placed, planes=())
         return placed
 
-    def _place(self, shot: Shot) -> Fraction:
-        """Seconds to add to the timestamps of the connection that begins with ``shot``."""
+    def _place(self, frame: LiveFrame) -> Fraction:
+        """Seconds to add to the timestamps of the connection that begins with ``frame``."""
         # To the microsecond: the exact value of a float has a denominator that every sum would carry on.
-        now = Fraction(round(shot.captured * 1_000_000), 1_000_000)
+        now = Fraction(round(frame.captured * 1_000_000), 1_000_000)
         if self._last is None:
-            self._zero = now - shot.seconds
+            self._zero = now - frame.seconds
             return Fraction(0)
         # Always counted from the first connection, so that errors do not add up over many.
-        earliest = self._last.seconds + shot.duration * shot.time_base
-        return max(now - self._zero, earliest) - shot.seconds
+        earliest = self._last.seconds + frame.duration * frame.time_base
+        return max(now - self._zero, earliest) - frame.seconds
 
     def packet(self, packet: Packet) -> Packet | None:
         """The packet on the common timeline; None before the connection's first picture, and for unknown tracks."""

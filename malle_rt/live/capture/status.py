@@ -8,14 +8,14 @@ from collections import deque
 
 from malle_rt.live.statistics import SourceState
 
-__all__ = ["Standing"]
+__all__ = ["SourceStatus"]
 
 _SPAN = 3.0  # seconds of pictures that the rate is taken over
 _MOST = 1024  # pictures kept for it
 _PAUSE = 0.5  # seconds of silence from which on they lower the rate
 
 
-class Standing:
+class SourceStatus:
     """Facts on a live input, noted by the threads that read and watch it, read by any."""
 
     def __init__(self) -> None:

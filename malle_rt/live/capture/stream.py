@@ -17,7 +17,7 @@ from malle_rt.live.capture.connecting import Timeouts
 from malle_rt.live.capture.device import Address, CaptureRequest
 from malle_rt.live.capture.splice import HeldTracks
 from malle_rt.live.capture.stream_input import StreamInput
-from malle_rt.live.frame import Shot
+from malle_rt.live.frame import LiveFrame
 from malle_rt.media.compat import exact
 from malle_rt.media.conversion import color_tags, planes_of
 from malle_rt.media.deinterlace import Deinterlacer
@@ -89,8 +89,8 @@ class StreamCapture:
     description: str
     template: Template
 
-    def __iter__(self) -> Iterator[Shot | Packet]:
-        """Shots and packets of sound, once; for ever where the file loops.
+    def __iter__(self) -> Iterator[LiveFrame | Packet]:
+        """Frames and packets of sound, once; for ever where the file loops.
 
         Raises:
             SourceError: the stream stalled, broke, or ended although it has no end of its own.
@@ -107,7 +107,7 @@ class StreamCapture:
         """Release the input. May be called twice, by the reading thread."""
         self._input.close()
 
-    def _pass(self) -> Iterator[Shot | Packet]:
+    def _pass(self) -> Iterator[LiveFrame | Packet]:
         """The input from where it is to its end."""
         for item in self._input.items():
             if isinstance(item, av.VideoFrame):
@@ -115,27 +115,27 @@ class StreamCapture:
                 captured = time.monotonic()
                 item.pts = self._clock.stamp(self._timestamp(item, captured), item.duration)
                 item.time_base = self._input.unit(item)  # the last ones have none
-                yield from self._shots(item, captured)
+                yield from self._frames(item, captured)
             elif (packet := self._tracks.packet(item, self._shift)) is not None:
                 self._note_end(instant_of(item), (item.duration or 0) * exact(item.time_base or 1))
                 yield packet
         if self._deinterlacer is not None:
             for picture in self._deinterlacer.drain():
-                yield self._shot(picture, time.monotonic())
+                yield self._frame(picture, time.monotonic())
 
-    def _shots(self, picture: av.VideoFrame, captured: float) -> Iterator[Shot]:
+    def _frames(self, picture: av.VideoFrame, captured: float) -> Iterator[LiveFrame]:
         """What becomes of a decoded picture, at its pace."""
         if self._deinterlacer is None:
-            yield self._shot(picture, captured)
+            yield self._frame(picture, captured)
             return
         for number, each in enumerate(self._deinterlacer.pictures(picture)):
             if number and self._pace is None:
                 # Both fields come at once, and the newest picture wins: the first one would never be seen.
                 time.sleep(min(_MOST_APART, float(each.duration * self._input.unit(each))))
-            yield self._shot(each, captured if not number else time.monotonic())
+            yield self._frame(each, captured if not number else time.monotonic())
 
-    def _shot(self, picture: av.VideoFrame, captured: float) -> Shot:
-        """The shot of a picture whose pts is right."""
+    def _frame(self, picture: av.VideoFrame, captured: float) -> LiveFrame:
+        """The frame of a picture whose pts is right."""
         unit, duration = self._input.unit(picture), picture.duration
         pts = picture.pts or 0
         self._note_end(pts * unit - self._shift, (duration or _frame_ticks(self._input.video)) * unit)
@@ -145,7 +145,7 @@ class StreamCapture:
             log.warning("%s: closed captions are neither shown nor recorded live", self._address.shown)
         if self._pace is not None:
             captured = self._pace.wait(pts * unit)
-        return Shot(
+        return LiveFrame(
             planes=planes,
             pix_fmt=nearest_planar(picture.format.name),
             pts=pts,

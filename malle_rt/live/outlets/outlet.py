@@ -43,7 +43,7 @@ class LiveSink(Sink, Protocol):
 
 
 class Outlet:
-    """Hands shots and packets to a sink. A slow sink loses its oldest frames; a broken one only itself.
+    """Hands frames and packets to a sink. A slow sink loses its oldest frames; a broken one only itself.
 
     Attributes:
         name: what the user knows it by.

@@ -110,7 +110,7 @@ class PushSink:
             self._connection.write(item)
         except SinkError as exc:
             self._lost += isinstance(item, Frame)
-            self._disconnect(self._told(exc))
+            self._disconnect(self._reason(exc))
             return
         if self._connection.connected:
             self._problem, self._wait = None, _FIRST_WAIT
@@ -125,7 +125,7 @@ class PushSink:
                 if connection.connected:
                     self._problem = None
             except SinkError as exc:
-                self._problem = self._told(exc)
+                self._problem = self._reason(exc)
 
     def abort(self) -> None:
         """End the connection. May be called twice."""
@@ -147,7 +147,7 @@ class PushSink:
         self._due = time.monotonic() + self._wait
         self._wait = min(2 * self._wait, _LONGEST_WAIT)
 
-    def _told(self, error: SinkError) -> str:
+    def _reason(self, error: SinkError) -> str:
         """What happened, in words that may be shown."""
         return self._address.taken_out_of(str(error)) or "the connection ended"
 

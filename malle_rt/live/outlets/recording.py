@@ -14,7 +14,7 @@ from malle_rt.frame import Frame, Packet
 from malle_rt.live.fan_out import FanOut
 from malle_rt.live.outlets.naming import free_stem
 from malle_rt.live.outlets.outlet import Beginning, Outlet, live_template
-from malle_rt.live.statistics import News
+from malle_rt.live.statistics import StatusLine
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.file_sink import FileSink
 from malle_rt.media.output_file import OutputFile
@@ -30,7 +30,7 @@ _FINISHING = 10.0
 
 
 class Recording:
-    """A sink for shots and sound, each at its own instant. The file begins at 0, with the first frame.
+    """A sink for frames and sound, each at its own instant. The file begins at 0, with the first frame.
 
     Satisfies ``Sink``. What was recorded is kept whatever happens: it cannot be filmed again.
 
@@ -126,8 +126,8 @@ class Recordings:
 
     Args:
         make: opens a recording; None: at a name of its own.
-        fan_out: where shots come from.
-        news: where the user is told.
+        fan_out: where frames come from.
+        status_line: where the user is told.
 
     Attributes:
         problems: what went wrong with ended recordings, one line each.
@@ -135,10 +135,12 @@ class Recordings:
         paths: files that were finished.
     """
 
-    def __init__(self, make: Callable[[Path | None], Recording], fan_out: FanOut, news: News) -> None:
+    def __init__(
+        self, make: Callable[[Path | None], Recording], fan_out: FanOut, status_line: StatusLine
+    ) -> None:
         self._make = make
         self._fan_out = fan_out
-        self._news = news
+        self._status_line = status_line
         self._lock = threading.Lock()
         self._current: tuple[Outlet, Recording] | None = None
         self._ending: list[tuple[Outlet, Recording]] = []
@@ -162,7 +164,7 @@ class Recordings:
             return self._current[1] if self._current else None
 
     def begin(self, path: Path | None = None) -> None:
-        """Record from the next shot on; nothing happens where a recording is running.
+        """Record from the next frame on; nothing happens where a recording is running.
 
         Raises:
             ConfigError, SinkError: it cannot be written there.
@@ -175,7 +177,7 @@ class Recordings:
             self.end()
         elif self._waits:
             self._waits = False
-            self._news.say("nothing will be recorded when the source is back")
+            self._status_line.say("nothing will be recorded when the source is back")
         else:
             self._try(self.begin, None)
 
@@ -202,7 +204,9 @@ class Recordings:
             back = self._waits and lost_since is None
             self._waits = self._waits and not back
         if back and not self._try(self._begin, _next_part(self._base)):
-            self.problems.append(f"recording: could not go on after the source was lost ({self._news.text})")
+            self.problems.append(
+                f"recording: could not go on after the source was lost ({self._status_line.text})"
+            )
 
     def close(self) -> None:
         """End what runs and wait for it, with a bound. May be called twice."""
@@ -233,19 +237,19 @@ class Recordings:
             self._current = Outlet("recording", recording), recording
             self._begun = time.monotonic()
             self._fan_out.add(self._current[0])
-            self._news.say(f"recording {recording.path}")
+            self._status_line.say(f"recording {recording.path}")
             return recording.path
 
     def _try(self, begin: Callable[[Path | None], object], path: Path | None) -> bool:
         try:
             begin(path)
         except MalleError as exc:
-            self._news.warn(str(exc))
+            self._status_line.warn(str(exc))
             return False
         return True
 
     def _let_go(self) -> None:
-        """Take the current recording out of the stream of shots."""
+        """Take the current recording out of the stream of frames."""
         if self._current is not None:
             outlet = self._current[0]
             self._fan_out.remove(outlet)
@@ -259,14 +263,14 @@ class Recordings:
             self._ending.remove((outlet, recording))
             if outlet.problem is not None:
                 self.problems.append(f"recording: {outlet.problem}")
-                self._news.warn(outlet.problem)
+                self._status_line.warn(outlet.problem)
                 continue
             self.paths.append(recording.path)
-            self._news.say(f"saved {recording.path}")
+            self._status_line.say(f"saved {recording.path}")
             if outlet.dropped:
                 lost = f"{recording.path} lacks {outlet.dropped} frames: encoding was too slow. Try --preset ultrafast"
                 self.notes.append(lost)
-                self._news.warn(lost)
+                self._status_line.warn(lost)
 
 
 def _next_part(path: Path) -> Path:

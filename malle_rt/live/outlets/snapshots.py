@@ -10,7 +10,7 @@ from typing import cast
 
 from malle_rt.errors import SinkError
 from malle_rt.frame import Frame
-from malle_rt.live.frame import Shot
+from malle_rt.live.frame import LiveFrame
 from malle_rt.live.outlets.naming import free_stem
 from malle_rt.media.output_file import OutputFile
 from malle_rt.media.png import encode_png
@@ -22,12 +22,12 @@ __all__ = ["Snapshots"]
 
 log = logging.getLogger(__name__)
 
-_WAITING = 4  # shots; each holds two pictures
+_WAITING = 4  # frames; each holds two pictures
 _RAW, _CLEAN = "-raw.png", "-clean.png"
 
 
 class Snapshots:
-    """Saves shots in a thread of its own, as they look on a screen: 8-bit RGB."""
+    """Saves frames in a thread of its own, as they look on a screen: 8-bit RGB."""
 
     def __init__(self, folder: Path, say: Callable[[str], object]) -> None:
         """Start the thread.
@@ -49,11 +49,11 @@ class Snapshots:
         )
         self._stage.start()
 
-    def save(self, shot: Shot) -> bool:
-        """Save a shot soon; returns at once, False where too many wait already or the thread has ended."""
+    def save(self, frame: LiveFrame) -> bool:
+        """Save a frame soon; returns at once, False where too many wait already or the thread has ended."""
         with self._lock:
             full = len(self._channel) >= _WAITING
-            taken = not full and self._channel.put(shot)
+            taken = not full and self._channel.put(frame)
         if full:
             self._say("snapshot left out: the ones before are still being saved")
         elif not taken:
@@ -66,25 +66,25 @@ class Snapshots:
         return self._stage.wait(seconds)
 
     def _work(self) -> None:
-        for shot in self._channel:
+        for frame in self._channel:
             try:
-                outcome = f"saved {self._save(cast(Shot, shot))}"
+                outcome = f"saved {self._save(cast(LiveFrame, frame))}"
             except Exception as exc:  # whatever one picture is, the next may be saved
                 log.debug("a snapshot was not saved", exc_info=True)
                 outcome = f"snapshot: not saved ({' '.join(str(exc).split()) or type(exc).__name__})"
             self._say(outcome)
 
-    def _save(self, shot: Shot) -> Path:
+    def _save(self, frame: LiveFrame) -> Path:
         """Both files or none; gives the path of the clean one."""
         stem = free_stem(self._folder, (_RAW, _CLEAN))
-        pictures = {_RAW: shot.raw or shot, _CLEAN: shot}
+        pictures = {_RAW: frame.raw or frame, _CLEAN: frame}
         files = [
             (OutputFile(self._folder / f"{stem}{end}", overwrite=False), pictures[end]) for end in pictures
         ]
         done: list[OutputFile] = []
         try:
-            for file, frame in files:
-                _write(file, frame)
+            for file, picture in files:
+                _write(file, picture)
             for file, _ in files:
                 file.commit()
                 done.append(file)

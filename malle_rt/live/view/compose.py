@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from malle_rt.frame import Frame, pixel_layout
-from malle_rt.live.frame import Shot
+from malle_rt.live.frame import LiveFrame
 from malle_rt.live.statistics import Statistics
 from malle_rt.live.view.console import ViewSettings
 from malle_rt.live.view.drawing import (
@@ -44,7 +44,7 @@ _STEP = 16  # columns: a multiple of every chroma subsampling, and what the conv
 
 
 def compose(
-    shot: Shot | None,
+    frame: LiveFrame | None,
     statistics: Statistics,
     settings: ViewSettings,
     size: Size,
@@ -53,7 +53,7 @@ def compose(
     """Draw the window's picture.
 
     Args:
-        shot: what to show; None before the first one.
+        frame: what to show; None before the first one.
         statistics: of the session, for the overlay and the banners.
         settings: what the viewer has chosen.
         size: width and height to draw at; the window shows it unscaled.
@@ -63,38 +63,38 @@ def compose(
         (height, width, 3) uint8, BGR; the caller's to change.
     """
     area, text = Rect(0, 0, *size), text_size(size)
-    if shot is None:
+    if frame is None:
         picture = filled(size, BACKGROUND)
         draw_waiting(picture, statistics, area, text)
     else:
-        picture = _views(shot, settings, area, pictures or Pictures())
-        _draw_over(picture, statistics, settings, (shot.width, shot.height), text)
+        picture = _views(frame, settings, area, pictures or Pictures())
+        _draw_over(picture, statistics, settings, (frame.width, frame.height), text)
     if settings.help:
         shade(picture, _DARK)
         draw_help(picture, key_help(), area, text)
     return picture
 
 
-def picture_area(shot: Shot, size: Size) -> Rect:
+def picture_area(frame: LiveFrame, size: Size) -> Rect:
     """Where the one picture of the views "split", "raw" and "clean" lies in a window of that size."""
-    return fit((shot.width, shot.height), Rect(0, 0, *size))
+    return fit((frame.width, frame.height), Rect(0, 0, *size))
 
 
-def _views(shot: Shot, settings: ViewSettings, area: Rect, pictures: Pictures) -> Picture:
-    """The shot as it is wanted to be seen, on black."""
+def _views(frame: LiveFrame, settings: ViewSettings, area: Rect, pictures: Pictures) -> Picture:
+    """The frame as it is wanted to be seen, on black."""
     if settings.view == "side":
         picture = filled(area.size, BLACK)
-        places = _side_places((shot.width, shot.height), area)
-        for part, place in zip((pictures.raw(shot), pictures.clean(shot)), places, strict=True):
+        places = _side_places((frame.width, frame.height), area)
+        for part, place in zip((pictures.raw(frame), pictures.clean(frame)), places, strict=True):
             place.of(picture)[:] = _scaled(part, place.size)
         line = max(2, area.width // 320)
         Rect(places[0].right - line // 2, 0, line, area.height).of(picture)[:] = BLACK
         return picture
     if settings.view == "split":
-        part = pictures.split(shot, round(settings.divider * shot.width))
+        part = pictures.split(frame, round(settings.divider * frame.width))
     else:
-        part = pictures.raw(shot) if settings.view == "raw" else pictures.clean(shot)
-    return _framed(part, picture_area(shot, area.size), area.size)
+        part = pictures.raw(frame) if settings.view == "raw" else pictures.clean(frame)
+    return _framed(part, picture_area(frame, area.size), area.size)
 
 
 def _side_places(source: Size, area: Rect) -> tuple[Rect, Rect]:
@@ -156,7 +156,7 @@ def _draw_labels(picture: Picture, settings: ViewSettings, source: Size, bottom:
 
 
 class Pictures:
-    """Converts shots to BGR pictures of the same size, and remembers those of the last shot.
+    """Converts frames to BGR pictures of the same size, and remembers those of the last frame.
 
     A live picture is asked for once, so that only what is seen is converted. One that is asked for again (it is
     frozen, or the divider moves faster than the camera) is converted whole and then only cut.
@@ -165,23 +165,23 @@ class Pictures:
     def __init__(self) -> None:
         self._known: dict[str, tuple[Frame, int, Picture]] = {}
 
-    def raw(self, shot: Shot) -> Picture:
-        """The picture as captured; the shot's own where it has no other. Read only, as everything from here."""
-        return self._columns("raw", shot.raw or shot, 0, shot.width)
+    def raw(self, frame: LiveFrame) -> Picture:
+        """The picture as captured; the frame's own where it has no other. Read only, as everything from here."""
+        return self._columns("raw", frame.raw or frame, 0, frame.width)
 
-    def clean(self, shot: Shot) -> Picture:
+    def clean(self, frame: LiveFrame) -> Picture:
         """The denoised picture."""
-        return self._columns("clean", shot, 0, shot.width)
+        return self._columns("clean", frame, 0, frame.width)
 
-    def split(self, shot: Shot, column: int) -> Picture:
+    def split(self, frame: LiveFrame, column: int) -> Picture:
         """Raw to the left of that column, clean from there on."""
         if column <= 0:
-            return self.clean(shot)
-        if column >= shot.width:
-            return self.raw(shot)
-        picture = np.empty((shot.height, shot.width, 3), np.uint8)
-        picture[:, :column] = self._columns("raw", shot.raw or shot, 0, column)
-        picture[:, column:] = self._columns("clean", shot, column, shot.width)
+            return self.clean(frame)
+        if column >= frame.width:
+            return self.raw(frame)
+        picture = np.empty((frame.height, frame.width, 3), np.uint8)
+        picture[:, :column] = self._columns("raw", frame.raw or frame, 0, column)
+        picture[:, column:] = self._columns("clean", frame, column, frame.width)
         return picture
 
     def _columns(self, which: str, frame: Frame, begin: int, end: int) -> Picture:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from malle_rt.live.control import Desk
-from malle_rt.live.frame import Shot, View
+from malle_rt.live.control import SessionControl
+from malle_rt.live.frame import LiveFrame, View
 from malle_rt.live.view.drawing import Rect
 
 __all__ = ["Console", "ViewSettings"]
@@ -44,15 +44,15 @@ class Console:
 
     Attributes:
         settings: what to show.
-        shot: what is shown; None before the first picture. The window keeps it up to date.
+        frame: what is shown; None before the first picture. The window keeps it up to date.
         full_screen: whether the window should fill the screen.
         quitting: whether the viewer has had enough.
     """
 
-    def __init__(self, desk: Desk, view: View) -> None:
-        self._desk = desk
+    def __init__(self, session: SessionControl, view: View) -> None:
+        self._session = session
         self.settings = ViewSettings(view=view)
-        self.shot: Shot | None = None
+        self.frame: LiveFrame | None = None
         self.full_screen = False
         self.quitting = False
         self._held = False
@@ -84,22 +84,22 @@ class Console:
 
     def change_strength(self, steps: int) -> None:
         """Denoise more or less; from here on by hand."""
-        self._desk.controls.change_strength(steps * _STRENGTH_STEP)
-        self._tell_strength()
+        self._session.controls.change_strength(steps * _STRENGTH_STEP)
+        self._show_strength()
 
     def toggle_auto(self) -> None:
         """Automatic strength, or by hand."""
-        self._desk.controls.toggle_auto()
-        self._tell_strength()
+        self._session.controls.toggle_auto()
+        self._show_strength()
 
     def change_mix(self, steps: int) -> None:
         """More or less of the denoised picture."""
-        self._desk.controls.change_mix(steps * _MIX_STEP)
-        self._notice(f"mix {self._desk.controls.tuning.mix:.0%}")
+        self._session.controls.change_mix(steps * _MIX_STEP)
+        self._notice(f"mix {self._session.controls.tuning.mix:.0%}")
 
     def toggle_frozen(self) -> None:
         """Let the picture stand, or go on; the session runs in any case."""
-        self._change(frozen=not self.settings.frozen and self.shot is not None)
+        self._change(frozen=not self.settings.frozen and self.frame is not None)
 
     def toggle_full_screen(self) -> None:
         """Fill the screen, or not."""
@@ -115,14 +115,14 @@ class Console:
 
     def snapshot(self) -> None:
         """Save what is shown; the session tells where."""
-        if self.shot is None:
+        if self.frame is None:
             self._notice("no picture to save yet")
         else:
-            self._desk.snapshot(self.shot)
+            self._session.snapshot(self.frame)
 
     def toggle_recording(self) -> None:
         """Begin or end a recording; the session tells where."""
-        self._desk.toggle_recording()
+        self._session.toggle_recording()
 
     def quit(self) -> None:
         """End it."""
@@ -132,8 +132,8 @@ class Console:
         if self.settings.view == "split":
             self._change(divider=min(max(place, 0.0), 1.0))
 
-    def _tell_strength(self) -> None:
-        strength = self._desk.controls.tuning.strength
+    def _show_strength(self) -> None:
+        strength = self._session.controls.tuning.strength
         self._notice("strength automatic" if isinstance(strength, str) else f"strength {strength:.1f}")
 
     def _notice(self, text: str, seconds: float = _NOTICE) -> None:

@@ -7,8 +7,8 @@ from contextlib import suppress
 from types import ModuleType
 from typing import cast
 
-from malle_rt.live.control import Desk
-from malle_rt.live.frame import Shot, View
+from malle_rt.live.control import SessionControl
+from malle_rt.live.frame import LiveFrame, View
 from malle_rt.live.statistics import Statistics
 from malle_rt.live.view.compose import Pictures, compose, picture_area
 from malle_rt.live.view.console import Console, ViewSettings
@@ -19,36 +19,36 @@ from malle_rt.opencv import opencv
 
 __all__ = ["Window", "require_display"]
 
-_WAIT = 0.01  # seconds for a new shot; keys and the mouse are looked at in between
+_WAIT = 0.01  # seconds for a new frame; keys and the mouse are looked at in between
 _REFRESH = 0.25  # seconds between two looks at the statistics: digits that change faster cannot be read
 _BEFORE: Size = (1280, 720)  # of the window, while there is no picture
 SMALL_SCREEN: Size = (1366, 768)  # where the screen does not tell its size: the window must fit any
 
-_Drawn = tuple[Shot | None, Statistics, ViewSettings, Size]
+_Drawn = tuple[LiveFrame | None, Statistics, ViewSettings, Size]
 
 
 class Window:
-    """Shows the newest shot of a session, and lets the viewer change how.
+    """Shows the newest frame of a session, and lets the viewer change how.
 
     A click holds the divider of the split view; until then it follows the mouse without a button held down: a sweep
     across an edge in the picture is what shows a difference best, and a held button tires.
 
     Args:
-        desk: the session.
+        session: whose pictures are shown.
         view: what is shown at first: "split", "side", "raw" or "clean".
         title: of the window.
     """
 
-    def __init__(self, desk: Desk, *, view: View = "split", title: str = "malle-rt") -> None:
-        self._desk = desk
+    def __init__(self, session: SessionControl, *, view: View = "split", title: str = "malle-rt") -> None:
+        self._session = session
         self._title = title
         self._cv2: ModuleType = opencv()
-        self._console = Console(desk, view)
+        self._console = Console(session, view)
         self._pictures = Pictures()
         self._number = 0
         self._size, self._screen = _BEFORE, SMALL_SCREEN
         self._drawn: _Drawn | None = None
-        self._statistics = desk.statistics()
+        self._statistics = session.statistics()
         self._looked = time.monotonic()
         self._visible = False
         self._full_screen = False
@@ -65,10 +65,10 @@ class Window:
         quiet_qt()
         try:
             self._open()
-            while self._desk.running and not self._console.quitting:
+            while self._session.running and not self._console.quitting:
                 self._step()
         finally:
-            self._desk.stop()
+            self._session.stop()
             self._close()
 
     def _open(self) -> None:
@@ -83,23 +83,23 @@ class Window:
             self._cv2.pollKey()  # lets the window system do it
 
     def _step(self) -> None:
-        """Once round: a new shot, what has changed, keys."""
-        self._number, shot = self._desk.latest.wait(self._number, _WAIT)
-        fresh = shot is not None and not self._console.settings.frozen
+        """Once round: a new frame, what has changed, keys."""
+        self._number, frame = self._session.latest.wait(self._number, _WAIT)
+        fresh = frame is not None and not self._console.settings.frozen
         if fresh:
-            self._take(cast(Shot, shot))
+            self._take(cast(LiveFrame, frame))
         self._console.tick()
         self._look()
         self._draw()
         self._poll()  # what was drawn reaches the screen in here
         if fresh:
-            self._desk.note_displayed(cast(Shot, shot))
+            self._session.note_displayed(cast(LiveFrame, frame))
 
-    def _take(self, shot: Shot) -> None:
-        """Show this shot from now on; the first one gives the window its shape."""
-        if self._console.shot is None:
-            self._resize(start_size((shot.width, shot.height), self._screen))
-        self._console.shot = shot
+    def _take(self, frame: LiveFrame) -> None:
+        """Show this frame from now on; the first one gives the window its shape."""
+        if self._console.frame is None:
+            self._resize(start_size((frame.width, frame.height), self._screen))
+        self._console.frame = frame
 
     def _resize(self, size: Size) -> None:
         self._cv2.resizeWindow(self._title, *size)
@@ -108,13 +108,13 @@ class Window:
     def _look(self) -> None:
         """Take the session's statistics now and then."""
         if time.monotonic() - self._looked >= _REFRESH:
-            self._statistics, self._looked = self._desk.statistics(), time.monotonic()
+            self._statistics, self._looked = self._session.statistics(), time.monotonic()
 
     def _draw(self) -> None:
         """Draw, if anything has changed."""
         self._measure()
         console = self._console
-        wanted: _Drawn = (console.shot, self._statistics, console.settings, self._size)
+        wanted: _Drawn = (console.frame, self._statistics, console.settings, self._size)
         if self._drawn is None or wanted[0] is not self._drawn[0] or wanted[1:] != self._drawn[1:]:
             self._cv2.imshow(self._title, compose(*wanted, self._pictures))
             self._drawn = wanted
@@ -149,10 +149,10 @@ class Window:
 
     def _on_mouse(self, event: int, x: int, _y: int, _flags: int, _: object) -> None:
         """The window system tells where the mouse is, in pixels of the picture that was drawn last."""
-        shot, cv2 = self._console.shot, self._cv2
-        if shot is None or self._drawn is None:
+        frame, cv2 = self._console.frame, self._cv2
+        if frame is None or self._drawn is None:
             return
-        area = picture_area(shot, self._drawn[3])
+        area = picture_area(frame, self._drawn[3])
         if event == cv2.EVENT_LBUTTONDOWN:
             self._console.click(x, area)
         elif event == cv2.EVENT_MOUSEMOVE:

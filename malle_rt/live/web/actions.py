@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from malle_rt.errors import ConfigError
-from malle_rt.live.control import Desk
-from malle_rt.live.frame import Shot
+from malle_rt.live.control import SessionControl
+from malle_rt.live.frame import LiveFrame
 from malle_rt.live.web.picture import PARTS_OF
 
-__all__ = ["Actions", "Bucket", "Letter", "Request", "read_request"]
+__all__ = ["Actions", "Bucket", "Message", "Request", "read_request"]
 
 # Files that all pages together may ask for: a few at once, two a second.
 _SAVES_PER_SECOND = 2
@@ -23,7 +23,7 @@ _SAVES_AT_ONCE = 4
 _KEPT = 2
 # Beyond any number that the page has a use for, and within what a float can hold.
 _LARGEST = 1e12
-Letter = dict[str, Any]
+Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -60,25 +60,25 @@ def read_request(text: str) -> Request:
 
 
 class Actions:
-    """Does what pages ask for, on the desk of the session. Used by one thread."""
+    """Does what pages ask for, with the controls of the session. Used by one thread."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, session: SessionControl) -> None:
+        self._session = session
         self._saving = Bucket(_SAVES_PER_SECOND, _SAVES_AT_ONCE)
-        self._kept: OrderedDict[int, Shot] = OrderedDict()
+        self._kept: OrderedDict[int, LiveFrame] = OrderedDict()
 
-    def perform(self, request: Request, number: int, shot: Shot | None) -> Letter | None:
+    def perform(self, request: Request, number: int, frame: LiveFrame | None) -> Message | None:
         """Do it.
 
         Args:
             request: anything but "drawn" and "view", which concern the viewer alone.
-            number: of the shot that the viewer sees.
-            shot: that shot; None before the first.
+            number: of the frame that the viewer sees.
+            frame: that frame; None before the first.
 
         Returns:
             What to tell the viewer; None where the statistics will show it.
         """
-        controls = self._desk.controls
+        controls = self._session.controls
         try:
             if request.name == "strength":
                 controls.set_strength(float(request.value))
@@ -91,29 +91,29 @@ class Actions:
             elif not self._saving.take():
                 return _notice("Too many files in a short time. Wait a second and try again.")
             elif request.name == "recording":
-                if request.value != (self._desk.statistics().recording is not None):
-                    self._desk.toggle_recording()
+                if request.value != (self._session.statistics().recording is not None):
+                    self._session.toggle_recording()
             else:
-                return self._snapshot(number, shot)
+                return self._snapshot(number, frame)
         except ConfigError as exc:
             return _notice(f"{exc}.")
         return None
 
-    def kept(self, number: int) -> Shot | None:
-        """The shot of a recent snapshot."""
+    def kept(self, number: int) -> LiveFrame | None:
+        """The frame of a recent snapshot."""
         return self._kept.get(number)
 
-    def _snapshot(self, number: int, shot: Shot | None) -> Letter:
-        if shot is None:
+    def _snapshot(self, number: int, frame: LiveFrame | None) -> Message:
+        if frame is None:
             return _notice("There is no picture yet.")
-        self._desk.snapshot(shot)
-        self._kept[number] = shot
+        self._session.snapshot(frame)
+        self._kept[number] = frame
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
         return {"kind": "snapshot", "number": number}
 
 
-def _notice(text: str) -> Letter:
+def _notice(text: str) -> Message:
     return {"kind": "notice", "text": text}
 
 

@@ -34,7 +34,7 @@ _STRANGERS_OF_ONE_ADDRESS = 64
 _CONNECTIONS = 512
 # Seconds to wait where the system gives no more descriptors, and between two lines about the same trouble.
 _BACK_OFF = 0.5
-_TOLD_EVERY = 60.0
+_WARN_EVERY = 60.0
 # Seconds that a refused connection gets to read why, and how many may be at it.
 _LEAVE_WITHIN = 0.5
 _LEAVING = 64
@@ -67,7 +67,7 @@ class Door:
         self._limit = min(_CONNECTIONS, _descriptors() // 2)
         self._refused = 0
         self._leaving: list[socket.socket] = []
-        self._told: dict[str, float] = {}
+        self._warned: dict[str, float] = {}
 
     async def serve(self) -> None:
         """Accept until cancelled."""
@@ -94,13 +94,13 @@ class Door:
         try:
             connection, peer = await loop.sock_accept(self._bound)
         except OSError as exc:
-            self._tell("accept", f"no connection can be taken ({exc.strerror}); trying on")
+            self._warn("accept", f"no connection can be taken ({exc.strerror}); trying on")
             await asyncio.sleep(_BACK_OFF)
             return
         client = client_of(str(peer[0]))
         if not self._has_room(client):
             self._refused += 1
-            self._tell("full", f"{self._refused} connections refused so far: too many at once")
+            self._warn("full", f"{self._refused} connections refused so far: too many at once")
             self._refuse(connection)
             return
         try:
@@ -166,10 +166,10 @@ class Door:
         if connection in self._leaving:
             self._leaving.remove(connection)
 
-    def _tell(self, kind: str, text: str) -> None:
+    def _warn(self, kind: str, text: str) -> None:
         now = time.monotonic()
-        if now - self._told.get(kind, -_TOLD_EVERY) >= _TOLD_EVERY:
-            self._told[kind] = now
+        if now - self._warned.get(kind, -_WARN_EVERY) >= _WARN_EVERY:
+            self._warned[kind] = now
             log.warning("web page: %s", text)
 
 

@@ -1,4 +1,4 @@
-"""A shot as the page gets it: JPEGs behind a small header, made in a thread of their own while somebody waits."""
+"""A frame as the page gets it: JPEGs behind a small header, made in a thread of their own while somebody waits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from malle_rt.frame import Frame
-from malle_rt.live.frame import Latest, Shot, View
+from malle_rt.live.frame import Latest, LiveFrame, View
 from malle_rt.media.rgb import to_rgb
 from malle_rt.opencv import opencv
 
@@ -36,35 +36,35 @@ _HEADER = struct.Struct("<dfHHII")
 # Wider pictures are sent at this width: a browser scales them anyway, and a link may be slow.
 _WIDEST = 1280
 _QUALITY = 85
-# Seconds after which a wait for the next shot looks whether it is still wanted.
+# Seconds after which a wait for the next frame looks whether it is still wanted.
 _LOOK = 0.2
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A shot and the JPEGs that have been made of it.
+    """A frame and the JPEGs that have been made of it.
 
     Attributes:
         number: position in the session; larger is newer.
-        shot: what it shows.
+        frame: what it shows.
         jpegs: its parts, encoded.
     """
 
     number: int
-    shot: Shot
+    frame: LiveFrame
     jpegs: Mapping[Part, bytes]
 
     def message(self, view: View) -> bytes:
         """Header, clean and raw JPEG, of which those are empty that the view does not need."""
         clean, raw = (self.jpegs[part] if part in PARTS_OF[view] else b"" for part in ("clean", "raw"))
-        age = (time.monotonic() - self.shot.captured) * 1000
-        size = self.shot.width, self.shot.height
+        age = (time.monotonic() - self.frame.captured) * 1000
+        size = self.frame.width, self.frame.height
         return _HEADER.pack(self.number, age, *size, len(clean), len(raw)) + clean + raw
 
 
-def part_of(shot: Shot, part: Part) -> Frame:
+def part_of(frame: LiveFrame, part: Part) -> Frame:
     """The denoised frame, or the captured one of the same instant."""
-    return shot.raw if part == "raw" and shot.raw is not None else shot
+    return frame.raw if part == "raw" and frame.raw is not None else frame
 
 
 def encode_jpeg(frame: Frame) -> bytes:
@@ -80,9 +80,9 @@ def encode_jpeg(frame: Frame) -> bytes:
 
 
 class Encoder:
-    """Encodes each shot at most once, and none that nobody waits for.
+    """Encodes each frame at most once, and none that nobody waits for.
 
-    It works on one shot at a time, the newest, so that pictures never queue up behind a slow processor.
+    It works on one frame at a time, the newest, so that pictures never queue up behind a slow processor.
     """
 
     def __init__(self, latest: Latest, deliver: Callable[[Picture], None]) -> None:
@@ -111,23 +111,23 @@ class Encoder:
     def _run(self) -> None:
         picture: Picture | None = None
         while self._wait_until_wanted():
-            number, shot = self._latest.wait(picture.number if picture else 0, _LOOK)
-            if shot is not None:
-                picture = Picture(number, shot, {})
-            # Without a new shot there may still be a part that was not wanted before; and those who wanted a shot
+            number, frame = self._latest.wait(picture.number if picture else 0, _LOOK)
+            if frame is not None:
+                picture = Picture(number, frame, {})
+            # Without a new frame there may still be a part that was not wanted before; and those who wanted a frame
             # may have left while it was awaited.
             if picture is None or not (missing := self._wanted - picture.jpegs.keys()):
                 continue
             if made := self._encode(picture, missing):
-                picture = Picture(picture.number, picture.shot, {**picture.jpegs, **made})
+                picture = Picture(picture.number, picture.frame, {**picture.jpegs, **made})
                 self._deliver(picture)
 
     def _encode(self, picture: Picture, parts: frozenset[Part]) -> dict[Part, bytes]:
-        """The parts; nothing where that failed, and it is tried again with the next shot, or after a while."""
+        """The parts; nothing where that failed, and it is tried again with the next frame, or after a while."""
         try:
-            return {part: encode_jpeg(part_of(picture.shot, part)) for part in sorted(parts)}
+            return {part: encode_jpeg(part_of(picture.frame, part)) for part in sorted(parts)}
         except Exception:
-            # One odd shot must not end the page for the rest of the session; told once, not for every frame.
+            # One odd frame must not end the page for the rest of the session; told once, not for every frame.
             if not self._failed:
                 log.exception("a picture could not be encoded for the page")
             self._failed = True

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from malle_rt.errors import ConfigError, SinkError
-from malle_rt.live.control import Desk
+from malle_rt.live.control import SessionControl
 from malle_rt.live.web.address import WebAddress
 from malle_rt.opencv import opencv
 
@@ -38,7 +38,7 @@ class WebServer:
 
     def __init__(
         self,
-        desk: Desk,
+        session: SessionControl,
         address: WebAddress | None = None,
         *,
         token: str | None = None,
@@ -47,9 +47,9 @@ class WebServer:
         """Serve nothing yet.
 
         Args:
-            desk: the session.
+            session: whose pictures are served.
             address: where; None for the default, 127.0.0.1:8077.
-            token: what a viewer must know; None: a new one.
+            token: the access token; None: a new one.
             counts_display: whether a picture drawn by a page counts as displayed. False beside a window.
 
         Raises:
@@ -60,7 +60,7 @@ class WebServer:
         opencv()
         from malle_rt.live.web.guard import choose_token
 
-        self._desk = desk
+        self._session = session
         self._address = address or WebAddress()
         self._token = choose_token(token)
         self._counts_display = counts_display
@@ -125,7 +125,7 @@ class WebServer:
 
         self._loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, "malle-web-png") as executor:
-            audience = Audience(self._desk, counts_display=self._counts_display)
+            audience = Audience(self._session, counts_display=self._counts_display)
             try:
 
                 def protocol() -> asyncio.Protocol:

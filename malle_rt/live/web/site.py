@@ -76,12 +76,12 @@ class _Site:
     async def snapshot(self, request: web.Request) -> web.Response:
         """One half of a recent snapshot."""
         number = int(request.match_info["number"])
-        shot = self._audience.actions.kept(number)
-        if shot is None:
+        frame = self._audience.actions.kept(number)
+        if frame is None:
             raise web.HTTPNotFound(text="This snapshot is no longer kept for download.\n")
         part: Part = "raw" if request.match_info["part"] == "raw" else "clean"
         loop = asyncio.get_running_loop()
-        png = await loop.run_in_executor(self._executor, encode_png, part_of(shot, part))
+        png = await loop.run_in_executor(self._executor, encode_png, part_of(frame, part))
         name = f"malle-rt-{number}-{part}.png"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return web.Response(body=png, content_type="image/png", headers=headers)

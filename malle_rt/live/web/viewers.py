@@ -11,9 +11,9 @@ from typing import Any, Protocol
 from aiohttp import WSMsgType, web
 
 from malle_rt.config import MAX_SIGMA
-from malle_rt.live.control import Desk
+from malle_rt.live.control import SessionControl
 from malle_rt.live.frame import View
-from malle_rt.live.web.actions import Actions, Bucket, Letter, Request, read_request
+from malle_rt.live.web.actions import Actions, Bucket, Message, Request, read_request
 from malle_rt.live.web.picture import PARTS_OF, Encoder, Part, Picture
 
 __all__ = ["Audience"]
@@ -69,8 +69,8 @@ class Viewer:
         self._flying: Picture | None = None
         self._landed = asyncio.Event()
         self._latencies: deque[float] = deque(maxlen=_LATENCIES)
-        self._letters: dict[str, Letter] = {}
-        self._mail = asyncio.Event()
+        self._messages: dict[str, Message] = {}
+        self._has_message = asyncio.Event()
 
     @property
     def needs(self) -> frozenset[Part]:
@@ -83,16 +83,16 @@ class Viewer:
             return False
         return picture.number > self._sent_number or not self.needs <= self._sent_parts
 
-    def post(self, letter: Letter) -> None:
-        """Send a letter soon. Of each kind only the newest is kept, so that a slow page gathers no backlog."""
-        self._letters[letter["kind"]] = letter
-        self._mail.set()
+    def post(self, message: Message) -> None:
+        """Send a message soon. Of each kind only the newest is kept, so that a slow page gathers no backlog."""
+        self._messages[message["kind"]] = message
+        self._has_message.set()
 
     async def run(self) -> None:
         """Serve the page until it leaves or is dismissed."""
         tasks = [
             asyncio.ensure_future(task)
-            for task in (self._receive(), self._send_pictures(), self._send_letters())
+            for task in (self._receive(), self._send_pictures(), self._send_messages())
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -119,15 +119,15 @@ class Viewer:
             await self._socket.send_bytes(picture.message(self.view))
             await self._landed.wait()
 
-    async def _send_letters(self) -> None:
+    async def _send_messages(self) -> None:
         while True:
-            await self._mail.wait()
-            self._mail.clear()
-            letters, self._letters = self._letters, {}
-            for letter in letters.values():
+            await self._has_message.wait()
+            self._has_message.clear()
+            messages, self._messages = self._messages, {}
+            for message in messages.values():
                 # Added last, so that none is lost with statistics that were never sent.
-                drawn = {"drawn": self._take_latencies()} if letter["kind"] == "statistics" else {}
-                await self._socket.send_json({**letter, **drawn})
+                drawn = {"drawn": self._take_latencies()} if message["kind"] == "statistics" else {}
+                await self._socket.send_json({**message, **drawn})
 
     def _take_latencies(self) -> list[float]:
         taken = list(self._latencies)
@@ -155,7 +155,7 @@ class Viewer:
         if picture is None or picture.number != number:
             return False
         self._flying, self.shown = None, picture
-        self._latencies.append(round((time.monotonic() - picture.shot.captured) * 1000, 1))
+        self._latencies.append(round((time.monotonic() - picture.frame.captured) * 1000, 1))
         self._landed.set()
         self._host.displayed(picture)
         return True
@@ -165,10 +165,10 @@ class Viewer:
             self.view = request.value
             self._host.ask()
         elif request.name != "drawn":
-            number, shot = (self.shown.number, self.shown.shot) if self.shown else (0, None)
-            letter = self._host.actions.perform(request, number, shot)
-            if letter is not None:
-                self.post(letter)
+            number, frame = (self.shown.number, self.shown.frame) if self.shown else (0, None)
+            message = self._host.actions.perform(request, number, frame)
+            if message is not None:
+                self.post(message)
 
 
 class Audience:
@@ -178,27 +178,27 @@ class Audience:
         actions: what viewers ask for goes there.
     """
 
-    def __init__(self, desk: Desk, *, counts_display: bool) -> None:
+    def __init__(self, session: SessionControl, *, counts_display: bool) -> None:
         """Start the encoder.
 
         Args:
-            desk: the session.
+            session: whose pictures they are.
             counts_display: whether a picture drawn by a page counts as displayed; not so beside a window.
         """
-        self.actions = Actions(desk)
-        self._desk = desk
+        self.actions = Actions(session)
+        self._session = session
         self._counts_display = counts_display
         self._displayed = 0
         self._viewers: set[Viewer] = set()
         self._waiting: dict[Viewer, asyncio.Future[Picture]] = {}
         self._picture: Picture | None = None
         self._loop = asyncio.get_running_loop()
-        self._encoder = Encoder(desk.latest, self._hand_over)
+        self._encoder = Encoder(session.latest, self._hand_over)
 
     async def welcome(self, socket: web.WebSocketResponse) -> None:
         """Serve one page until it leaves; without a session, or with enough pages, it is told so instead."""
         viewer = Viewer(socket, self)
-        if not self._desk.running:
+        if not self._session.running:
             return await viewer.leave(_GOING_AWAY, _ENDED)
         if len(self._viewers) >= _MOST_VIEWERS:
             return await viewer.leave(_TRY_LATER, f"{_MOST_VIEWERS} pages are watching already.")
@@ -232,15 +232,15 @@ class Audience:
         """A viewer has drawn this; the first to do so counts."""
         if self._counts_display and picture.number > self._displayed:
             self._displayed = picture.number
-            self._desk.note_displayed(picture.shot)
+            self._session.note_displayed(picture.frame)
 
     async def inform(self) -> None:
         """Tell everybody the statistics, again and again; at the end of the session send everybody home."""
-        while self._desk.running:
+        while self._session.running:
             if self._viewers:
-                letter = {"kind": "statistics", **_figures(self._desk, len(self._viewers))}
+                message = {"kind": "statistics", **_figures(self._session, len(self._viewers))}
                 for viewer in self._viewers:
-                    viewer.post(letter)
+                    viewer.post(message)
             await asyncio.sleep(_TELL)
         await self.dismiss()
 
@@ -258,7 +258,7 @@ class Audience:
         self._encoder.close()
 
     def _is_newest(self, picture: Picture) -> bool:
-        return self._desk.latest.wait(picture.number, 0)[1] is None
+        return self._session.latest.wait(picture.number, 0)[1] is None
 
     def _hand_over(self, picture: Picture) -> None:
         """From the encoder's thread to the loop's."""
@@ -271,7 +271,7 @@ class Audience:
                 future.set_result(picture)
 
 
-def _figures(desk: Desk, viewers: int) -> dict[str, Any]:
+def _figures(session: SessionControl, viewers: int) -> dict[str, Any]:
     """Statistics and tuning, ready for JSON.
 
     Returns:
@@ -279,8 +279,8 @@ def _figures(desk: Desk, viewers: int) -> dict[str, Any]:
         slider shows (the one chosen, or the one in use while it is automatic); "strongest", the end of the slider;
         "viewers", how many pages watch.
     """
-    statistics = asdict(desk.statistics())
-    tuning = desk.controls.tuning
+    statistics = asdict(session.statistics())
+    tuning = session.controls.tuning
     automatic = isinstance(tuning.strength, str)
     return {
         **statistics,

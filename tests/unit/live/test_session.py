@@ -168,7 +168,7 @@ def test_what_cannot_be_opened_leaves_nothing_open(tmp_path):
         ({"duration": 0.0}, "duration must be positive"),
         ({"max_latency": -1.0}, "max_latency must be positive"),
         ({"token": "x"}, "token needs the page"),
-        ({"record": None}, "nothing would come of the pictures"),
+        ({"record": None}, "no window and no output"),
         ({"outputs": ("gopher://127.0.0.1/x",)}, "gopher"),
         ({"folder": Path("nowhere at all")}, "folder must be one that exists"),
     ],

@@ -15,7 +15,7 @@ from malle_rt.errors import ConfigError
 from malle_rt.frame import VideoInfo, pixel_layout
 from malle_rt.live.capture.device import CaptureRequest
 from malle_rt.live.capture.stream import StreamCapture
-from malle_rt.live.frame import Shot
+from malle_rt.live.frame import LiveFrame
 from malle_rt.media.deinterlace import Deinterlacer
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.file_sink import FileSink
@@ -210,7 +210,7 @@ def test_live_input_takes_its_fields_too(tmp_path, rate):
     path = write_interlaced(tmp_path / "a.mov", ["top"] * 4)
     capture = StreamCapture(CaptureRequest(device=str(path), deinterlace=rate))
     try:
-        shots = [shot for shot in capture if isinstance(shot, Shot)]
+        shots = [shot for shot in capture if isinstance(shot, LiveFrame)]
         step = Fraction(1, 50 if rate == "field" else 25)
         assert [shot.seconds for shot in shots] == [n * step for n in range(8 if rate == "field" else 4)]
         assert {shot.fields for shot in shots} == {"top" if rate is None else None}

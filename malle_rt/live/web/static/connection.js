@@ -8,7 +8,7 @@ const SILENCE = 20000; // taken for the end
 const REFUSED = "The token no longer holds. Open the address that malle-rt prints.";
 
 export class Connection {
-  /** @param {{open, retrying, letter, picture, quiet, lost}} on what to call, see main.js */
+  /** @param {{open, retrying, message, picture, quiet, lost}} on what to call, see main.js */
   constructor(on) {
     this.on = on;
     this.delay = FIRST_DELAY;
@@ -36,7 +36,7 @@ export class Connection {
     socket.onmessage = ({ data }) => {
       this.heard = performance.now();
       this.delay = FIRST_DELAY;
-      if (typeof data === "string") this.on.letter(JSON.parse(data));
+      if (typeof data === "string") this.on.message(JSON.parse(data));
       else this.on.picture(data);
     };
     socket.onclose = ({ reason }) => {

@@ -29,12 +29,12 @@ const connection = new Connection({
   retrying() {
     byId("retry").hidden = true;
   },
-  letter(letter) {
-    if (letter.kind === "statistics") update(letter);
-    else if (letter.kind === "snapshot") controls.offer(letter.number);
-    else if (letter.kind === "notice") {
+  message(message) {
+    if (message.kind === "statistics") update(message);
+    else if (message.kind === "snapshot") controls.offer(message.number);
+    else if (message.kind === "notice") {
       noticeUntil = performance.now() + NOTICE_FOR;
-      say("notice", letter.text);
+      say("notice", message.text);
     }
   },
   async picture(buffer) {

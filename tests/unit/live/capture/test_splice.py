@@ -20,7 +20,7 @@ def at(pts, captured, unit=Fraction(1, 30)):
 def test_the_first_connection_stays_as_it_is():
     splice = Splice()
     splice.begin(TEMPLATE)
-    placed = [splice.shot(at(pts, 50.0 + pts / 30)) for pts in (900, 901, 903)]
+    placed = [splice.frame(at(pts, 50.0 + pts / 30)) for pts in (900, 901, 903)]
     assert [(s.pts, s.time_base, s.connection) for s in placed] == [
         (900, Fraction(1, 30), 1),
         (901, Fraction(1, 30), 1),
@@ -31,10 +31,10 @@ def test_the_first_connection_stays_as_it_is():
 def test_a_new_connection_comes_as_much_later_as_the_clock_says():
     splice = Splice()
     splice.begin(TEMPLATE)
-    splice.shot(at(900, 50.0))
-    splice.shot(at(930, 51.0))
+    splice.frame(at(900, 50.0))
+    splice.frame(at(930, 51.0))
     splice.begin(TEMPLATE)
-    first, second = (splice.shot(at(pts, 55.0 + pts / 90000, Fraction(1, 90000))) for pts in (0, 3000))
+    first, second = (splice.frame(at(pts, 55.0 + pts / 90000, Fraction(1, 90000))) for pts in (0, 3000))
     assert (first.pts, first.time_base, first.connection) == (900 + 5 * 30, Fraction(1, 30), 2)
     assert (second.pts, second.duration) == (first.pts + 1, 1)
 
@@ -42,10 +42,10 @@ def test_a_new_connection_comes_as_much_later_as_the_clock_says():
 def test_time_never_goes_back():
     splice = Splice()
     splice.begin(TEMPLATE)
-    splice.shot(at(0, 50.0))
-    last = splice.shot(at(90, 50.5))  # pictures that had been waiting come all at once
+    splice.frame(at(0, 50.0))
+    last = splice.frame(at(90, 50.5))  # pictures that had been waiting come all at once
     splice.begin(TEMPLATE)
-    placed = [splice.shot(at(pts, 51.0)) for pts in (0, 0, 1, 2)]
+    placed = [splice.frame(at(pts, 51.0)) for pts in (0, 0, 1, 2)]
     pts = [last.pts, *(s.pts for s in placed)]
     assert all(b > a for a, b in itertools.pairwise(pts))
 
@@ -57,7 +57,7 @@ def test_errors_do_not_add_up_over_many_connections():
         begin = 100.0 + 10 * connection
         splice.begin(TEMPLATE)
         # A second of pictures at once, then five at their pace.
-        placed = [splice.shot(at(pts, begin + max(0, pts - 30) / 30)) for pts in range(180)]
+        placed = [splice.frame(at(pts, begin + max(0, pts - 30) / 30)) for pts in range(180)]
         assert float(placed[0].seconds) == pytest.approx(10 * connection, abs=0.05)
 
 
@@ -65,21 +65,21 @@ def test_sound_moves_with_the_picture_and_waits_for_it():
     splice = Splice()
     splice.begin(Template(info=TEMPLATE.info, others=(_track(),)))
     assert splice.packet(_sound(0)) is None
-    splice.shot(at(0, 50.0))
+    splice.frame(at(0, 50.0))
     assert splice.packet(_sound(7)).payload.pts == 7
     splice.begin(Template(info=TEMPLATE.info, others=(_track(),)))
     assert splice.packet(_sound(0)) is None
-    splice.shot(at(0, 60.0))
+    splice.frame(at(0, 60.0))
     assert splice.packet(_sound(7)).payload.pts == 480007
 
 
 def test_other_sound_is_left_out_with_one_warning(caplog):
     splice = Splice()
     splice.begin(Template(info=TEMPLATE.info, others=(_track(),)))
-    splice.shot(at(0, 50.0))
+    splice.frame(at(0, 50.0))
     for begin in (60.0, 70.0):
         splice.begin(Template(info=TEMPLATE.info, others=(_track(rate=44100),)))
-        splice.shot(at(0, begin))
+        splice.frame(at(0, begin))
         assert splice.packet(_sound(0)) is None
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "other parameters" in caplog.text

@@ -15,7 +15,7 @@ from malle_rt.frame import Packet
 from malle_rt.live.capture.connecting import Timeouts
 from malle_rt.live.capture.device import CaptureRequest
 from malle_rt.live.capture.stream import StreamCapture
-from malle_rt.live.frame import Shot
+from malle_rt.live.frame import LiveFrame
 from malle_rt.media.synthetic import SyntheticSource, read_index
 from malle_rt.shown import shown_address
 
@@ -33,12 +33,12 @@ def take(device, shots, **options):
         items, found = [], 0
         for item in opened:
             items.append(item)
-            found += isinstance(item, Shot)
+            found += isinstance(item, LiveFrame)
             if found == shots:
                 break
     finally:
         opened.close()
-    return opened, [i for i in items if isinstance(i, Shot)], [i for i in items if isinstance(i, Packet)]
+    return opened, [i for i in items if isinstance(i, LiveFrame)], [i for i in items if isinstance(i, Packet)]
 
 
 def check_order(shots):

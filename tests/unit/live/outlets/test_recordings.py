@@ -11,7 +11,7 @@ from malle_rt.live.fan_out import FanOut
 from malle_rt.live.frame import Latest
 from malle_rt.live.outlets import recording as module
 from malle_rt.live.outlets.recording import Recording, Recordings
-from malle_rt.live.statistics import Meter, News
+from malle_rt.live.statistics import Meter, StatusLine
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.synthetic import SyntheticSource
 from malle_rt.media.template import Template
@@ -21,7 +21,7 @@ TEMPLATE = Template(info=SyntheticSource(1, (64, 48)).info)
 
 @pytest.fixture
 def live(tmp_path):
-    fan_out, news = FanOut(Latest(), Meter(), max_latency=None, measures=False), News()
+    fan_out, news = FanOut(Latest(), Meter(), max_latency=None, measures=False), StatusLine()
     made = Recordings(lambda path: Recording(path, TEMPLATE, folder=tmp_path), fan_out, news)
     yield made, fan_out, news
     made.close()
@@ -147,7 +147,7 @@ def slow_recording(path):
     fan_out, size = FanOut(Latest(), Meter(), max_latency=None, measures=False), (640, 384)
     template = Template(info=SyntheticSource(1, size).info)
     recordings = Recordings(
-        lambda path: Recording(path, template, EncodeConfig(preset="placebo")), fan_out, News()
+        lambda path: Recording(path, template, EncodeConfig(preset="placebo")), fan_out, StatusLine()
     )
     shots = [denoised(shot(index, size=size)) for index in range(30)]  # drawing them takes its time
     recordings.begin(path)

@@ -78,12 +78,12 @@ def test_every_key_of_the_help_does_something():
         assert meaning
         for key in keys.replace("mouse, ", "").split(", "):
             console = Console(SmallDesk(), "split")
-            console.shot = plain_shot(0, 0)
-            told = console._desk.report()
+            console.frame = plain_shot(0, 0)
+            told = console._session.report()
             before = (console.settings, console.full_screen, console.quitting)
             press(console, key)
             press(console, "i" if key == "s" else "")
-            assert (console.settings, console.full_screen, console.quitting, console._desk.report()) != (
+            assert (console.settings, console.full_screen, console.quitting, console._session.report()) != (
                 *before,
                 told,
             )
@@ -153,11 +153,11 @@ def test_nothing_to_freeze_or_save_before_the_first_picture(console, desk):
 def test_snapshots_are_of_what_is_shown(console, desk):
     seen = []
     desk.snapshot = seen.append
-    console.shot = plain_shot(1, 2)
+    console.frame = plain_shot(1, 2)
     press(console, "Space")
     press(console, "p")
     assert console.settings.frozen
-    assert seen == [console.shot]
+    assert seen == [console.frame]
 
 
 @pytest.mark.slow
