@@ -14,7 +14,14 @@ from av.container import InputContainer
 from malle_rt.errors import SourceError
 from malle_rt.media.compat import open_reading
 from malle_rt.media.pipe_input import PipeInput
-from malle_rt.media.play_lists import PIPE_OPTIONS, address_options, file_options, list_kind, names_others
+from malle_rt.media.play_lists import (
+    PIPE_OPTIONS,
+    UDP_OPTIONS,
+    address_options,
+    file_options,
+    list_kind,
+    names_others,
+)
 from malle_rt.media.sequences import is_sequence
 from malle_rt.shown import shown_address
 
@@ -74,7 +81,8 @@ def open_input(location: str, pipe: PipeInput) -> InputContainer:
         check_file(location)
     try:
         if url:
-            return open_reading(location, timeout=_NETWORK_TIMEOUT, options=address_options(location))
+            options = UDP_OPTIONS | address_options(location)
+            return open_reading(location, timeout=_NETWORK_TIMEOUT, options=options)
         if is_path(location):
             return open_file(location)
         if location != "-":

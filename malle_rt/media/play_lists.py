@@ -12,7 +12,7 @@ import av
 from malle_rt.errors import SourceError
 from malle_rt.shown import shown_address
 
-__all__ = ["PIPE_OPTIONS", "address_options", "file_options", "list_kind", "names_others"]
+__all__ = ["PIPE_OPTIONS", "UDP_OPTIONS", "address_options", "file_options", "list_kind", "names_others"]
 
 # Readers that open what their input names. Of a file none is used but hls, for a .m3u8 that was asked for; a new
 # FFmpeg may have more, and those can still not reach the network.
@@ -26,6 +26,9 @@ _NETWORK = (
     "http,https,httpproxy,tls,tcp,udp,udplite,rtp,srtp,rtmp,rtmpe,rtmps,rtmpt,rtmpte,rtmpts,ffrtmphttp,ffrtmpcrypt,"
     "srt,rist,sctp,mmsh,mmst,ftp,sftp,gopher,gophers,crypto,data"
 )
+# What is read too late is lost there: bursts of a megabyte, as keyframes are, overflow FFmpeg's usual buffer. The
+# system grants what it allows (Linux: net.core.rmem_max). Then the stream loses packets and goes on.
+UDP_OPTIONS = {"buffer_size": str(4 << 20), "overrun_nonfatal": "1"}
 _LISTS = (".m3u8", ".m3u")
 # How such files begin, and what they are.
 _HLS = "an HLS play list"

@@ -13,21 +13,22 @@ from malle_rt.errors import SourceError
 from malle_rt.live.capture.device import Address
 from malle_rt.media.compat import open_reading
 from malle_rt.media.opening import check_file, open_file
-from malle_rt.media.play_lists import address_options, list_kind, names_others
+from malle_rt.media.play_lists import UDP_OPTIONS, address_options, list_kind, names_others
 
 __all__ = ["Timeouts", "connect"]
 
 # For whatever sends at its own pace. Half of FFmpeg's usual look at a stream; its option "nobuffer" is left out:
 # it throws away what that look has read, so that the first picture has to wait for the next keyframe, and what
 # is gained by it is gained by dropping old frames too.
-_LOW_DELAY = {
-    "fflags": "discardcorrupt",
-    "probesize": "1000000",  # bytes
-    "analyzeduration": "1000000",  # microseconds
-    "max_delay": "100000",  # microseconds that RTP packets are waited for, to put them in order
-    "rtsp_flags": "prefer_tcp",  # no lost packets; UDP where the server does not want it or the URL ends in ?udp
-    "overrun_nonfatal": "1",  # a UDP stream that was read too late loses packets and goes on
-}
+_LOW_DELAY = (
+    {
+        "probesize": "1000000",  # bytes
+        "analyzeduration": "1000000",  # microseconds
+        "max_delay": "100000",  # microseconds that RTP packets are waited for, to put them in order
+        "rtsp_flags": "prefer_tcp",  # no lost packets; UDP where the server does not want it or the URL ends in ?udp
+    }
+    | UDP_OPTIONS
+)
 
 
 @dataclass(frozen=True, kw_only=True)

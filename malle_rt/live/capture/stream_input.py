@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from malle_rt.media.window import instant_of
 from malle_rt.shown import without_secrets
 
 __all__ = ["StreamInput"]
+
+log = logging.getLogger(__name__)
 
 # Pictures without timestamps after which no more timestamps are waited for: raw H.264 has none.
 _UNDATED = 5
@@ -44,6 +47,7 @@ class StreamInput:
             SourceError: it cannot be opened, has no video, or gives no picture in time.
         """
         self._address, self._timeouts = address, timeouts
+        self._lost = False  # whether packets are missing
         self.container = connect(address, timeouts)
         try:
             self.video = main_video(self.container, address.shown)
@@ -113,6 +117,10 @@ class StreamInput:
         """Pictures and packets; the first picture by the instant ``end``."""
         seen = False
         for packet in self._packets():
+            if packet.is_corrupt and self._address.kind == "url":
+                if seen:  # a stream that is joined in the middle of a picture has lost nothing
+                    self._tell_loss()
+                continue
             self._packet_clock.adjust(packet)
             if packet.stream_index != self.video.index:
                 yield packet
@@ -125,6 +133,16 @@ class StreamInput:
                 )
             yield from pictures
         yield from self._reader.drain()
+
+    def _tell_loss(self) -> None:
+        if not self._lost:
+            udp = " (Linux: sysctl -w net.core.rmem_max=4194304 makes room for bursts)"
+            log.warning(
+                "%s: packets are lost on the way, pictures that miss some are left out; said once%s",
+                self._address.shown,
+                udp if self._address.target.startswith("udp") else "",
+            )
+        self._lost = True
 
     def _packets(self) -> Iterator[av.Packet[Any]]:
         try:

@@ -1,8 +1,12 @@
 """Streams and files as cameras, from real servers."""
 
 import itertools
+import socket
+import threading
 import time
+from contextlib import suppress
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -248,3 +252,75 @@ def test_what_cannot_be_opened(device, problem):
     with pytest.raises(SourceError, match=problem) as caught:
         capture(device)
     assert "\n" not in str(caught.value)
+
+
+def largest_buffer():
+    """Bytes that this system lets a socket hold."""
+    limit = Path("/proc/sys/net/core/rmem_max")
+    return int(limit.read_text()) if limit.exists() else 0
+
+
+def send_datagrams(path, port, *, burst=0, without=0):
+    """Send a TS file by UDP from a thread: in bursts of so many datagrams, or evenly; every n-th one left out."""
+
+    def send():
+        time.sleep(0.3)
+        data = path.read_bytes()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for number, start in enumerate(range(0, len(data), 1316)):
+                if not without or number < 200 or number % without:
+                    sender.sendto(data[start : start + 1316], ("127.0.0.1", port))
+                if not burst or number % burst == burst - 1:
+                    time.sleep(0.002 if not burst else 0.15)
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    return thread
+
+
+def received(path, **how):
+    """(pictures that came by UDP, the thread that sent them)."""
+    port = free_port(datagrams=True)
+    thread = send_datagrams(path, port, **how)
+    source = capture(f"udp://127.0.0.1:{port}", opening=10)
+    count = 0
+    try:
+        with suppress(SourceError):
+            for item in source:
+                count += isinstance(item, Shot)
+    finally:
+        source.close()
+        thread.join(20)
+    return count
+
+
+def write_heavy_ts(path, frames=60):
+    """Noise, at about 60 KiB a picture."""
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w", format="mpegts") as container:
+        video = container.add_stream(
+            "mpeg2video", rate=25, options={"flags": "+qscale", "global_quality": "236"}
+        )
+        video.width, video.height, video.pix_fmt, video.gop_size = 320, 240, "yuv420p", 1
+        for index in range(frames):
+            noise = rng.integers(16, 235, (360, 320), np.uint8)
+            picture = av.VideoFrame.from_ndarray(noise, format="yuv420p")
+            picture.pts = index
+            container.mux(video.encode(picture))
+        container.mux(video.encode())
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(largest_buffer() < 4 << 20, reason="the system allows no buffer for such bursts")
+def test_bursts_of_a_megabyte_are_not_lost(tmp_path, caplog):
+    path = write_heavy_ts(tmp_path / "in.ts")
+    assert path.stat().st_size > 3 << 20
+    assert received(path, burst=800) >= 55
+    assert not any("lost on the way" in said for said in caplog.messages)
+
+
+@pytest.mark.slow
+def test_packets_that_are_lost_are_said_once(tmp_path, caplog):
+    received(write_heavy_ts(tmp_path / "in.ts"), without=401)
+    assert sum("packets are lost on the way" in said for said in caplog.messages) == 1
