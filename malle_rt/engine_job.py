@@ -48,7 +48,7 @@ class EngineReport:
             lines = [f"wrote {self.path}", *self._about(self.built)]
         if self.cache is None:
             lines.append(
-                f"{self.path.name}.json says what it is: keep it beside. It is loaded with --trust-engine only"
+                f"{self.path.name}.json says what it is: keep it beside. It is loaded with trust_engine=True only"
             )
         else:
             lines.append(f"all engines in {self.path.parent}: {self.cache / 2**20:.1f} MiB")
@@ -144,7 +144,7 @@ class EngineJob:
             BackendError: see ``build_engine``; nothing is written then.
         """
         if path.exists() and not overwrite:
-            raise ConfigError(f"{path} exists; --force replaces it")
+            raise ConfigError(f"{path} exists", hint="overwrite=True replaces it")
         if not path.parent.is_dir():
             raise ConfigError(f"there is no folder {path.parent} to write {path.name} to")
         built = build_engine(self.spec.request, progress=progress)

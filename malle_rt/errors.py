@@ -33,13 +33,32 @@ __all__ = [
 
 
 class MalleError(Exception):
-    """Base of all errors that malle-rt raises on purpose; the text is one line for the user.
+    """Base of all errors that malle-rt raises on purpose; the text is one line for the user: ``what``, then ``hint``.
 
     It names no passwords: of addresses in it only scheme, host and port are told, whoever has put them there.
+
+    Attributes:
+        what: what is wrong, what was got, what was expected.
+        hint: what to do about it; "" where that is plain. Options are named as in Python, ``overwrite=True``; the
+            command line shows them as its own.
     """
 
-    def __str__(self) -> str:
+    def __init__(self, what: str = "", *, hint: str = "") -> None:
+        super().__init__(what)
+        self._hint = hint
+
+    @property
+    def what(self) -> str:
+        """Without the advice."""
         return without_secrets(super().__str__())
+
+    @property
+    def hint(self) -> str:
+        """The advice alone."""
+        return without_secrets(self._hint)
+
+    def __str__(self) -> str:
+        return ". ".join(part for part in (self.what, self.hint) if part)
 
 
 class ConfigError(MalleError, ValueError):
@@ -86,5 +105,6 @@ class PipelineError(MalleError):
     """
 
     def __init__(self, stage: str, cause: BaseException) -> None:
-        super().__init__(f"{stage}: {cause}")
+        what, hint = (cause.what, cause.hint) if isinstance(cause, MalleError) else (cause, "")
+        super().__init__(f"{stage}: {what}", hint=hint)
         self.stage = stage

@@ -110,7 +110,8 @@ class _Finder:
         plain = plain_location(word)
         if is_sequence(plain):
             raise ConfigError(
-                f"{word}: these are the pictures of one video. Clean it by itself, without --output-dir"
+                f"{word}: these are the pictures of one video",
+                hint="Clean it by itself, not into an output folder for many",
             )
         if not is_path(plain):
             raise ConfigError(f"{word}: several inputs must be files. Clean addresses and pipes one by one")

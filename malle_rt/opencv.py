@@ -20,7 +20,8 @@ def opencv() -> ModuleType:
         import cv2
     except ImportError as exc:
         raise MediaError(
-            f"OpenCV does not load ({exc}). Install the system's libGL and glib (Debian: libgl1 libglib2.0-0)"
+            f"OpenCV does not load ({exc})",
+            hint="Install the system's libGL and glib (Debian: libgl1 libglib2.0-0)",
         ) from exc
     return cv2
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +66,7 @@ def _automatic(config: DenoiseConfig) -> Selection:
     if problem is not None:
         log.info("no backend for NVIDIA GPUs: %s", problem)
         # Without the advice: nothing is wrong with a machine that has no GPU.
-        return Selection(_openvino(config), re.split(r": | \(", problem, maxsplit=1)[0])
+        return Selection(_openvino(config), problem.what.partition(" (")[0])
     passed: list[str] = []
     for name in _NVIDIA:
         try:

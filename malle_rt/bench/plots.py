@@ -36,7 +36,7 @@ def require_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as exc:
-        raise ConfigError("--report needs matplotlib: pip install 'malle-rt[report]'") from exc
+        raise ConfigError("a report needs matplotlib", hint="pip install 'malle-rt[report]'") from exc
 
 
 def draw_all(result: Result) -> Figure:

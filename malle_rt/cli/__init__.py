@@ -18,7 +18,7 @@ from malle_rt.cli import analyze, bench, build, completion, demo, doctor, photo,
 from malle_rt.cli.parsing import CommandParser
 from malle_rt.cli.settings import PRESETS, Settings, config_file, parse_with_settings
 from malle_rt.cli.streams import flushed, safe_streams
-from malle_rt.cli.telling import tell
+from malle_rt.cli.telling import in_flags, tell
 from malle_rt.errors import ConfigError
 from malle_rt.memory import require_libraries
 from malle_rt.shown import without_secrets
@@ -84,10 +84,10 @@ def _with_origins(error: ConfigError, settings: Settings) -> ConfigError:
 
 
 class _Formatter(logging.Formatter):
-    """Tracebacks quote FFmpeg, and FFmpeg quotes addresses whole."""
+    """Options as the command line has them; tracebacks quote FFmpeg, and FFmpeg quotes addresses whole."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return without_secrets(super().format(record))
+        return without_secrets(in_flags(super().format(record)))
 
 
 def _with_command(parser: argparse.ArgumentParser, words: list[str]) -> list[str]:

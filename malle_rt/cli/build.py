@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from malle_rt.cli.telling import in_flags
+
 if TYPE_CHECKING:
     from malle_rt.trt.build import BuildProgress
 
@@ -48,7 +50,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="write it there instead of into the cache"
     )
-    parser.add_argument("--force", action="store_true", help="build even if there is one already")
+    parser.add_argument(
+        "--overwrite", "--force", dest="force", action="store_true", help="build even if there is one"
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
 
 
@@ -86,7 +90,7 @@ class _Screen:
 
     def line(self, text: str) -> None:
         if not self._quiet:
-            print(text, flush=True)
+            print(in_flags(text), flush=True)
 
     def progress(self, now: BuildProgress) -> None:
         if self._live:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from malle_rt.cli.options import strength
 from malle_rt.cli.signals import stopped_by_signals
-from malle_rt.cli.telling import tell
+from malle_rt.cli.telling import in_flags, tell
 from malle_rt.config import check_tuning
 from malle_rt.errors import ConfigError, MediaError
 
@@ -142,5 +142,5 @@ def _clean(denoiser: PhotoDenoiser, source: Path, target: Path, options: argpars
     if live:
         print("\r", end="", file=sys.stderr)
     if not options.quiet:
-        print(report.summary(), flush=True)
+        print(in_flags(report.summary()), flush=True)
     return 0

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 
 from malle_rt.errors import ConfigError, MalleError, PipelineError
 from malle_rt.memory import lacks_memory
 
-__all__ = ["exit_code", "one_line", "tell"]
+__all__ = ["exit_code", "in_flags", "one_line", "tell"]
 
 _LONGEST = 1000  # characters of a message
+# Options as hints of the library name them, in Python: ``overwrite=True``, ``backend="openvino"``.
+_OPTION = re.compile(
+    r"\b(backend|hwaccel|output_dir|overwrite|recursive|strength|trust_engine)=(True|\"[\w-]+\"|[\w.]+)"
+)
 
 
 def tell(error: Exception | KeyboardInterrupt, *, verbose: bool) -> int:
@@ -24,7 +29,7 @@ def tell(error: Exception | KeyboardInterrupt, *, verbose: bool) -> int:
         return 130
     if verbose:
         logging.getLogger(__name__).debug("traceback", exc_info=error)
-    text = one_line(str(error))
+    text = one_line(in_flags(str(error)))
     if lacks_memory(error):
         text = (
             "no memory left. Close other programs, raise the limits (ulimit -v, -u), or take a smaller video"
@@ -35,6 +40,16 @@ def tell(error: Exception | KeyboardInterrupt, *, verbose: bool) -> int:
         text = f"unexpected: {type(error).__name__}: {text}. Please report it with what -v prints"
     print(f"malle-rt: error: {text}", file=sys.stderr)
     return exit_code(error)
+
+
+def in_flags(text: str) -> str:
+    """A text of the library with its options as the command line has them."""
+
+    def flag(found: re.Match[str]) -> str:
+        name, value = f"--{found[1].replace('_', '-')}", found[2].strip('"')
+        return name if value == "True" else f"{name} {value}"
+
+    return _OPTION.sub(flag, text)
 
 
 def exit_code(error: Exception) -> int:

@@ -52,8 +52,8 @@ def choose_image(device: DeviceInfo, names: Iterable[str], compiler: int) -> str
         return _PTX
     raise BackendUnavailable(
         f"kernel image missing for this GPU: {device.name} has compute capability {major}.{minor}, "
-        f"our kernels need {_PTX_FROM[0]}.{_PTX_FROM[1]} or newer (GeForce RTX 20, Jetson Orin); "
-        "use --backend openvino"
+        f"our kernels need {_PTX_FROM[0]}.{_PTX_FROM[1]} or newer (GeForce RTX 20, Jetson Orin)",
+        hint='Use backend="openvino"',
     )
 
 

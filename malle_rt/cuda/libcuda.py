@@ -35,7 +35,8 @@ def load_library() -> ctypes.CDLL:
         return ctypes.CDLL(name)
     except OSError as exc:
         raise BackendUnavailable(
-            f"no NVIDIA driver on this machine ({name} not found): install it, or use backend 'openvino'"
+            f"no NVIDIA driver on this machine ({name} not found)",
+            hint='Install it, or use backend="openvino"',
         ) from exc
 
 
@@ -92,19 +93,21 @@ def _require_version(library: ctypes.CDLL) -> None:
     if version.value < OLDEST_DRIVER:
         raise BackendUnavailable(
             f"the NVIDIA driver supports CUDA {dotted(version.value)}, malle-rt needs {dotted(OLDEST_DRIVER)} "
-            "or newer: update the driver"
+            "or newer",
+            hint="Update the driver",
         )
 
 
 def _require_start(code: int) -> None:
     if code == _NO_DEVICE:
         raise BackendUnavailable(
-            f"the NVIDIA driver finds no GPU ({error_name(code)}): look at nvidia-smi and CUDA_VISIBLE_DEVICES"
+            f"the NVIDIA driver finds no GPU ({error_name(code)})",
+            hint="Look at nvidia-smi and CUDA_VISIBLE_DEVICES",
         )
     if code == _DRIVER_MISMATCH:
         raise BackendUnavailable(
-            f"the NVIDIA kernel module and driver library differ in version ({error_name(code)}): "
-            "restart the machine after a driver update"
+            f"the NVIDIA kernel module and driver library differ in version ({error_name(code)})",
+            hint="Restart the machine after a driver update",
         )
     if code:
         raise BackendUnavailable(f"the NVIDIA driver does not start: {error_name(code)} ({error_text(code)})")

@@ -40,13 +40,13 @@ def open_driver(adapter: str = "auto", device: int = 0) -> Driver:
     return driver
 
 
-def cuda_problem() -> str | None:
-    """Why CUDA cannot be used here, in one line; None when it can. Makes no context and imports no adapter."""
+def cuda_problem() -> BackendUnavailable | None:
+    """Why CUDA cannot be used here; None when it can. Makes no context and imports no adapter."""
     try:
         require_device(0)
         _choose()
     except BackendUnavailable as exc:
-        return str(exc)
+        return exc
     return None
 
 
@@ -57,7 +57,7 @@ def _choose() -> tuple[str, str]:
         if _installed(module):
             return name, "the default" if name == first else f"{first} is not installed"
     raise BackendUnavailable(
-        f"no CUDA adapter is installed ({' or '.join(ADAPTERS)}): pip install 'malle-rt[cuda]'"
+        f"no CUDA adapter is installed ({' or '.join(ADAPTERS)})", hint="pip install 'malle-rt[cuda]'"
     )
 
 

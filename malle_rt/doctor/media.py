@@ -38,8 +38,7 @@ def _opencv() -> Finding:
     try:
         found = opencv().__version__
     except MediaError as exc:
-        what, _, advice = str(exc).partition(". ")
-        return Finding(section="media", name="OpenCV", state="broken", detail=what, advice=advice)
+        return Finding(section="media", name="OpenCV", state="broken", detail=exc.what, advice=exc.hint)
     return Finding(section="media", name="OpenCV", state="ok", detail=str(found))
 
 

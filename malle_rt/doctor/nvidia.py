@@ -29,8 +29,7 @@ def examine_nvidia() -> Iterator[Finding]:
         )
     problem = cuda_problem()
     if problem is not None:
-        what, _, advice = problem.partition(": ")
-        yield Finding(section="nvidia", name="GPU", state="missing", detail=what, advice=advice)
+        yield Finding(section="nvidia", name="GPU", state="missing", detail=problem.what, advice=problem.hint)
         yield from _flavours(None)
         return
     try:
@@ -67,7 +66,6 @@ def _flavours(driver: Driver | None) -> Iterator[Finding]:
             flavour = load_flavour(name)
             served_capabilities(flavour, driver.device if driver else None, "fp16")
         except BackendError as exc:
-            what, _, advice = str(exc).partition(": ")
-            yield Finding(section="nvidia", name=name, state="missing", detail=what, advice=advice)
+            yield Finding(section="nvidia", name=name, state="missing", detail=exc.what, advice=exc.hint)
         else:
             yield Finding(section="nvidia", name=name, state="ok", detail=flavour.version)

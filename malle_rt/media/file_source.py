@@ -406,7 +406,7 @@ class FileSource:
         if surface is not None and not self._lost_captions and has_captions(picture):
             self._lost_captions = True
             log.warning(
-                "%s: captions begin at %.1f s, and are lost with pictures on the GPU. --hwaccel none keeps them",
+                '%s: captions begin at %.1f s, and are lost with pictures on the GPU. hwaccel="none" keeps them',
                 self._shown,
                 float(pts * unit),
             )

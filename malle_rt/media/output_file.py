@@ -108,7 +108,8 @@ class OutputFile:
         try:
             if not self._overwrite and self._final.exists():
                 raise SinkError(
-                    f"{self.target}: has appeared meanwhile. Choose another name, or pass --overwrite"
+                    f"{self.target}: has appeared meanwhile",
+                    hint="Choose another name, or pass overwrite=True",
                 )
             if self._handle is not None:
                 os.fsync(self._handle)
@@ -212,11 +213,12 @@ def _check_target(target: Path, overwrite: bool, source: str | None) -> os.stat_
         raise SinkError(f"{target}: this is the input itself. Choose another name for the output")
     if not overwrite and found.st_size and _is_video(target):
         raise SinkError(
-            f"{target}: exists already and is a video; one input and one output are taken. Choose another name for "
-            "the output, or clean both with --output-dir DIR"
+            f"{target}: exists already and is a video; one input and one output are taken",
+            hint="Choose another name for the output, or clean both with output_dir=DIR",
         )
     if not overwrite:
-        raise SinkError(f"{target}: exists already. Choose another name, or pass --overwrite to replace it")
+        hint = "Choose another name, or pass overwrite=True to replace it"
+        raise SinkError(f"{target}: exists already", hint=hint)
     return found
 
 

@@ -90,8 +90,8 @@ class SequenceSink:
         present = sum(bool(names.fullmatch(each.name)) for each in self.path.parent.iterdir())
         if present and not overwrite:
             raise SinkError(
-                f"{path}: {present} such pictures exist already. Choose another name, or pass --overwrite to replace "
-                "them"
+                f"{path}: {present} such pictures exist already",
+                hint="Choose another name, or pass overwrite=True to replace them",
             )
         self._older = present
         dropped = {"transparency": template.alpha, "sound and other tracks": bool(template.others)}

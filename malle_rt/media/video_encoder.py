@@ -322,8 +322,8 @@ class VideoEncoder:
             return self._surfaces.picture(frame.planes)
         if self._surfaces is not None and frame.fields is not None:
             raise SinkError(
-                "the video becomes interlaced on the way, which the GPU's encoder cannot be given any more. "
-                "Decode on the processor instead (--hwaccel none)"
+                "the video becomes interlaced on the way, which the GPU's encoder cannot be given any more",
+                hint='Decode on the processor instead (hwaccel="none")',
             )
         return self._marked(self._converted(frame), frame.fields)
 

@@ -79,7 +79,7 @@ def planned(
         ConfigError: nothing to do, or two pictures would get one name.
     """
     if output is not None and (output_dir is not None or len(inputs) != 1 or Path(inputs[0]).is_dir()):
-        raise ConfigError("--output is for one picture; for more, give --output-dir")
+        raise ConfigError("a name for the output is for one picture", hint="For more, give output_dir=DIR")
     if suffix is not None and suffix.lower() not in SUFFIXES:
         raise ConfigError(
             f"the format must be one of {', '.join(each[1:] for each in SUFFIXES)}, got {suffix[1:]!r}"
@@ -89,8 +89,8 @@ def planned(
         root = Path(name)
         found = sorted(_pictures(root, recursive)) if root.is_dir() else [root]
         if not found:
-            deeper = "" if recursive else " (--recursive looks into its folders)"
-            raise ConfigError(f"{root}: no pictures in this folder{deeper}")
+            hint = "" if recursive else "recursive=True looks into its folders"
+            raise ConfigError(f"{root}: no pictures in this folder", hint=hint)
         for source in found:
             inside = source.relative_to(root) if root.is_dir() else Path(source.name)
             pairs.append((source, _target(source, inside, output, output_dir, suffix)))
@@ -180,7 +180,7 @@ def clean_file(
     if sigma is None and form == picture.format and quality is None:
         _write(targets[0], lambda path: shutil.copyfile(source, path))
         found_nothing = strength != 0 and mix != 0
-        notes = ["almost no noise found: a copy of the source; --strength 4 cleans anyway"] * found_nothing
+        notes = ["almost no noise found: a copy of the source; strength=4 cleans anyway"] * found_nothing
     else:
         _write(targets[0], lambda path: notes.extend(save(picture, path, form, quality)))
     if compare is not None:

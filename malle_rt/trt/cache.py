@@ -182,8 +182,8 @@ def read_foreign(path: Path, here: EngineIdentity, *, trust: bool) -> bytes:
     """
     if not trust:
         raise ConfigError(
-            f"{path} is not in your own engine cache: an engine is executable code, so it is loaded from elsewhere "
-            "only with --trust-engine"
+            f"{path} is not in your own engine cache, and an engine is executable code",
+            hint="Give trust_engine=True if you trust whoever built it",
         )
     try:
         return _read(path, here, free=_FREE)

@@ -18,7 +18,7 @@ OLDEST = (10, 0)  # TensorRT: the first with IPluginV3 and with networks that ar
 _MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 TITLES = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
 _INSTALL = {
-    "tensorrt": "install TensorRT 10 or newer from NVIDIA (pip install tensorrt; on a Jetson, JetPack brings it)",
+    "tensorrt": "Install TensorRT 10 or newer from NVIDIA (pip install tensorrt; on a Jetson, JetPack brings it)",
     "tensorrt-rtx": "pip install 'malle-rt[rtx]'",
 }
 FLAVOURS = tuple(_MODULES)
@@ -72,7 +72,8 @@ def load_flavour(name: str) -> Flavour:
     version = str(module.__version__)
     if name == "tensorrt" and _numbers(version) < OLDEST:
         raise BackendUnavailable(
-            f"backend 'tensorrt' needs TensorRT {OLDEST[0]}.{OLDEST[1]} or newer, this is {version}: {_INSTALL[name]}"
+            f"backend 'tensorrt' needs TensorRT {OLDEST[0]}.{OLDEST[1]} or newer, this is {version}",
+            hint=_INSTALL[name],
         )
     return Flavour(name, module, version, Messages(module))
 
@@ -88,7 +89,7 @@ def choose_flavour(name: str | None = None) -> tuple[Flavour, str]:
     installed = [name for name in FLAVOURS if importlib.util.find_spec(_MODULES[name]) is not None]
     if not installed:
         ways = "; or ".join(f"{TITLES[name]}: {_INSTALL[name]}" for name in reversed(FLAVOURS))
-        raise BackendUnavailable(f"no TensorRT is installed. {ways}")
+        raise BackendUnavailable("no TensorRT is installed", hint=ways)
     reason = "the only one installed" if len(installed) == 1 else "the first of those installed"
     return load_flavour(installed[0]), reason
 
@@ -98,7 +99,7 @@ def _import(name: str) -> ModuleType:
         return importlib.import_module(_MODULES[name])
     except ImportError as exc:
         missing = f"{TITLES[name]} ({exc})" if importlib.util.find_spec(_MODULES[name]) else TITLES[name]
-        raise BackendUnavailable(f"backend {name!r} needs {missing}: {_INSTALL[name]}") from exc
+        raise BackendUnavailable(f"backend {name!r} needs {missing}", hint=_INSTALL[name]) from exc
 
 
 def _numbers(version: str) -> tuple[int, ...]:

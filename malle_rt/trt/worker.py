@@ -84,8 +84,8 @@ def _build(order: dict[str, Any], out: TextIO) -> int:
 def _builder(flavour: Flavour, gpu: bool) -> Any:
     if not gpu and not flavour.is_rtx:
         raise BackendUnavailable(
-            f"{flavour.title} builds on the GPU that will run the engine, and there is none here; "
-            "TensorRT-RTX builds without: --backend tensorrt-rtx"
+            f"{flavour.title} builds on the GPU that will run the engine, and there is none here",
+            hint='TensorRT-RTX builds without: backend="tensorrt-rtx"',
         )
     try:
         builder = flavour.module.Builder(flavour.messages.logger)

@@ -64,7 +64,7 @@ def test_to_a_file_with_its_description(build, tmp_path):
     assert (described["model"], described["precision"], described["profile"]) == ("rt-s", "fp32", "64x64")
     refused = build("--profile", "64x64", "--output", "my.engine")
     assert refused.returncode == 2
-    assert refused.stderr == "malle-rt: error: my.engine exists; --force replaces it\n"
+    assert refused.stderr == "malle-rt: error: my.engine exists. --overwrite replaces it\n"
     assert build("--profile", "64x64", "--output", "my.engine", "--force", "-q").returncode == 0
 
 

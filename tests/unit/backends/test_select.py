@@ -16,13 +16,13 @@ def selected(name, **options):
 
 def test_auto_says_why(monkeypatch, caplog):
     caplog.set_level("INFO")
-    problem = "no NVIDIA driver (libcuda.so.1 not found): install it"
+    problem = BackendUnavailable("no NVIDIA driver (libcuda.so.1 not found)", hint="Install it")
     monkeypatch.setattr("malle_rt.backends.select.cuda_problem", lambda: problem)
     selection = selected("auto")
     assert selection.backend.info.name == "openvino"
     assert str(selection).startswith("openvino rt-s ")
     assert str(selection).endswith(" threads); no NVIDIA driver")
-    assert problem in caplog.text
+    assert str(problem) in caplog.text
 
 
 def test_the_line_on_what_runs_is_short_and_the_log_has_all_of_it(caplog):

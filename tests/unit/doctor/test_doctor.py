@@ -75,7 +75,10 @@ def test_a_backend_that_does_not_open_is_named_with_its_reason(monkeypatch, repo
 
 
 def test_without_a_driver_the_advice_stands_beside_the_gpu(monkeypatch):
-    monkeypatch.setattr("malle_rt.doctor.nvidia.cuda_problem", lambda: "no driver here: install one")
+    monkeypatch.setattr(
+        "malle_rt.doctor.nvidia.cuda_problem",
+        lambda: BackendUnavailable("no driver here", hint="install one"),
+    )
     gpu = named(examine_nvidia())["GPU"]
     assert (gpu.state, gpu.detail, gpu.advice) == ("missing", "no driver here", "install one")
 

@@ -341,7 +341,7 @@ def test_nothing_is_replaced_or_written_through_unasked(denoiser, tmp_path):
 def test_a_picture_that_exists_is_not_taken_for_a_video(denoiser, tmp_path):
     cleaned(denoiser, tmp_path, "a.avif", stored("AVIF"), strength=SIGMA)
     with pytest.raises(
-        SinkError, match=r"a\.clean\.avif: exists already\. Choose another name, or pass --overwrite"
+        SinkError, match=r"a\.clean\.avif: exists already\. Choose another name, or pass overwrite=True"
     ):
         cleaned(denoiser, tmp_path, "a.avif", stored("AVIF"), strength=SIGMA)
 
@@ -402,7 +402,7 @@ def test_which_pictures_go_where(tmp_path):
     assert targets("a.jpg", output=str(tmp_path / "x.avif")) == ["x.avif"]
     with pytest.raises(ConfigError, match="would both become"):
         targets("a.jpg", "deep/a.jpg", output_dir=out)
-    with pytest.raises(ConfigError, match="--output is for one picture"):
+    with pytest.raises(ConfigError, match="is for one picture"):
         targets("a.jpg", "b.PNG", output="x.jpg")
     with pytest.raises(ConfigError, match=r"the format must be one of jpg, .* got 'gif'"):
         targets("a.jpg", suffix=".gif")

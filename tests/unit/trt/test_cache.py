@@ -183,7 +183,7 @@ def test_the_lock_ends_with_its_process(cache):
 def test_an_engine_from_elsewhere_needs_the_users_word(tmp_path):
     path = tmp_path / "film.engine"
     write_engine(path, IDENTITY, ENGINE)
-    with pytest.raises(ConfigError, match=r"executable code.*only with --trust-engine"):
+    with pytest.raises(ConfigError, match=r"executable code.*trust_engine=True"):
         read_foreign(path, IDENTITY, trust=False)
     assert read_foreign(path, IDENTITY, trust=True) == ENGINE
     with pytest.raises(

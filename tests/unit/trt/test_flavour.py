@@ -31,8 +31,8 @@ def test_unknown_names_list_the_known_ones():
 @pytest.mark.parametrize(
     ("name", "module", "words"),
     [
-        ("tensorrt", "tensorrt", "needs TensorRT: install TensorRT 10 or newer from NVIDIA"),
-        ("tensorrt-rtx", "tensorrt_rtx", r"needs TensorRT-RTX: pip install 'malle-rt\[rtx\]'"),
+        ("tensorrt", "tensorrt", "needs TensorRT. Install TensorRT 10 or newer from NVIDIA"),
+        ("tensorrt-rtx", "tensorrt_rtx", r"needs TensorRT-RTX. pip install 'malle-rt\[rtx\]'"),
     ],
 )
 def test_one_that_is_missing_says_how_to_get_it(name, module, words, monkeypatch):
@@ -55,7 +55,7 @@ def test_one_that_does_not_load_says_why(monkeypatch):
 
 def test_one_that_is_too_old(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__="8.6.1"))
-    with pytest.raises(BackendUnavailable, match=r"needs TensorRT 10.0 or newer, this is 8.6.1: install"):
+    with pytest.raises(BackendUnavailable, match=r"needs TensorRT 10.0 or newer, this is 8.6.1. Install"):
         load_anew("tensorrt")
 
 
@@ -67,7 +67,7 @@ def test_chooses_what_is_installed_and_says_why(monkeypatch):
     assert (chosen.name, reason) == ("tensorrt-rtx", "the only one installed")
     found.clear()
     with pytest.raises(
-        BackendUnavailable, match=r"no TensorRT is installed.*malle-rt.rtx.*; or TensorRT: install"
+        BackendUnavailable, match=r"no TensorRT is installed.*malle-rt.rtx.*; or TensorRT: Install"
     ):
         choose_flavour()
 
