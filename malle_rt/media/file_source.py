@@ -17,6 +17,7 @@ from malle_rt.frame import ColorTags, Frame, Packet, Surface, VideoInfo
 from malle_rt.media.compat import exact
 from malle_rt.media.conversion import color_tags, planes_of
 from malle_rt.media.deinterlace import Deinterlace, Deinterlacer
+from malle_rt.media.demux import VideoInput, transparent_decoder
 from malle_rt.media.hardware import (
     NotOnGpu,
     in_memory,
@@ -40,7 +41,6 @@ from malle_rt.media.opening import (
 )
 from malle_rt.media.pipe_input import PipeInput
 from malle_rt.media.pixel_formats import nearest_planar
-from malle_rt.media.reading import Reader, transparent_decoder
 from malle_rt.media.sequences import (
     DEFAULT_RATE,
     OpenSequence,
@@ -50,7 +50,7 @@ from malle_rt.media.sequences import (
 )
 from malle_rt.media.side_data import has_captions
 from malle_rt.media.template import Template, describe
-from malle_rt.media.timeline import FrameClock, PacketClock, frame_rate_of, has_joins
+from malle_rt.media.timeline import FrameClock, has_joins
 from malle_rt.media.window import Window, instant_of
 from malle_rt.shown import shown_address
 
@@ -163,7 +163,7 @@ class FileSource:
     @property
     def corrupt_packets(self) -> int:
         """Damaged packets skipped so far."""
-        return self._reader.corrupt_packets
+        return self._input.corrupt_packets
 
     @property
     def losses(self) -> tuple[str, ...]:
@@ -238,13 +238,11 @@ class FileSource:
         decoder = transparent_decoder(video) if self._carry else None
         if decoder is not None and self._on_gpu:
             raise NotOnGpu("the video has transparency, which NVDEC does not decode")
-        self._reader = Reader(container, video, self._shown, decoder)
+        self._input = VideoInput(container, video, self._shown, decoder)
         self._window = Window(start, duration, _beginning(container, video))
         self._losses = Losses(container, video)
-        self._packet_clock = PacketClock(container.format)
         unit = exact(video.time_base or 1)
-        self._clock = FrameClock(_frame_ticks(video), round(_beginning(container, video) / unit))
-        self._counts_frames = container.format.name == "avi"
+        self._clock = FrameClock(self._input.frame_ticks, round(_beginning(container, video) / unit))
         self._color: ColorTags | None = None
         self._field_reader = FieldReader()
         self._deinterlacer = Deinterlacer(self._deinterlace) if self._deinterlace is not None else None
@@ -345,27 +343,25 @@ class FileSource:
                 continue
             if not seen:
                 seen, self._interlaced = True, bool(item.interlaced_frame)
-            item.pts = self._clock.stamp(self._timestamp(item), item.duration)
-            item.time_base = self._unit(item)  # the last ones have none
+            item.pts = self._clock.stamp(self._input.timestamp(item), item.duration)
+            item.time_base = self._input.unit(item)  # the last ones have none
             yield from self._deinterlacer.pictures(item)
         yield from self._deinterlacer.drain()
 
     def _decoded(self) -> Iterator[av.VideoFrame | av.Packet[Any]]:
         """Decoded pictures, and packets of the carried tracks."""
         self._at_end = False
-        for packet in self._reader.packets():
-            self._losses.packet(packet)
-            self._packet_clock.adjust(packet)
+        for packet in self._input.packets(self._losses.packet):
             if packet.stream_index == self._video.index:
                 instant = instant_of(packet)
                 if instant is not None and self._window.exhausted(instant):
                     break
-                yield from self._watched(self._reader.decode(packet))
+                yield from self._watched(self._input.decode(packet))
             elif packet.stream_index in self._carried:
                 yield packet
         else:
             self._at_end = not self._pipe.stopped
-        yield from self._watched(self._reader.drain())
+        yield from self._watched(self._input.drain())
         self._refuse_losses()
 
     def _watched(self, pictures: Iterable[av.VideoFrame]) -> Iterator[av.VideoFrame]:
@@ -386,8 +382,8 @@ class FileSource:
 
     def _to_frame(self, picture: av.VideoFrame) -> Frame | None:
         """The picture as a frame, or None where it is outside the window."""
-        unit = self._unit(picture)
-        found = self._timestamp(picture) if self._deinterlacer is None else picture.pts
+        unit = self._input.unit(picture)
+        found = self._input.timestamp(picture) if self._deinterlacer is None else picture.pts
         if found is not None and not self._window.holds(found * unit):
             return None
         # Where pictures are deinterlaced, they had their pts before.
@@ -421,17 +417,6 @@ class FileSource:
             origin=picture if surface is None else None,
             fields=self._field_reader.order(picture) if surface is None else None,
         )
-
-    def _unit(self, picture: av.VideoFrame) -> Fraction:
-        """Seconds per unit of the picture's pts."""
-        return exact(picture.time_base or self._video.time_base or 1)
-
-    def _timestamp(self, picture: av.VideoFrame) -> int | None:
-        # AVI stores no presentation times; FFmpeg guesses them and can swap neighbours. Frames come out of the
-        # decoder in display order, so there the decoding times, a plain count, are the right ones.
-        if self._counts_frames:
-            return picture.dts
-        return picture.pts if picture.pts is not None else picture.dts
 
 
 def _beginning(container: InputContainer, video: av.VideoStream) -> Fraction:
@@ -468,9 +453,3 @@ def _of_one_list(
         return same
     own = next(part for part in parts if video in part)
     return tuple(stream for stream in same if stream in own)
-
-
-def _frame_ticks(video: av.VideoStream) -> int:
-    """Duration of one frame at the average rate, in units of the track's time_base."""
-    rate = frame_rate_of(video)
-    return round(1 / rate / exact(video.time_base)) if rate and video.time_base else 1

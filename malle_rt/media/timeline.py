@@ -11,7 +11,7 @@ from av.format import Flags
 
 from malle_rt.media.compat import exact
 
-__all__ = ["FrameClock", "PacketClock", "frame_rate_of", "has_joins"]
+__all__ = ["FrameClock", "PacketClock", "frame_rate_of", "has_joins", "shift", "shifted"]
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,29 @@ def frame_rate_of(video: av.VideoStream) -> Fraction | None:
     return next((rate for rate in rates if rate <= _FASTEST), rates[0] if rates else None)
 
 
+def shift(packet: av.Packet[Any], seconds: Fraction) -> None:
+    """Move a packet's timestamps so much later, in place, to the nearest tick of its clock."""
+    if not seconds or not packet.time_base:
+        return
+    ticks = round(seconds / exact(packet.time_base))
+    packet.pts = None if packet.pts is None else packet.pts + ticks
+    packet.dts = None if packet.dts is None else packet.dts + ticks
+
+
+def shifted(packet: av.Packet[Any], seconds: Fraction) -> av.Packet[Any]:
+    """A copy of a packet, so many seconds later, that needs its container no more and that a muxer may write into."""
+    copy: av.Packet[Any] = av.Packet(bytes(packet))
+    copy.pts, copy.dts, copy.time_base, copy.duration = (
+        packet.pts,
+        packet.dts,
+        packet.time_base,
+        packet.duration,
+    )
+    copy.is_keyframe = packet.is_keyframe
+    shift(copy, seconds)
+    return copy
+
+
 class PacketClock:
     """Shifts the packets behind a join so that time goes on, all tracks by the same amount.
 
@@ -58,10 +81,7 @@ class PacketClock:
         instant = packet.dts * unit + self._offset
         if packet.stream.type in ("video", "audio"):
             instant = self._join(packet, instant, unit)
-        ticks = round(self._offset / unit)
-        packet.dts += ticks
-        if packet.pts is not None:
-            packet.pts += ticks
+        shift(packet, self._offset)
 
     def _join(self, packet: av.Packet[Any], instant: Fraction, unit: Fraction) -> Fraction:
         """The packet's instant in seconds, after the offset has been moved where its track jumps."""

@@ -9,6 +9,7 @@ import av
 
 from malle_rt.errors import ConfigError
 from malle_rt.media.compat import exact
+from malle_rt.media.timeline import shift
 
 __all__ = ["Window", "instant_of"]
 
@@ -73,11 +74,7 @@ class Window:
 
     def move(self, packet: av.Packet[Any]) -> None:
         """Take ``shift`` off a packet's timestamps, in place."""
-        if not self.shift or not packet.time_base:
-            return
-        ticks = round(self.shift / exact(packet.time_base))
-        packet.pts = None if packet.pts is None else packet.pts - ticks
-        packet.dts = None if packet.dts is None else packet.dts - ticks
+        shift(packet, -self.shift)
 
     def length(self, whole: Fraction | None) -> Fraction | None:
         """Seconds that are wanted of an input of ``whole`` seconds; None when unknown."""

@@ -14,7 +14,7 @@ from malle_rt import memory
 from malle_rt.cli.telling import tell
 from malle_rt.errors import BackendError, ConfigError, OutOfDeviceMemory, PipelineError, SinkError
 from malle_rt.frame import Frame
-from malle_rt.media.reading import Reader
+from malle_rt.media.demux import VideoInput
 from malle_rt.media.synthetic import SyntheticSource
 from malle_rt.memory import available_memory, lacks_memory, require_memory
 from malle_rt.pipeline.channel import Channel
@@ -104,7 +104,12 @@ def test_a_decoder_without_memory_does_not_make_the_data_damaged():
     def decode(packet):
         raise av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")
 
-    reader = Reader(None, None, "a.mkv", SimpleNamespace(decode=decode))
+    reader = VideoInput(
+        SimpleNamespace(format=SimpleNamespace(name="mov", flags=0)),
+        None,
+        "a.mkv",
+        SimpleNamespace(decode=decode),
+    )
     with pytest.raises(MemoryError):
         reader.decode(None)
     assert reader.corrupt_packets == 0

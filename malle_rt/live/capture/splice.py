@@ -15,8 +15,9 @@ from av.container import InputContainer
 from malle_rt.frame import Packet
 from malle_rt.live.frame import LiveFrame
 from malle_rt.media.carrying import copy_labels
-from malle_rt.media.compat import add_copy, exact
+from malle_rt.media.compat import add_copy
 from malle_rt.media.template import Template
+from malle_rt.media.timeline import shift, shifted
 
 __all__ = ["HeldTracks", "Splice", "matching_tracks"]
 
@@ -89,10 +90,7 @@ class Splice:
         if track is None or self._shift is None:
             return None
         payload: Any = packet.payload
-        if self._shift and payload.time_base:
-            ticks = round(self._shift / Fraction(payload.time_base))
-            payload.pts = None if payload.pts is None else payload.pts + ticks
-            payload.dts = None if payload.dts is None else payload.dts + ticks
+        shift(payload, self._shift)
         return Packet(payload, track)
 
 
@@ -128,21 +126,15 @@ class HeldTracks:
             self._tracks[stream.index] = copy.index
             self.others += (copy,)
 
-    def packet(self, packet: av.Packet[Any], shift: Fraction) -> Packet | None:
-        """A copy of a packet that needs its input no more, ``shift`` seconds later; None for what is not sound.
+    def packet(self, packet: av.Packet[Any], shift_by: Fraction) -> Packet | None:
+        """A copy of a packet that needs its input no more, ``shift_by`` seconds later; None for what is not sound.
 
         Packets that are decoded and not heard, the run-up of a track, are left out: live, nothing begins with them.
         """
         track = self._tracks.get(packet.stream_index)
         if track is None or packet.is_discard or not packet.time_base:
             return None
-        copy: av.Packet[Any] = av.Packet(bytes(packet))
-        ticks = round(shift / exact(packet.time_base))
-        copy.pts = None if packet.pts is None else packet.pts + ticks
-        copy.dts = None if packet.dts is None else packet.dts + ticks
-        copy.time_base, copy.duration = packet.time_base, packet.duration
-        copy.is_keyframe = packet.is_keyframe
-        return Packet(copy, track)
+        return Packet(shifted(packet, shift_by), track)
 
     def _hold_video(self, stream: av.VideoStream) -> Any:
         """A copy; None for FFmpeg's own pictures (lavfi), which no container can hold: then the place is filled."""

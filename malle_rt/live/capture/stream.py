@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
 
 import av
 
@@ -78,7 +77,7 @@ class StreamCapture:
         self._captions = False
         self._opened = time.monotonic()
         self._begin = self._end = self._instant(opened.first)
-        self._clock = FrameClock(_frame_ticks(opened.video))
+        self._clock = FrameClock(opened.demuxed.frame_ticks)
         self._field_reader = FieldReader()
         rate = request.deinterlace
         self._deinterlacer = Deinterlacer(rate) if rate is not None else None
@@ -114,7 +113,7 @@ class StreamCapture:
                 # The picture's own instant: converting it takes time that is part of the delay.
                 captured = time.monotonic()
                 item.pts = self._clock.stamp(self._timestamp(item, captured), item.duration)
-                item.time_base = self._input.unit(item)  # the last ones have none
+                item.time_base = self._input.demuxed.unit(item)  # the last ones have none
                 yield from self._frames(item, captured)
             elif (packet := self._tracks.packet(item, self._shift)) is not None:
                 self._note_end(instant_of(item), (item.duration or 0) * exact(item.time_base or 1))
@@ -131,14 +130,14 @@ class StreamCapture:
         for number, each in enumerate(self._deinterlacer.pictures(picture)):
             if number and self._pace is None:
                 # Both fields come at once, and the newest picture wins: the first one would never be seen.
-                time.sleep(min(_MOST_APART, float(each.duration * self._input.unit(each))))
+                time.sleep(min(_MOST_APART, float(each.duration * self._input.demuxed.unit(each))))
             yield self._frame(each, captured if not number else time.monotonic())
 
     def _frame(self, picture: av.VideoFrame, captured: float) -> LiveFrame:
         """The frame of a picture whose pts is right."""
-        unit, duration = self._input.unit(picture), picture.duration
+        unit, duration = self._input.demuxed.unit(picture), picture.duration
         pts = picture.pts or 0
-        self._note_end(pts * unit - self._shift, (duration or _frame_ticks(self._input.video)) * unit)
+        self._note_end(pts * unit - self._shift, (duration or self._input.demuxed.frame_ticks) * unit)
         planes = planes_of(picture)
         if not self._captions and has_captions(picture):
             self._captions = True
@@ -158,7 +157,7 @@ class StreamCapture:
 
     def _timestamp(self, picture: av.VideoFrame, captured: float) -> int | None:
         """The pts on the timeline of all passes; by the clock where a live stream has none, as raw H.264."""
-        unit, found = self._input.unit(picture), self._input.timestamp(picture)
+        unit, found = self._input.demuxed.unit(picture), self._input.demuxed.timestamp(picture)
         if found is not None:
             return found + round(self._shift / unit)
         return (
@@ -168,7 +167,7 @@ class StreamCapture:
         )
 
     def _instant(self, picture: av.VideoFrame) -> Fraction:
-        return (self._input.timestamp(picture) or 0) * self._input.unit(picture)
+        return (self._input.demuxed.timestamp(picture) or 0) * self._input.demuxed.unit(picture)
 
     def _note_end(self, instant: Fraction | None, duration: Fraction) -> None:
         if instant is not None:
@@ -204,13 +203,6 @@ class StreamCapture:
             video=self._tracks.video,
             others=self._tracks.others,
         )
-
-
-def _frame_ticks(video: Any) -> int:
-    """Duration of one frame at the average rate, in units of the stream's time_base."""
-    if not video.average_rate or not video.time_base:
-        return 1
-    return round(1 / Fraction(video.average_rate) / Fraction(video.time_base))
 
 
 def _mode(info: VideoInfo) -> str:

@@ -14,10 +14,8 @@ import av
 from malle_rt.errors import SourceError
 from malle_rt.live.capture.connecting import Timeouts, connect
 from malle_rt.live.capture.device import Address
-from malle_rt.media.compat import exact
+from malle_rt.media.demux import VideoInput
 from malle_rt.media.opening import main_video
-from malle_rt.media.reading import Reader
-from malle_rt.media.timeline import PacketClock
 from malle_rt.media.window import instant_of
 from malle_rt.shown import without_secrets
 
@@ -37,6 +35,7 @@ class StreamInput:
     Attributes:
         container: the open input.
         video: its stream that pictures come from.
+        demuxed: the packets and pictures of both, and their times.
         first: the first picture.
     """
 
@@ -53,8 +52,7 @@ class StreamInput:
             self.video = main_video(self.container, address.shown)
             # Frame threads hold back as many pictures as there are threads.
             self.video.codec_context.thread_type = "SLICE" if address.kind == "url" else "AUTO"
-            self._reader = Reader(self.container, self.video, address.shown)
-            self._packet_clock = PacketClock(self.container.format)
+            self.demuxed = VideoInput(self.container, self.video, address.shown)
             self._items = self._read(time.monotonic() + timeouts.opening)
             self._held: deque[av.Packet[Any]] = deque(maxlen=_MOST_HELD)
             self.first = self._first_picture()
@@ -77,17 +75,6 @@ class StreamInput:
         yield from self._held_back()
         yield from self._items
 
-    def timestamp(self, picture: av.VideoFrame) -> int | None:
-        """The picture's pts in units of its time_base."""
-        # AVI stores no presentation times; see FileSource.
-        if picture.pts is None or self.container.format.name == "avi":
-            return picture.dts
-        return picture.pts
-
-    def unit(self, picture: av.VideoFrame) -> Fraction:
-        """Seconds per unit of the picture's pts."""
-        return exact(picture.time_base or self.video.time_base or 1)
-
     def close(self) -> None:
         """Release the input. May be called twice."""
         self._items = iter(())
@@ -100,14 +87,14 @@ class StreamInput:
             if not isinstance(item, av.VideoFrame):
                 self._held.append(item)
                 continue
-            if self._address.kind != "url" or self.timestamp(item) is not None or undated >= _UNDATED:
+            if self._address.kind != "url" or self.demuxed.timestamp(item) is not None or undated >= _UNDATED:
                 return item
             undated += 1
         raise SourceError(f"{self._address.shown}: no picture could be decoded. Try it in a player")
 
     def _held_back(self) -> Iterator[av.Packet[Any]]:
         """Packets that came before the first picture and belong behind it."""
-        begin = (self.timestamp(self.first) or 0) * self.unit(self.first)
+        begin = (self.demuxed.timestamp(self.first) or 0) * self.demuxed.unit(self.first)
         while self._held:
             packet = self._held.popleft()
             if (instant_of(packet) or 0) >= begin:
@@ -121,18 +108,17 @@ class StreamInput:
                 if seen:  # a stream that is joined in the middle of a picture has lost nothing
                     self._tell_loss()
                 continue
-            self._packet_clock.adjust(packet)
             if packet.stream_index != self.video.index:
                 yield packet
                 continue
-            pictures = self._reader.decode(packet)
+            pictures = self.demuxed.decode(packet)
             seen = seen or bool(pictures)
             if not seen and time.monotonic() > end:
                 raise SourceError(
                     f"{self._address.shown}: data comes, but no picture can be decoded. Try it in a player"
                 )
             yield from pictures
-        yield from self._reader.drain()
+        yield from self.demuxed.drain()
 
     def _tell_loss(self) -> None:
         if not self._lost:
@@ -146,7 +132,7 @@ class StreamInput:
 
     def _packets(self) -> Iterator[av.Packet[Any]]:
         try:
-            yield from self._in_time(self._reader.packets())
+            yield from self._in_time(self.demuxed.packets())
         except SourceError as exc:
             text = without_secrets(str(exc))
         else:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import av
 
 from malle_rt.frame import Frame, Packet
 from malle_rt.media.compat import exact
 from malle_rt.media.template import Template
+from malle_rt.media.timeline import shifted
 from malle_rt.pipeline.channel import Channel
 from malle_rt.pipeline.config import PipelineConfig
 from malle_rt.pipeline.stage import Failures, Stage
@@ -176,14 +177,4 @@ class Beginning:
         if not isinstance(payload, av.Packet) or payload.pts is None or not payload.time_base:
             return None
         ticks = round(self._origin / exact(payload.time_base))
-        return Packet(_copied(payload, ticks), packet.track) if payload.pts >= ticks else None
-
-
-def _copied(packet: av.Packet[Any], ticks: int) -> av.Packet[Any]:
-    copy: av.Packet[Any] = av.Packet(bytes(packet))
-    copy.time_base = packet.time_base
-    copy.pts = None if packet.pts is None else packet.pts - ticks
-    copy.dts = None if packet.dts is None else packet.dts - ticks
-    copy.duration = packet.duration
-    copy.is_keyframe = packet.is_keyframe
-    return copy
+        return Packet(shifted(payload, -self._origin), packet.track) if payload.pts >= ticks else None

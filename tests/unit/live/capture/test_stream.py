@@ -287,7 +287,7 @@ def received(path, **how):
     try:
         with suppress(SourceError):
             for item in source:
-                count += isinstance(item, Shot)
+                count += isinstance(item, LiveFrame)
     finally:
         source.close()
         thread.join(20)

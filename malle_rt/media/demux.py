@@ -1,17 +1,20 @@
-"""Demux and decode that go on behind damage: what is broken is skipped and counted."""
+"""Demux and decode a video track, for files and live streams: what is broken is skipped and counted."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any, cast
 
 import av
 from av.container import InputContainer
 
 from malle_rt.errors import SourceError
+from malle_rt.media.compat import exact
+from malle_rt.media.timeline import PacketClock, frame_rate_of
 
-__all__ = ["Reader", "transparent_decoder"]
+__all__ = ["VideoInput", "transparent_decoder"]
 
 log = logging.getLogger(__name__)
 
@@ -19,10 +22,12 @@ log = logging.getLogger(__name__)
 _HOPELESS = 100
 
 
-class Reader:
-    """Reads packets and decodes one video track of a container.
+class VideoInput:
+    """An open container, of which one video track is decoded: packets, pictures and their times.
 
     Attributes:
+        container: the opened input.
+        video: its stream that is decoded.
         corrupt_packets: packets that could not be read or decoded.
     """
 
@@ -38,12 +43,18 @@ class Reader:
             decoder: another one than the stream's own.
         """
         self.corrupt_packets = 0
+        self.container = container
+        self.video = video
         self._name = name
-        self._container = container
+        self._clock = PacketClock(container.format)
+        self._counts_frames = container.format.name == "avi"
         self._decoder = video.codec_context if decoder is None else decoder
 
-    def packets(self) -> Iterator[av.Packet[Any]]:
-        """All packets of the container in its order, without the empty ones PyAV adds at the end.
+    def packets(self, note: Callable[[av.Packet[Any]], object] | None = None) -> Iterator[av.Packet[Any]]:
+        """All packets of the container in its order, without the empty ones PyAV adds at the end; joins are bridged.
+
+        Args:
+            note: told of each packet before its time is corrected.
 
         Raises:
             SourceError: a network stream that stalled or broke.
@@ -51,9 +62,12 @@ class Reader:
         errors = 0
         while errors < _HOPELESS:
             try:
-                for packet in self._container.demux():
+                for packet in self.container.demux():
                     errors = 0
                     if packet.size or packet.dts is not None:
+                        if note is not None:
+                            note(packet)
+                        self._clock.adjust(packet)
                         yield packet
                 return
             except IndexError:
@@ -90,6 +104,24 @@ class Reader:
             if not frames:
                 return
             yield from frames
+
+    def unit(self, picture: av.VideoFrame) -> Fraction:
+        """Seconds per unit of the picture's pts."""
+        return exact(picture.time_base or self.video.time_base or 1)
+
+    def timestamp(self, picture: av.VideoFrame) -> int | None:
+        """The picture's pts in units of its time_base; None where nothing says."""
+        # AVI stores no presentation times; FFmpeg guesses them and can swap neighbours. Frames come out of the
+        # decoder in display order, so there the decoding times, a plain count, are the right ones.
+        if self._counts_frames:
+            return picture.dts
+        return picture.pts if picture.pts is not None else picture.dts
+
+    @property
+    def frame_ticks(self) -> int:
+        """Duration of one frame at the average rate, in units of the track's time_base."""
+        rate = frame_rate_of(self.video)
+        return round(1 / rate / exact(self.video.time_base)) if rate and self.video.time_base else 1
 
     def _count(self, exc: av.error.FFmpegError) -> None:
         if isinstance(exc, MemoryError):  # nothing is wrong with the data
