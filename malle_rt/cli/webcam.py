@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import io
 import os
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit
 
 from malle_rt.cli.options import (
     add_deinterlacing,
@@ -172,6 +175,27 @@ def _introduce(session: LiveSession, *, quiet: bool) -> None:
         print(f"source: {session.source}\nbackend: {session.backend}", file=sys.stderr)
     if session.url:  # also where quiet: nobody could guess the token
         print(f"page: {session.url}", file=sys.stderr, flush=True)
+        if not quiet and sys.stderr.isatty():
+            print(qr_code(session.url), end="", file=sys.stderr, flush=True)
+
+
+def qr_code(url: str) -> str:
+    """The address for the camera of a phone, as lines of text; "" where only this machine can open it, or segno lacks.
+
+    Blocks are the light parts: on a terminal of light letters on dark ground it is as phones want it.
+    """
+    from malle_rt.live.web.address import is_loopback
+
+    host = urlsplit(url).hostname
+    if host is None or is_loopback(host):
+        return ""
+    try:
+        segno: Any = importlib.import_module("segno")
+    except ImportError:
+        return ""
+    drawn = io.StringIO()
+    segno.make(url, error="l", micro=False).terminal(out=drawn, border=2, compact=True)
+    return drawn.getvalue()
 
 
 def _config(options: argparse.Namespace) -> LiveConfig:
