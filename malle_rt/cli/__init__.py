@@ -80,7 +80,7 @@ def _with_origins(error: ConfigError, settings: Settings) -> ConfigError:
     named = [
         f"{key} is from {origin}" for key, origin in settings.origins.items() if key in str(error).split()
     ]
-    return type(error)(f"{error} ({'; '.join(named)})") if named else error
+    return type(error)(f"{error.what} ({'; '.join(named)})", hint=error.hint) if named else error
 
 
 class _Formatter(logging.Formatter):
