@@ -12,8 +12,8 @@ from pathlib import Path
 from malle_rt.backends.select import select_backend
 from malle_rt.config import DenoiseConfig
 from malle_rt.denoiser import FrameDenoiser
-from malle_rt.live.capture.opening import open_capture, takes_modes
-from malle_rt.live.capture.source import LiveSource
+from malle_rt.live.capture.device import DeviceAddress
+from malle_rt.live.capture.source import LiveSource, open_capture
 from malle_rt.live.config import LiveConfig
 from malle_rt.live.control import Controls, Tuning
 from malle_rt.live.denoiser import LiveDenoiser
@@ -65,7 +65,9 @@ class LiveSession:
         self.latest = Latest()
         self._meter = Meter()
         self._status_line = StatusLine()
-        self._pace = PaceWatch(config.denoise.model, sizeable=takes_modes(config.capture.device))
+        self._pace = PaceWatch(
+            config.denoise.model, sizeable=DeviceAddress.parse(config.capture.device).takes_modes
+        )
         self._stopping = False
         self._failure: BaseException | None = None
         self._ended = threading.Event()

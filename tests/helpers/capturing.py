@@ -10,10 +10,10 @@ from fractions import Fraction
 from helpers.live import shot
 
 from malle_rt.frame import Packet, VideoInfo
-from malle_rt.live.capture.connecting import Timeouts
 from malle_rt.live.capture.device import CaptureRequest
 from malle_rt.live.capture.source import LiveSource
 from malle_rt.live.capture.stream import StreamCapture
+from malle_rt.live.capture.stream_input import Timeouts
 from malle_rt.live.frame import LiveFrame
 from malle_rt.media.synthetic import read_index
 from malle_rt.media.template import Template

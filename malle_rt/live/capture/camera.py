@@ -24,7 +24,7 @@ from malle_rt.live.capture.camera_opening import (
     take_packed,
 )
 from malle_rt.live.capture.cameras import find_camera, is_there
-from malle_rt.live.capture.device import CaptureRequest
+from malle_rt.live.capture.device import CaptureRequest, DeviceAddress
 from malle_rt.live.frame import LiveFrame
 from malle_rt.media.template import Template
 from malle_rt.opencv import opencv
@@ -33,7 +33,6 @@ __all__ = ["CameraCapture", "planes_of_bgr"]
 
 log = logging.getLogger(__name__)
 
-_PIPELINE = "gst:"
 _TIME_BASE = Fraction(1, 1_000_000)
 # Waits for the first frame, of READ_SECONDS each: some cameras take seconds to wake up.
 _FIRST_TRIES = 3
@@ -110,12 +109,12 @@ class CameraCapture:
             release(capture)
 
     def _open(self, request: CaptureRequest) -> Any:
-        device = request.device.strip()
-        if device.startswith(_PIPELINE):
-            pipeline = device.removeprefix(_PIPELINE).strip()
+        address = DeviceAddress.parse(request.device.strip())
+        if address.kind == "pipeline":
+            pipeline = address.target
             self._label = f"pipeline {pipeline.partition(' ')[0]}"
             return open_pipeline(pipeline)
-        self._camera = find_camera(device)
+        self._camera = find_camera(address.target)
         self._label = self._camera.label
         capture = open_camera(self._camera)
         ask_for_mode(capture, self._camera, request)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 from malle_rt.errors import ConfigError
@@ -14,9 +16,12 @@ from malle_rt.media.opening import is_url, plain_location
 from malle_rt.media.template import Template
 from malle_rt.shown import shown_address
 
-__all__ = ["Address", "Capture", "CaptureRequest"]
+__all__ = ["Capture", "CaptureRequest", "DeviceAddress"]
 
-_LAVFI = "lavfi:"
+_LAVFI, _PIPELINE = "lavfi:", "gst:"
+_CAMERA = re.compile(r"\d+|/dev/video\d+")
+# "clip.mp4", but not "BRIO 4.0": a name that ends like a file's is most likely a file's, misspelt.
+_FILE_NAME = re.compile(r".*[/\\].*|.*\.[A-Za-z][A-Za-z0-9]{1,4}", re.DOTALL)
 # What sends at a pace of its own, whatever duration it claims.
 _SELF_PACED = (
     "rtsp",
@@ -101,28 +106,52 @@ class Capture(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Address:
-    """Where a stream comes from.
+class DeviceAddress:
+    """Where pictures come from, read from what a user has written.
 
     Attributes:
-        kind: "file", "url", or "lavfi" for a source graph of FFmpeg's.
-        target: path, URL or graph, as FFmpeg is told. Holds passwords.
+        kind: "camera", "pipeline" of GStreamer's, "file", "url", or "lavfi" for a source graph of FFmpeg's.
+        target: what is opened, without the prefix of its kind. Holds passwords.
         shown: what a message says; holds none.
     """
 
-    kind: Literal["file", "url", "lavfi"]
+    kind: Literal["camera", "pipeline", "file", "url", "lavfi"]
     target: str
     shown: str
 
     @classmethod
-    def of(cls, device: str) -> Address:
-        """The address that a user has written."""
+    def parse(cls, device: str) -> DeviceAddress:
+        """The address that a user has written; of a bare name, the files that are there decide."""
         if device.startswith(_LAVFI):
             return cls(kind="lavfi", target=device.removeprefix(_LAVFI), shown=shown_address(device))
+        if device.startswith(_PIPELINE):
+            pipeline = device.removeprefix(_PIPELINE).strip()
+            return cls(kind="pipeline", target=pipeline, shown=shown_address(device))
         target = plain_location(device)
-        return cls(kind="url" if is_url(target) else "file", target=target, shown=shown_address(target))
+        if is_url(target):
+            return cls(kind="url", target=target, shown=shown_address(target))
+        if not _CAMERA.fullmatch(device) and (device.startswith("file:") or _is_file(target)):
+            return cls(kind="file", target=target, shown=shown_address(target))
+        return cls(kind="camera", target=device.strip(), shown=shown_address(device))
+
+    @property
+    def is_camera(self) -> bool:
+        """Whether OpenCV opens it, and not FFmpeg."""
+        return self.kind in ("camera", "pipeline")
+
+    @property
+    def takes_modes(self) -> bool:
+        """Whether it can be asked for a size, a frame rate and a pixel format."""
+        return self.kind == "camera"
 
     @property
     def self_paced(self) -> bool:
         """Whether the other end decides when pictures come."""
         return self.kind == "url" and self.target.partition("://")[0].lower() in _SELF_PACED
+
+
+def _is_file(target: str) -> bool:
+    path = Path(target)
+    if path.exists():
+        return not path.is_char_device()  # such as /dev/v4l/by-id/...
+    return _FILE_NAME.fullmatch(target) is not None

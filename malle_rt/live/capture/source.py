@@ -2,25 +2,63 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
+from weakref import WeakSet
 
 from malle_rt.errors import SourceError
 from malle_rt.frame import Packet, VideoInfo
-from malle_rt.live.capture.device import Capture
+from malle_rt.live.capture.device import Capture, CaptureRequest, DeviceAddress
 from malle_rt.live.capture.reconnector import Reconnector
 from malle_rt.live.capture.splice import Splice
 from malle_rt.live.capture.status import SourceStatus
+from malle_rt.live.capture.stream import StreamCapture
 from malle_rt.live.frame import LiveFrame
 from malle_rt.live.statistics import SourceState
 from malle_rt.media.template import Template
 from malle_rt.pipeline import PipelineConfig
 from malle_rt.pipeline.channel import Channel
 
-__all__ = ["LiveSource"]
+__all__ = ["LiveSource", "open_capture"]
+
+log = logging.getLogger(__name__)
 
 _DEPTH = 2  # pictures that may wait; more would only be older
 _CLOSING = 1.5  # seconds that ``close`` waits for readers
+# Requests whose user has been warned: each is opened again for every connection.
+_warned: WeakSet[CaptureRequest] = WeakSet()
+
+
+def open_capture(request: CaptureRequest) -> Capture:
+    """Open the camera, stream or file that ``request.device`` names; warn once of options it has no use for.
+
+    Raises:
+        SourceError: it cannot be opened, or gives no picture.
+    """
+    if request not in _warned:
+        _warned.add(request)
+        _warn_of_unused(request)
+    if not DeviceAddress.parse(request.device).is_camera:
+        return StreamCapture(request)
+    # OpenCV is not needed for streams.
+    from malle_rt.live.capture.camera import CameraCapture
+
+    return CameraCapture(request)
+
+
+def _warn_of_unused(request: CaptureRequest) -> None:
+    address = DeviceAddress.parse(request.device)
+    unused = []
+    if not address.takes_modes:
+        mode = {"--size": request.size, "--fps": request.frame_rate, "--fourcc": request.fourcc}
+        unused = [option for option, value in mode.items() if value is not None]
+    if request.loop and (address.is_camera or address.self_paced):
+        unused.append("--loop")
+    if request.deinterlace is not None and address.is_camera:
+        unused.append("--deinterlace")
+    if unused:
+        log.warning("ignored: %s (of no use with %s)", ", ".join(unused), address.shown)
 
 
 class LiveSource:

@@ -12,10 +12,9 @@ import av
 
 from malle_rt.errors import SourceError
 from malle_rt.frame import Packet, VideoInfo
-from malle_rt.live.capture.connecting import Timeouts
-from malle_rt.live.capture.device import Address, CaptureRequest
+from malle_rt.live.capture.device import CaptureRequest, DeviceAddress
 from malle_rt.live.capture.splice import HeldTracks
-from malle_rt.live.capture.stream_input import StreamInput
+from malle_rt.live.capture.stream_input import StreamInput, Timeouts
 from malle_rt.live.frame import LiveFrame
 from malle_rt.media.compat import exact
 from malle_rt.media.conversion import color_tags, planes_of
@@ -59,7 +58,7 @@ class StreamCapture:
         Raises:
             SourceError: it cannot be opened, has no video, or gives no picture in time.
         """
-        self._address = Address.of(request.device)
+        self._address = DeviceAddress.parse(request.device)
         self._timeouts = timeouts or Timeouts()
         self._input = StreamInput(self._address, self._timeouts)
         try:

@@ -1,4 +1,4 @@
-"""One opening of a stream or file: its pictures and its other packets, in order."""
+"""One opening of a stream, a file or a source graph: its pictures and its other packets, in order and in time."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
+from av.container import InputContainer
 
 from malle_rt.errors import SourceError
-from malle_rt.live.capture.connecting import Timeouts, connect
-from malle_rt.live.capture.device import Address
+from malle_rt.live.capture.device import DeviceAddress
+from malle_rt.media.compat import open_reading
 from malle_rt.media.demux import VideoInput
-from malle_rt.media.opening import main_video
+from malle_rt.media.opening import check_file, main_video, open_file
+from malle_rt.media.play_lists import UDP_OPTIONS, address_options, list_kind, names_others
 from malle_rt.media.window import instant_of
 from malle_rt.shown import without_secrets
 
-__all__ = ["StreamInput"]
+__all__ = ["StreamInput", "Timeouts", "connect"]
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +31,33 @@ log = logging.getLogger(__name__)
 _UNDATED = 5
 # Packets kept that come before the first picture: 5 s of AAC.
 _MOST_HELD = 256
+# For whatever sends at its own pace. Half of FFmpeg's usual look at a stream; its option "nobuffer" is left out:
+# it throws away what that look has read, so that the first picture has to wait for the next keyframe, and what
+# is gained by it is gained by dropping old frames too.
+_LOW_DELAY = (
+    {
+        "probesize": "1000000",  # bytes
+        "analyzeduration": "1000000",  # microseconds
+        "max_delay": "100000",  # microseconds that RTP packets are waited for, to put them in order
+        "rtsp_flags": "prefer_tcp",  # no lost packets; UDP where the server does not want it or the URL ends in ?udp
+    }
+    | UDP_OPTIONS
+)
+# PyAV's wheels come without SRT; distributions build their ffmpeg program with it.
+_NO_SRT = (
+    "the FFmpeg that PyAV brings here has no SRT. Run ffmpeg -i srt://... -c copy -f mpegts udp://127.0.0.1:1234 "
+    "beside it, and give --device udp://127.0.0.1:1234"
+)
+_REASONS: dict[type[Exception], str] = {
+    av.error.HTTPUnauthorizedError: (
+        "the server wants another user and password (401). Give them in the URL: scheme://user:password@host/..."
+    ),
+    av.error.HTTPForbiddenError: "the server does not let this user in (403). Ask who runs it",
+    av.error.HTTPNotFoundError: "the server has nothing of that name (404). Check the end of the URL",
+    av.error.ConnectionRefusedError: (
+        "nothing listens there (connection refused). Check address and port, and that the server is up"
+    ),
+}
 
 
 class StreamInput:
@@ -39,7 +70,7 @@ class StreamInput:
         first: the first picture.
     """
 
-    def __init__(self, address: Address, timeouts: Timeouts) -> None:
+    def __init__(self, address: DeviceAddress, timeouts: Timeouts) -> None:
         """Open the input and decode one picture.
 
         Raises:
@@ -155,3 +186,76 @@ class StreamInput:
                 )
             yield packet
             begin = time.monotonic()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """Seconds after which an input counts as gone.
+
+    Attributes:
+        opening: until it is open, and from then to the first picture.
+        reading: for each packet.
+    """
+
+    opening: float = 10.0
+    reading: float = 2.0
+
+
+def connect(address: DeviceAddress, timeouts: Timeouts) -> InputContainer:
+    """Open an input for reading.
+
+    Raises:
+        SourceError: what is wrong with it, and what to do; without any password.
+    """
+    if address.kind == "file":
+        check_file(address.target)
+    begin = time.monotonic()
+    try:
+        return _open(address, timeouts)
+    except (av.error.FFmpegError, OSError, ValueError) as exc:
+        # When time is up, FFmpeg may say anything, such as "invalid data".
+        timed_out = isinstance(exc, av.error.ExitError | av.error.TimeoutError)
+        late = timed_out or time.monotonic() - begin >= timeouts.opening
+        reason = _no_answer(address, timeouts) if late else _reason(address, exc)
+    # Outside the handler: FFmpeg's own error names the URL with its password, and would be shown as the context.
+    raise SourceError(f"{address.shown}: {reason}")
+
+
+def _open(address: DeviceAddress, timeouts: Timeouts) -> InputContainer:
+    if address.kind == "lavfi":
+        return open_reading(address.target, format="lavfi")
+    if address.kind == "file":
+        return open_file(address.target)
+    timeout = (timeouts.opening, timeouts.reading)
+    return open_reading(address.target, options=_LOW_DELAY | address_options(address.target), timeout=timeout)
+
+
+def _no_answer(address: DeviceAddress, timeouts: Timeouts) -> str:
+    if address.target.startswith("udp"):
+        return (
+            f"nothing has come within {timeouts.opening:g} s. Check that the sender runs and sends to this "
+            "address and port"
+        )
+    return (
+        f"no answer within {timeouts.opening:g} s. Check the address, the network and that the server is up"
+    )
+
+
+def _reason(address: DeviceAddress, exc: Exception) -> str:
+    if address.kind == "file" and (listed := list_kind(Path(address.target))):
+        return names_others(listed)
+    for kind, text in _REASONS.items():
+        if isinstance(exc, kind):
+            return text
+    reason = getattr(exc, "strerror", None) or str(exc)
+    if isinstance(exc, av.error.ProtocolNotFoundError) and address.target.lower().startswith("srt:"):
+        return _NO_SRT
+    if address.kind == "lavfi":
+        return f"FFmpeg cannot make a source of it ({reason}). Try lavfi:testsrc2"
+    if isinstance(exc, av.error.InvalidDataError):
+        return (
+            "not a video that FFmpeg can read: damaged, not complete, or no video at all. Try it in a player"
+        )
+    if address.kind == "file":
+        return f"cannot be opened ({reason}). Try it in a player"
+    return f"cannot be opened ({reason}). Check the address, the network and that the server is up"

@@ -12,7 +12,7 @@ from media import write_clip
 from malle_rt.errors import SourceError
 from malle_rt.frame import Frame
 from malle_rt.live.capture.device import CaptureRequest
-from malle_rt.live.capture.opening import open_capture
+from malle_rt.live.capture.source import open_capture
 from malle_rt.media.file_source import FileSource
 from malle_rt.media.play_lists import file_options
 

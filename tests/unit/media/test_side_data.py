@@ -12,7 +12,7 @@ from media import write_clip, write_film
 from malle_rt import EncodeConfig, denoise_video
 from malle_rt.config import DenoiseConfig
 from malle_rt.live.capture.device import CaptureRequest
-from malle_rt.live.capture.opening import open_capture
+from malle_rt.live.capture.source import open_capture
 from malle_rt.media.compat import side_data_bytes
 from malle_rt.media.interlacing import FieldMarker
 from malle_rt.media.matroska_crop import matroska_crop

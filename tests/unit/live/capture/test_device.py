@@ -1,6 +1,6 @@
 import pytest
 
-from malle_rt.live.capture.device import Address
+from malle_rt.live.capture.device import DeviceAddress
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ from malle_rt.live.capture.device import Address
     ],
 )
 def test_kinds(device, kind, target):
-    address = Address.of(device)
+    address = DeviceAddress.parse(device)
     assert (address.kind, address.target) == (kind, target)
     assert "secret" not in address.shown
 
@@ -30,4 +30,4 @@ def test_kinds(device, kind, target):
     ],
 )
 def test_who_sets_the_pace(device, self_paced):
-    assert Address.of(device).self_paced is self_paced
+    assert DeviceAddress.parse(device).self_paced is self_paced

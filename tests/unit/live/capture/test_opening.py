@@ -4,8 +4,8 @@ import pytest
 from helpers.streams import write_stream_clip
 
 from malle_rt.errors import MalleError, SourceError
-from malle_rt.live.capture.device import CaptureRequest
-from malle_rt.live.capture.opening import is_camera, open_capture
+from malle_rt.live.capture.device import CaptureRequest, DeviceAddress
+from malle_rt.live.capture.source import open_capture
 from malle_rt.live.capture.stream import StreamCapture
 
 GRAPH = "lavfi:testsrc2=size=64x48:rate=50:duration=0.1"
@@ -20,7 +20,7 @@ def warnings(caplog):
     ["0", "12", "/dev/video0", "gst:nvarguscamerasrc ! appsink", "Logitech BRIO", "BRIO 4.0", "/dev/null"],
 )
 def test_cameras(device):
-    assert is_camera(device)
+    assert DeviceAddress.parse(device).is_camera
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_cameras(device):
     ],
 )
 def test_streams_and_files(device):
-    assert not is_camera(device)
+    assert not DeviceAddress.parse(device).is_camera
 
 
 def test_a_file_needs_no_extension(tmp_path):

@@ -16,9 +16,9 @@ from media import damage, write_clip
 
 from malle_rt.errors import SourceError
 from malle_rt.frame import Packet
-from malle_rt.live.capture.connecting import Timeouts
 from malle_rt.live.capture.device import CaptureRequest
 from malle_rt.live.capture.stream import StreamCapture
+from malle_rt.live.capture.stream_input import Timeouts
 from malle_rt.live.frame import LiveFrame
 from malle_rt.media.synthetic import SyntheticSource, read_index
 from malle_rt.shown import shown_address
