@@ -351,7 +351,11 @@ class FileSource:
     def _decoded(self) -> Iterator[av.VideoFrame | av.Packet[Any]]:
         """Decoded pictures, and packets of the carried tracks."""
         self._at_end = False
+        announced = self._pipe.announced.tracks
+        known = {stream.id for stream in self._container.streams} | set(announced)
         for packet in self._input.packets(self._losses.packet):
+            if self._carry and announced.keys() - known:
+                self._tell_late(known, packet)
             if packet.stream_index == self._video.index:
                 instant = instant_of(packet)
                 if instant is not None and self._window.exhausted(instant):
@@ -363,6 +367,20 @@ class FileSource:
             self._at_end = not self._pipe.stopped
         yield from self._watched(self._input.drain())
         self._refuse_losses()
+
+    def _tell_late(self, known: set[int], packet: av.Packet[Any]) -> None:
+        """Warn of tracks that a pipe announces only now: outputs have their tracks already."""
+        for number, kind in self._pipe.announced.tracks.items():
+            if number not in known:
+                known.add(number)
+                log.warning(
+                    "%s: a track of %s (id %#x) that begins at about %.0f s is left out: a pipe is looked at once "
+                    "only. Give a file, to have it",
+                    self._shown,
+                    kind,
+                    number,
+                    float(instant_of(packet) or 0),
+                )
 
     def _watched(self, pictures: Iterable[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         for picture in pictures:

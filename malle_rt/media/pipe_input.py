@@ -6,6 +6,8 @@ import os
 import select
 import sys
 
+from malle_rt.media.transport_watch import TransportWatch
+
 __all__ = ["PipeInput"]
 
 _POLL = 0.2  # seconds between two looks at whether to go on
@@ -18,6 +20,7 @@ class PipeInput:
     Attributes:
         beginning: the first bytes that were read.
         stopped: whether ``stop`` was called.
+        announced: tracks that what was read so far has announced.
     """
 
     name = "-"
@@ -26,6 +29,7 @@ class PipeInput:
         """Standard input, until ``open``."""
         self.beginning = b""
         self.stopped = False
+        self.announced = TransportWatch()
         self._descriptor = 0
 
     def open(self, path: str) -> None:
@@ -45,6 +49,7 @@ class PipeInput:
             data = self._read(size)
             if data is not None:
                 self.beginning += data[: _BEGINNING - len(self.beginning)]
+                self.announced.see(data)
                 return data
         return b""
 

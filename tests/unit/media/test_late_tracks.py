@@ -13,6 +13,7 @@ from malle_rt import denoise_video
 from malle_rt.config import DenoiseConfig
 from malle_rt.media.file_sink import FileSink
 from malle_rt.media.file_source import FileSource
+from malle_rt.media.transport_watch import TransportWatch
 
 PLAIN = DenoiseConfig(strength=0)
 RATE = Fraction(25)
@@ -125,3 +126,39 @@ def test_through_a_pipe_late_sound_is_kept_or_said(tmp_path, caplog, sound_from,
     said = [record.message for record in caplog.records if "does not show its format" in record.message]
     assert bool(said) != kept
     assert len(sound_of(tmp_path / "out.mkv")) == kept
+
+
+def through_a_pipe(path, pipe):
+    """A named pipe that a thread writes the file into."""
+    os.mkfifo(pipe)
+    thread = threading.Thread(target=lambda: pipe.write_bytes(path.read_bytes()), daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("joined", [True, False])
+def test_a_track_that_a_pipe_announces_late_is_said(tmp_path, joined, caplog):
+    first = write_broadcast(tmp_path / "a.ts", seconds=150, sound_from=None)
+    second = write_broadcast(tmp_path / "b.ts", seconds=1, sound_from=0.1)
+    path = join_files(tmp_path / "ab.ts", [first, second]) if joined else first
+    thread = through_a_pipe(path, tmp_path / "pipe.ts")
+    denoise_video(tmp_path / "pipe.ts", tmp_path / "out.mkv", config=PLAIN)
+    thread.join(5)
+    said = [each for each in caplog.messages if "is left out: a pipe is looked at once only" in each]
+    assert len(said) == joined
+    assert not said or "a track of sound (id 0x101)" in said[0]
+    assert not sound_of(tmp_path / "out.mkv")
+
+
+def test_anything_may_go_by_on_a_pipe(tmp_path):
+    data = write_broadcast(tmp_path / "a.ts", seconds=1, sound_from=0.1).read_bytes()[: 188 * 40]
+    watch = TransportWatch()
+    for start in range(0, len(data), 100):  # in pieces of any size
+        watch.see(data[start : start + 100])
+    assert watch.tracks == {0x100: "video", 0x101: "sound"}
+    for place in range(0, len(data), 3):
+        TransportWatch().see(data[:place] + bytes([data[place] ^ 0xA5]) + data[place + 1 :])
+    other = TransportWatch()
+    other.see(b"\x1a\x45\xdf\xa3" + data)
+    assert not other.tracks
