@@ -31,7 +31,7 @@ from malle_rt.photo.frames import FrameByFrame
 from malle_rt.pipeline import Pipeline, Progress, Report
 from malle_rt.protocols import Denoiser
 
-__all__ = ["Transcode", "TranscodeReport", "denoise_video", "open_denoiser", "transcode_mark"]
+__all__ = ["Transcode", "TranscodeReport", "copy_times", "denoise_video", "open_denoiser", "transcode_mark"]
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,7 @@ class TranscodeReport:
         losses: what the input lacked, damaged packets among it, a line each; empty for a run that was stopped early.
         repaired_timestamps: frames that came without a usable presentation time.
         output: the file that was written, OUT.partial.EXT where it was stopped early; None: there was no frame by then.
+        note: what became of the output, a line, where it was not written by this run.
         compare: the side-by-side picture, if one was asked for and there was a frame to show.
     """
 
@@ -80,6 +81,7 @@ class TranscodeReport:
     repaired_timestamps: int
     output: Path | None
     compare: Path | None
+    note: str = ""
 
     def summary(self) -> str:
         """A few lines for the user."""
@@ -91,7 +93,8 @@ class TranscodeReport:
         lines.extend(self.losses)
         if self.repaired_timestamps:
             lines.append(f"{self.repaired_timestamps} frames had no usable time and were given one")
-        lines.append(f"wrote {self.output}" if self.output else "wrote nothing: no frame was done")
+        wrote = f"wrote {self.output}" if self.output else "wrote nothing: no frame was done"
+        lines.append(self.note or wrote)
         if self.compare:
             lines.append(f"wrote {self.compare}")
         return "\n".join(lines)
@@ -230,7 +233,7 @@ class Transcode:
         report = self._pipeline.run(on_progress)
         shown = self._shown is not None and self._shown.save()
         if self._times is not None:
-            _copy_times(self._times, Path(self._sink.path))
+            copy_times(self._times, Path(self._sink.path))
         return TranscodeReport(
             pipeline=report,
             backend=self.backend,
@@ -332,7 +335,7 @@ def transcode_mark(
         return Mark()
 
 
-def _copy_times(source: Path, output: Path) -> None:
+def copy_times(source: Path, output: Path) -> None:
     """Times of last access and change, of a film that is done: a failure is said and loses nothing."""
     try:
         found = source.stat()

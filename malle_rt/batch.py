@@ -20,9 +20,9 @@ from malle_rt.media.compat import exact
 from malle_rt.media.deinterlace import Deinterlace
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.opening import main_video, open_file
-from malle_rt.media.own_outputs import Mark, has_own_name, read_mark, read_mark_beside
-from malle_rt.media.verify import ends_where_it_says
+from malle_rt.media.own_outputs import difference_of, has_own_name, read_mark
 from malle_rt.pipeline import Progress
+from malle_rt.segments import SegmentedTranscode
 
 __all__ = ["Batch", "BatchItem", "BatchOptions", "Outcome", "Watcher"]
 
@@ -39,6 +39,8 @@ class BatchOptions:
         encode: the encoder's settings for an output.
         skip_existing: leave outputs that are whole and were made from the same source with the same options.
         overwrite: replace others.
+        segments: make each in segments, see ``SegmentedTranscode``, so that an interrupted one is gone on with.
+        jobs: of these at once; None: as many as make the most of the machine.
         compare: write a side-by-side picture beside each output.
     """
 
@@ -53,6 +55,8 @@ class BatchOptions:
     compare: bool = False
     skip_existing: bool = True
     overwrite: bool = False
+    segments: bool = False
+    jobs: int | None = None
 
 
 @dataclass
@@ -115,7 +119,7 @@ class Batch:
         """
         self._options = options
         self._stopped = False
-        self._job: Transcode | None = None
+        self._job: Transcode | SegmentedTranscode | None = None
         self._spent = 0.0  # seconds of runs that have ended
         self._running = 0.0  # seconds of the one that runs
         self.items = [BatchItem(source, output, encode=options.encode(output)) for source, output in pairs]
@@ -203,7 +207,7 @@ class Batch:
         if report.pipeline.stopped:
             item.outcome = "stopped"
             kept = item.output.with_name(report.output.name) if report.output else None
-            item.reason = f"what was done is in {kept}" if kept else "nothing was done"
+            item.reason = report.note or (f"what was done is in {kept}" if kept else "nothing was done")
             return
         item.share = 1.0
         item.outcome = "done"
@@ -216,8 +220,22 @@ class Batch:
             item.share = min(progress.frames_out / item.frames, 1.0)
         watcher.went_on(item, progress)
 
-    def _open(self, item: BatchItem) -> Transcode:
+    def _open(self, item: BatchItem) -> Transcode | SegmentedTranscode:
         options = self._options
+        if options.segments:
+            return SegmentedTranscode(
+                item.source,
+                item.output,
+                jobs=options.jobs,
+                config=options.config,
+                encode=item.encode,
+                start=options.start,
+                duration=options.duration,
+                overwrite=options.overwrite,
+                strict=options.strict,
+                keep_times=options.keep_times,
+                deinterlace=options.deinterlace,
+            )
         return Transcode(
             item.source,
             item.output,
@@ -273,7 +291,7 @@ class Batch:
             duration=options.duration,
             deinterlace=options.deinterlace,
         )
-        difference = _difference(item.output, wanted)
+        difference = difference_of(item.output, wanted)
         if not difference and options.skip_existing:
             item.outcome, item.reason = "skipped", "is there already, from the same source and options"
             return
@@ -283,21 +301,3 @@ class Batch:
         else:
             item.outcome = "failed"
             item.reason = f"{item.output} {difference}. Pass --overwrite to replace it"
-
-
-def _difference(output: Path, wanted: Mark) -> str:
-    """What makes a file another one than a run would; "" where nothing does."""
-    try:
-        with open_file(output) as container:
-            found = read_mark(container) or read_mark_beside(output)
-            if found is None:
-                return "was not made by malle-rt"
-            if not ends_where_it_says(container):
-                return "is not whole"
-    except (av.error.FFmpegError, OSError, ValueError, IndexError, SourceError):
-        return "cannot be read"
-    if not found.source or not wanted.source:
-        return "does not say what it was made from"
-    if found.source != wanted.source:
-        return "was made from another source"
-    return "" if found.options == wanted.options else "was made with other options or by another version"

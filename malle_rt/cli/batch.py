@@ -15,6 +15,7 @@ from malle_rt.cli.options import denoise_config, encode_config
 from malle_rt.cli.progress import ProgressBar, clock
 from malle_rt.cli.signals import watched_signals
 from malle_rt.cli.telling import tell
+from malle_rt.cli.transcode import in_segments
 from malle_rt.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def _plan(options: argparse.Namespace, ending: Ending) -> Batch:
         raise ConfigError(
             "--keep-partial would give parts the names of whole videos, which the next run then leaves: leave it out"
         )
+    segments = in_segments(options)
     if options.format is not None:
         raise ConfigError("--format is for one output: those of many inputs are named by their containers")
     if options.fps is not None:
@@ -96,6 +98,8 @@ def _plan(options: argparse.Namespace, ending: Ending) -> Batch:
             compare=options.compare is not None,
             skip_existing=options.skip_existing is not False,
             overwrite=options.overwrite,
+            segments=segments,
+            jobs=options.jobs or None,
         ),
     )
 

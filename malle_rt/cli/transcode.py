@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from malle_rt.config import Strength
     from malle_rt.media.encode_config import EncodeConfig
     from malle_rt.pipeline import Progress
+    from malle_rt.segments import SegmentedTranscode
 
 __all__ = ["add_parser", "run"]
 
@@ -59,7 +60,7 @@ _SIGPIPE = 13  # its number everywhere; Windows has no name for it
 # What a preview has no use for.
 _OF_VIDEOS = (
     *("strength", "hwaccel", "codec", "crf", "preset", "pix_fmt", "encoder_option", "duration", "fps"),
-    *("format", "strict", "keep_partial", "keep_times", "compare", "progress"),
+    *("resume", "jobs", "format", "strict", "keep_partial", "keep_times", "compare", "progress"),
 )
 
 
@@ -122,6 +123,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     part = parser.add_argument_group("part of the input")
     part.add_argument("--start", type=seconds, metavar="TIME", help="seconds or [HH:]MM:SS[.fraction]")
     part.add_argument("--duration", type=seconds, metavar="TIME", help="length from there")
+    long = parser.add_argument_group("long videos")
+    long.add_argument(
+        "--resume",
+        action="store_true",
+        help="work in segments, kept in OUT.segments: after an interruption of any kind the same command goes on",
+    )
+    long.add_argument(
+        "--jobs",
+        type=_jobs,
+        metavar="N|auto",
+        help="segments at once, each with its share of the processor; resumes, too (auto)",
+    )
     parser.add_argument(
         "--fps",
         type=rate,
@@ -252,6 +265,36 @@ def _one_pair(options: argparse.Namespace) -> tuple[str, str | None]:
     return files[0], files[1] if len(files) == 2 else None
 
 
+def in_segments(options: argparse.Namespace) -> bool:
+    """Whether videos are made in segments.
+
+    Raises:
+        ConfigError: with options that cannot be.
+    """
+    if not options.resume and options.jobs is None:
+        return False
+    unfit = {
+        "--compare": options.compare is not None,
+        "--keep-partial": options.keep_partial,
+        "--format": options.format is not None,
+        "--fps": options.fps is not None,
+        "--hwaccel cuda": options.hwaccel == "cuda",
+    }
+    names = ", ".join(name for name, given in unfit.items() if given)
+    if names:
+        raise ConfigError(
+            f"--resume and --jobs work in segments, which {names} cannot: leave out one or the other"
+        )
+    return True
+
+
+def _jobs(text: str) -> int:
+    """0 stands for auto."""
+    if text != "auto" and not (text.isascii() and text.isdigit() and 1 <= int(text) <= 999):
+        raise argparse.ArgumentTypeError(f"expected auto or a number from 1 to 999, got {text!r}")
+    return 0 if text == "auto" else int(text)
+
+
 def _preview(options: argparse.Namespace) -> int:
     with watched_signals() as ending:
         from malle_rt.media.output_file import discard_claimed
@@ -282,7 +325,9 @@ def _count(done: int, of_all: int) -> None:
     print(f"\r{done}/{of_all} frames", end="\n" if done == of_all else "", file=sys.stderr, flush=True)
 
 
-def _run(job: Transcode, options: argparse.Namespace, lines: JsonLines | None) -> TranscodeReport:
+def _run(
+    job: Transcode | SegmentedTranscode, options: argparse.Namespace, lines: JsonLines | None
+) -> TranscodeReport:
     if lines is not None:
         lines.file_start(1, shown_address(options.input), _output(options), job.frames, job.backend)
 
@@ -309,7 +354,7 @@ def _run(job: Transcode, options: argparse.Namespace, lines: JsonLines | None) -
         bar.close()
 
 
-def _open(options: argparse.Namespace, ending: Ending) -> Transcode:
+def _open(options: argparse.Namespace, ending: Ending) -> Transcode | SegmentedTranscode:
     from malle_rt.api import Transcode
     from malle_rt.media.output_file import discard_claimed
 
@@ -320,6 +365,22 @@ def _open(options: argparse.Namespace, ending: Ending) -> Transcode:
         raise ConfigError("--compare has no name beside standard output: write --compare PICTURE.png")
     if options.compare is not None:
         compare = Path(options.compare) if options.compare else output.with_suffix(".compare.png")
+    if in_segments(options):
+        from malle_rt.segments import SegmentedTranscode
+
+        return SegmentedTranscode(
+            options.input,
+            output,
+            jobs=options.jobs or None,
+            config=denoise_config(options),
+            encode=_encode(options, output),
+            start=options.start,
+            duration=options.duration,
+            overwrite=options.overwrite,
+            strict=options.strict,
+            keep_times=options.keep_times,
+            deinterlace=options.deinterlace,
+        )
     return Transcode(
         options.input,
         output,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -83,6 +84,7 @@ class FileSink:
         )
         self.path = self._output.target
         self._written = Written()
+        self._encoded = False
         self._live = live
         self._stopped = stopped
         self._keep_partial = keep_partial
@@ -155,6 +157,33 @@ class FileSink:
             if track is not None:
                 self._guarded(lambda: container.mux(track.packets(packet, self._streams.shift)))
 
+    @property
+    def shift(self) -> Fraction:
+        """Seconds that are taken off every timestamp of the source."""
+        return self._streams.shift
+
+    def write_encoded(self, packet: av.Packet[Any], instants: Iterable[Fraction] = ()) -> None:
+        """Copy a packet of the picture that an encoder of the same settings gave; instead of frames.
+
+        Args:
+            packet: on the output's clock.
+            instants: of the frames that come with it, in seconds and in their order.
+
+        Raises:
+            SinkError: the disk is full, or the muxer refuses.
+        """
+        container = self._opened()
+        self._encoded = True
+        packet.stream = self._streams.encoder.stream
+        self._guarded(lambda: container.mux(packet))
+        for instant in instants:
+            self._written.add(instant)
+
+    @property
+    def extradata(self) -> bytes:
+        """What the encoder says once for all of its packets."""
+        return bytes(self._streams.encoder.stream.codec_context.extradata or b"")
+
     def finish(self) -> None:
         """Flush, close, verify, and let the file appear under its name.
 
@@ -171,7 +200,7 @@ class FileSink:
         try:
             if not self.frames:
                 raise SinkError(f"{self.path}: no frame was written, so there is no file")
-            self._guarded(lambda: container.mux(self._streams.flush()))
+            self._guarded(lambda: container.mux(self._streams.flush(encoder=not self._encoded)))
             self._guarded(container.close)
             self._container = None
             self._complete_index()

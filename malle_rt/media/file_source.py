@@ -76,6 +76,8 @@ class FileSource:
 
     Attributes:
         corrupt_packets: damaged packets skipped so far.
+        already: packets and pictures that were found damaged before this source's part, by whoever read those.
+        beginning: where the video begins on the container's clock, in seconds; ``start`` counts from there.
         template: what a sink needs to write a file like this one.
         sequence: the pictures, where the input is a pattern of such.
         rate: pictures a second of a sequence.
@@ -115,6 +117,7 @@ class FileSource:
             ConfigError: a negative start, a duration that is not positive, a frame rate for a video.
             SourceError: it cannot be opened, or holds no frame that can be decoded.
         """
+        self.already = (0, 0)
         self._location = plain_location(location)
         self._shown = shown_address(self._location)
         self._links: OpenSequence | None = None
@@ -130,7 +133,7 @@ class FileSource:
         self.rate = frame_rate or DEFAULT_RATE
         self._carry = carry_other_streams
         self._strict = strict
-        self._at_end = False
+        self._at_end = self._packets_only = False
         self._pipe = PipeInput()
         self._deinterlace = deinterlace
         self._items: Iterator[Frame | Packet] = iter(())
@@ -163,7 +166,12 @@ class FileSource:
     @property
     def corrupt_packets(self) -> int:
         """Damaged packets skipped so far."""
-        return self._input.corrupt_packets
+        return self.already[0] + self._input.corrupt_packets
+
+    @property
+    def damaged_frames(self) -> int:
+        """Pictures so far that the decoder could not restore wholly."""
+        return self.already[1] + self._losses.damaged
 
     @property
     def losses(self) -> tuple[str, ...]:
@@ -171,8 +179,8 @@ class FileSource:
         found = []
         if self.corrupt_packets:
             found.append(f"{self.corrupt_packets} corrupt packets in the input were skipped")
-        if self._losses.damaged:
-            found.append(f"{self._losses.damaged} frames of the input are damaged")
+        if self.damaged_frames:
+            found.append(f"{self.damaged_frames} frames of the input are damaged")
         missing = self._losses.missing(whole=not self._window.has_start) if self._at_end else None
         return (*found, missing) if missing else tuple(found)
 
@@ -186,6 +194,19 @@ class FileSource:
         yield from self._primed
         self._primed.clear()
         yield from self._items
+
+    def packets(self) -> Iterator[Packet]:
+        """All packets and no frames, instead of iterating: those of the carried tracks, and the video's for their time.
+
+        Only the first picture has been decoded.
+        """
+        self._packets_only = True
+        primed = [item for item in self._primed if isinstance(item, Packet)]
+        self._primed.clear()
+        yield from primed
+        for item in self._items:
+            if isinstance(item, Packet):
+                yield item
 
     def interrupt(self) -> None:
         """Let a read that waits on a pipe come back; one that waits on the network has its own time limit."""
@@ -239,10 +260,11 @@ class FileSource:
         if decoder is not None and self._on_gpu:
             raise NotOnGpu("the video has transparency, which NVDEC does not decode")
         self._input = VideoInput(container, video, self._shown, decoder)
-        self._window = Window(start, duration, _beginning(container, video))
+        self.beginning = _beginning(container, video)
+        self._window = Window(start, duration, self.beginning)
         self._losses = Losses(container, video)
         unit = exact(video.time_base or 1)
-        self._clock = FrameClock(self._input.frame_ticks, round(_beginning(container, video) / unit))
+        self._clock = FrameClock(self._input.frame_ticks, round(self.beginning / unit))
         self._color: ColorTags | None = None
         self._field_reader = FieldReader()
         self._deinterlacer = Deinterlacer(self._deinterlace) if self._deinterlace is not None else None
@@ -360,13 +382,17 @@ class FileSource:
                 instant = instant_of(packet)
                 if instant is not None and self._window.exhausted(instant):
                     break
-                yield from self._watched(self._input.decode(packet))
+                if self._packets_only:
+                    yield packet
+                else:
+                    yield from self._watched(self._input.decode(packet))
             elif packet.stream_index in self._carried:
                 yield packet
         else:
             self._at_end = not self._pipe.stopped
-        yield from self._watched(self._input.drain())
-        self._refuse_losses()
+        if not self._packets_only:
+            yield from self._watched(self._input.drain())
+            self._refuse_losses()
 
     def _tell_late(self, known: set[int], packet: av.Packet[Any]) -> None:
         """Warn of tracks that a pipe announces only now: outputs have their tracks already."""

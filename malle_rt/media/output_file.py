@@ -16,7 +16,7 @@ import av
 from malle_rt.errors import SinkError, SourceError
 from malle_rt.media.opening import open_file
 
-__all__ = ["OutputFile", "discard_claimed"]
+__all__ = ["OutputFile", "discard_claimed", "lock_file"]
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ class OutputFile:
             try:
                 if not stat.S_ISREG(os.fstat(handle).st_mode):
                     raise SinkError(f"{self.partial}: is in the way and no regular file. Remove it")
-                if not _lock(handle):
+                if not lock_file(handle):
                     raise SinkError(
                         f"{self.target}: another run is writing it now. Wait for its end, or choose another name"
                     )
@@ -262,7 +262,7 @@ def _mode_of(source: str | None) -> int:
     return (found.st_mode & 0o666) | 0o600
 
 
-def _lock(handle: int) -> bool:
+def lock_file(handle: int) -> bool:
     """Lock the file for this process; False where another one has it. The lock ends with the process."""
     if sys.platform == "win32":  # there, an open file cannot be removed, which is as good
         return True

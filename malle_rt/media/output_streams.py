@@ -164,9 +164,9 @@ class OutputStreams:
             container.metadata.update(_film_metadata(template.container.metadata))
             self._copy_chapters(template.container, template)
 
-    def flush(self) -> list[av.Packet[Any]]:
-        """The packets that the encoder and the other tracks still hold."""
-        held = [self.encoder.flush(), *(track.flush() for track in self.tracks.values())]
+    def flush(self, *, encoder: bool = True) -> list[av.Packet[Any]]:
+        """The packets that the encoder, unless nothing went in, and the other tracks still hold."""
+        held = [self.encoder.flush() if encoder else [], *(track.flush() for track in self.tracks.values())]
         return [packet for packets in held for packet in packets]
 
     def _add_tracks(self, template: Template, config: EncodeConfig, surface: Surface | None) -> None:

@@ -14,13 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 from av.container import InputContainer, OutputContainer
 
-from malle_rt.media.opening import is_attached_picture
+from malle_rt.errors import SourceError
+from malle_rt.media.opening import is_attached_picture, open_file
+from malle_rt.media.verify import ends_where_it_says
 
 __all__ = [
     "Mark",
     "clean_name",
+    "difference_of",
     "has_own_name",
     "options_digest",
     "put_mark",
@@ -142,6 +146,24 @@ def read_mark_beside(output: Path) -> Mark | None:
     except (OSError, ValueError):
         return None
     return Mark(source=found[1] or "", options=found[2] or "")
+
+
+def difference_of(output: Path, wanted: Mark) -> str:
+    """What makes a file another one than a run would; "" where nothing does."""
+    try:
+        with open_file(output) as container:
+            found = read_mark(container) or read_mark_beside(output)
+            if found is None:
+                return "was not made by malle-rt"
+            if not ends_where_it_says(container):
+                return "is not whole"
+    except (av.error.FFmpegError, OSError, ValueError, IndexError, SourceError):
+        return "cannot be read"
+    if not found.source or not wanted.source:
+        return "does not say what it was made from"
+    if found.source != wanted.source:
+        return "was made from another source"
+    return "" if found.options == wanted.options else "was made with other options or by another version"
 
 
 def _beside(output: Path) -> Path:

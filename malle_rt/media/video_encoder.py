@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -187,15 +187,20 @@ class VideoEncoder:
             self._place(picture, frame.pts * frame.time_base / self._tick, self._tick)
         return list(self.stream.encode(picture))
 
+    def follow(self, instants: Iterable[Fraction]) -> None:
+        """Take frames at these seconds for encoded already: those that come find the places behind theirs."""
+        if self._tick is not None:
+            for instant in instants:
+                self._last_tick = self._place_of(instant / self._tick)
+
     def flush(self) -> list[av.Packet[Any]]:
         """The packets still held by the encoder."""
         return list(self.stream.encode(None))
 
     def _place(self, picture: av.VideoFrame, ticks: Fraction, tick: Fraction) -> None:
         """Put a picture on the encoder's own clock, behind the one before."""
-        place = round(ticks)
+        place = self._place_of(ticks)
         if self._last_tick is not None:
-            place = max(place, self._last_tick + 1)
             gap = place > self._last_tick + 1 and self.stream.container.format.name == _Y4M
             if gap and "rate" not in self._warned:
                 self._warned.add("rate")
@@ -204,6 +209,9 @@ class VideoEncoder:
                 )
         self._last_tick = picture.pts = place
         picture.time_base, picture.duration = tick, 1
+
+    def _place_of(self, ticks: Fraction) -> int:
+        return round(ticks) if self._last_tick is None else max(round(ticks), self._last_tick + 1)
 
     def _prove(self, surface: Surface, template: Template) -> SurfaceEncoding | None:
         rate = template.info.frame_rate or Fraction(25)

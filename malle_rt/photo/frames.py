@@ -63,6 +63,10 @@ class FrameByFrame:
         self.untouched += self._chosen is None
         return lambda: clean
 
+    def forget(self) -> None:
+        """Measure the noise of the next frame."""
+        self._until = 0
+
     def close(self) -> None:
         """Release the network. May be called twice."""
         self._denoiser.close()

@@ -38,6 +38,7 @@ class Progress:
         position: instant of the last frame the sink has taken, in seconds of media time; None before the first.
         busy: seconds each stage has worked ("decode", "denoise", "encode"); their sum exceeds ``seconds`` as far
             as the stages overlap.
+        earlier: frames of ``frames_out`` that an earlier run has done.
         denoise_ms: from the moment the denoiser took a frame to the moment it gave it back.
     """
 
@@ -48,11 +49,12 @@ class Progress:
     position: Fraction | None
     busy: dict[str, float]
     denoise_ms: Latency
+    earlier: int = 0
 
     @property
     def fps(self) -> float:
-        """Frames per second of wall-clock time, from the start."""
-        return self.frames_out / self.seconds if self.seconds > 0 else 0.0
+        """Frames per second of wall-clock time, from the start of this run."""
+        return (self.frames_out - self.earlier) / self.seconds if self.seconds > 0 else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
