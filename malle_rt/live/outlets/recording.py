@@ -6,7 +6,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from malle_rt.errors import MalleError, SinkError
@@ -201,9 +201,12 @@ class Recordings:
                 self._let_go()
                 self._waits = True
             self._collect()
+            taken = {
+                recording.path for _, recording in self._ending
+            }  # not there yet, where they are being finished
             back = self._waits and lost_since is None
             self._waits = self._waits and not back
-        if back and not self._try(self._begin, _next_part(self._base)):
+        if back and not self._try(self._begin, _next_part(self._base, taken)):
             self.problems.append(
                 f"recording: could not go on after the source was lost ({self._status_line.text})"
             )
@@ -273,7 +276,8 @@ class Recordings:
                 self._status_line.warn(lost)
 
 
-def _next_part(path: Path) -> Path:
-    """The name of what follows a recording: hall.mkv, hall-2.mkv, hall-3.mkv ..."""
+def _next_part(path: Path, taken: Collection[Path]) -> Path:
+    """The name of what follows a recording: hall.mkv, hall-2.mkv, hall-3.mkv ...; none of those ``taken``."""
     numbers = itertools.count(2)
-    return next(part for number in numbers if not (part := path.with_stem(f"{path.stem}-{number}")).exists())
+    parts = (path.with_stem(f"{path.stem}-{number}") for number in numbers)
+    return next(part for part in parts if part not in taken and not part.exists())

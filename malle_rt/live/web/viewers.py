@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp import WSMsgType, web
 
@@ -33,23 +33,6 @@ _GOING_AWAY, _TRY_LATER = 1001, 1013
 _ENDED = "The session has ended."
 
 
-class Host(Protocol):
-    """Whom a viewer turns to."""
-
-    @property
-    def actions(self) -> Actions:
-        """Does what the page asks for."""
-
-    async def picture_for(self, viewer: Viewer) -> Picture:
-        """Wait for a picture that the viewer lacks."""
-
-    def displayed(self, picture: Picture) -> None:
-        """The page has drawn this picture."""
-
-    def ask(self) -> None:
-        """What the viewer needs has changed."""
-
-
 class Viewer:
     """Sends pictures as fast as the page draws them, and not faster. Lives on the server's event loop.
 
@@ -58,11 +41,11 @@ class Viewer:
         shown: the last picture that it has drawn; None before the first.
     """
 
-    def __init__(self, socket: web.WebSocketResponse, host: Host) -> None:
+    def __init__(self, socket: web.WebSocketResponse, audience: Audience) -> None:
         self.view: View = "split"
         self.shown: Picture | None = None
         self._socket = socket
-        self._host = host
+        self._audience = audience
         self._requests = Bucket(_REQUESTS_PER_SECOND, _REQUESTS_AT_ONCE)
         self._sent_number = 0
         self._sent_parts: frozenset[Part] = frozenset()
@@ -111,7 +94,7 @@ class Viewer:
 
     async def _send_pictures(self) -> None:
         while True:
-            picture = await self._host.picture_for(self)
+            picture = await self._audience.picture_for(self)
             self._sent_number = picture.number
             self._sent_parts = self.needs
             self._flying = picture
@@ -157,16 +140,16 @@ class Viewer:
         self._flying, self.shown = None, picture
         self._latencies.append(round((time.monotonic() - picture.frame.captured) * 1000, 1))
         self._landed.set()
-        self._host.displayed(picture)
+        self._audience.displayed(picture)
         return True
 
     def _answer(self, request: Request) -> None:
         if request.name == "view":
             self.view = request.value
-            self._host.ask()
+            self._audience.ask()
         elif request.name != "drawn":
             number, frame = (self.shown.number, self.shown.frame) if self.shown else (0, None)
-            message = self._host.actions.perform(request, number, frame)
+            message = self._audience.actions.perform(request, number, frame)
             if message is not None:
                 self.post(message)
 

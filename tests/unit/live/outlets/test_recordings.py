@@ -203,3 +203,9 @@ def test_one_that_breaks_is_told_and_the_rest_goes_on(live, tmp_path):
     play(fan_out, range(4))
     recordings.close()
     assert len(recordings.paths) == 1
+
+
+def test_a_part_that_is_still_being_finished_keeps_its_name(tmp_path):
+    first, second = tmp_path / "hall.mkv", tmp_path / "hall-2.mkv"
+    assert module._next_part(first, ()) == second
+    assert module._next_part(first, {second}) == tmp_path / "hall-3.mkv"
