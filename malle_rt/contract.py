@@ -8,7 +8,8 @@ __all__ = ["FRAME", "MULTIPLE", "NEXT", "STATE", "TOLD", "Noise"]
 
 MULTIPLE = 8  # height and width of the luma that a graph takes
 FRAME = ("y", "uv")
-TOLD = ("sigma", "noise")  # (1, 1, 1, 1) luma's sigma, or (1, 4, 1, 1) ``Noise``; a graph takes one of them
+# (1, 1, 1, 1) luma's sigma, or (1, 4, 1, 1) ``Noise``: names, and how many numbers; a graph takes one of them.
+TOLD = {"sigma": 1, "noise": 4}
 STATE = ("y_before", "uv_before", "hidden_before")
 NEXT = ("y_clean", "uv_clean", "hidden")  # what becomes ``STATE`` of the next frame
 

@@ -29,7 +29,7 @@ CSRC = ROOT / "malle_rt/ops/csrc"
 COMPILED = ROOT / "malle_rt/cuda/compiled"
 MANIFEST = "manifest.json"
 
-UNITS = ("malle_slice.cu", "planes.cu")
+UNITS = ("malle_slice.cu", "motion.cu", "planes.cu")
 SOURCES = (*UNITS, "packs.cuh")
 ARCHITECTURES = (75, 80, 86, 87, 89, 90, 110, 120)
 PTX = "compute_75.ptx"

@@ -18,8 +18,8 @@ try:
     import torch
 
     from malle_rt.backends.gpu.torch_network import TorchNetwork, capture
-    from malle_rt.net.rt import MalleNetRT
-    from malle_rt.net.weights import load_rt
+    from malle_rt.net import rt, rt2
+    from malle_rt.net.weights import load_video_net
 except ImportError as exc:
     raise BackendUnavailable(
         f"backend 'cuda' needs torch and safetensors ({exc}): pip install 'malle-rt[torch,cuda]'"
@@ -96,9 +96,10 @@ class CudaBackend:
         """Release the driver's context. May be called twice."""
         self._driver.close()
 
-    def _loaded(self, path: Path, dtype: torch.dtype) -> MalleNetRT:
+    def _loaded(self, path: Path, dtype: torch.dtype) -> rt.MalleNetRT | rt2.FoldedRT:
         """The network on the GPU; raises ``BackendUnavailable`` where this torch was not built for it."""
-        net = load_rt(path).folded()
+        loaded = load_video_net(path)
+        net = rt2.FoldedRT(loaded).eval() if isinstance(loaded, rt2.MalleNetRT) else loaded.folded()
         try:
             net = net.to(self._device, dtype)
             return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # not in torch's stubs

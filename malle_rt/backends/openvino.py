@@ -147,7 +147,7 @@ def _integer_graph(graph: ov.Model, shape: FrameShape, *, align: bool) -> ov.Mod
     rows, columns = shape.padded(MULTIPLE)
     small = (rows // 2, columns // 2)
     told = _told(graph)
-    sizes = {"y": (1, 1, rows, columns), "uv": (1, 2, *small), told: (1, 4 if told == "noise" else 1, 1, 1)}
+    sizes = {"y": (1, 1, rows, columns), "uv": (1, 2, *small), told: (1, TOLD[told], 1, 1)}
     sizes |= {"y_before": sizes["y"], "uv_before": sizes["uv"]}
     hidden = graph.input("hidden_before").partial_shape[1].get_length()
     graph.reshape({**sizes, "hidden_before": (1, hidden, *small)})

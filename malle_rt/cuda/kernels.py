@@ -19,6 +19,7 @@ from malle_rt.cuda.launches import (
     slice_launch,
     unpack_launch,
 )
+from malle_rt.cuda.motion import Past, align_launches
 from malle_rt.errors import BackendError, BackendUnavailable
 
 __all__ = ["COMPILED", "DevicePlanes", "Kernels", "Launch", "Layout", "SliceDims", "Storage", "choose_image"]
@@ -108,30 +109,50 @@ class Kernels:
     def pack(
         self,
         planes: DevicePlanes,
-        sigma: int,
+        told: int,
         y: int,
         uv: int,
-        to_sigma: int,
+        to_told: int,
         *,
+        levels: int,
         padded: tuple[int, int],
         storage: Storage,
         stream: int,
     ) -> None:
-        """Bring a frame and its noise level to the network's inputs.
+        """Bring a frame and what is told of its noise to the network's inputs.
 
         Code values are divided by the largest; the last row and column repeat outward up to the padded size.
 
         Args:
             planes: the frame.
-            sigma: device address of one float32: standard deviation of the luma's noise, 8-bit scale.
+            told: device address of ``levels`` float32 numbers.
             y: of (1, 1, rows, columns), written.
             uv: of (1, 2, rows / 2, columns / 2), written.
-            to_sigma: of (1, 1, 1, 1), written: sigma / 255.
+            to_told: of (1, levels, 1, 1), written.
+            levels: numbers that tell the network of the noise.
             padded: rows and columns of y, even, no smaller than the frame.
             storage: element type of what is written.
             stream: handle of the stream.
         """
-        self.start(pack_launch(planes, sigma, y, uv, to_sigma, padded=padded, storage=storage), stream)
+        launch = pack_launch(planes, told, y, uv, to_told, levels=levels, padded=padded, storage=storage)
+        self.start(launch, stream)
+
+    def align(
+        self,
+        y: int,
+        before: Past,
+        after: Past,
+        memory: int,
+        *,
+        hidden: int,
+        padded: tuple[int, int],
+        storage: Storage,
+        stream: int,
+    ) -> None:
+        """Move what is kept of a video to where it is in a frame; see ``malle_rt.cuda.motion.align_launches``."""
+        launches = align_launches(y, before, after, memory, hidden=hidden, padded=padded, storage=storage)
+        for launch in launches:
+            self.start(launch, stream)
 
     def unpack(
         self, y: int, uv: int, planes: DevicePlanes, *, padded: tuple[int, int], storage: Storage, stream: int

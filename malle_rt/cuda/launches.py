@@ -1,6 +1,6 @@
 """How our kernels are started: their names, blocks and arguments for given sizes. No driver is needed here.
 
-The numbers of pixels that a thread does are shared with the sources: ``_PATCHES`` and ``_PACK`` with
+The numbers of pixels that a thread does are shared with the sources: ``_PATCHES`` and ``PACK`` with
 ``ops/csrc/malle_slice.cu``, ``_STEP`` with ``ops/csrc/planes.cu``, ``_THREADS`` with ``kThreads`` in
 ``ops/csrc/packs.cuh``.
 """
@@ -15,11 +15,13 @@ from typing import Any, Literal
 from malle_rt.errors import ConfigError
 
 __all__ = [
+    "PACK",
     "DevicePlanes",
     "Launch",
     "Layout",
     "SliceDims",
     "Storage",
+    "launch_shape",
     "pack_launch",
     "padded_size",
     "slice_launch",
@@ -30,7 +32,7 @@ Storage = Literal["f16", "f32"]
 Layout = Literal["planar", "semi-planar"]
 
 _THREADS = 256
-_PACK = 16  # bytes of one pack, and what its address must be a multiple of
+PACK = 16  # bytes of one pack, and what its address must be a multiple of
 # (kernel size, stride): rows of a thread's patch
 _PATCHES = {(5, 4): 2, (3, 2): 2, (5, 2): 2, (3, 1): 1, (3, 4): 2}
 _STEP = 8
@@ -193,10 +195,12 @@ class Launch:
     arguments: tuple[Any, ...]
 
 
-def _shape(across: int, down: int, deep: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+def launch_shape(
+    across: int, down: int, deep: int, *, threads: int = _THREADS
+) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
     """Grid and block for so many threads: blocks 32 wide, or 16 where that leaves fewer threads idle."""
     wide = 32 if -(-across // 32) * 2 == -(-across // 16) else 16
-    high = _THREADS // wide
+    high = threads // wide
     grid = (-(-across // wide), -(-down // high), deep)
     if grid[1] > _MOST_BLOCKS:
         raise ConfigError(f"pictures may have up to {_MOST_BLOCKS * high} rows of threads, got {down}")
@@ -213,21 +217,22 @@ def slice_launch(x: int, grid: int, y: int, dims: SliceDims, dtype: Storage) -> 
     name = f"malle_slice_{dtype}_k{dims.kernel_size}"
     deep = dims.batch * dims.groups
     rows = _PATCHES.get((dims.kernel_size, stride))
-    wide = _PACK // _ITEM[dtype]
-    if rows is None or dims.width % wide or (x | grid | y) % _PACK:
-        return Launch(name, *_shape(dims.width, dims.height, deep), (*arguments, _int(stride)))
+    wide = PACK // _ITEM[dtype]
+    if rows is None or dims.width % wide or (x | grid | y) % PACK:
+        return Launch(name, *launch_shape(dims.width, dims.height, deep), (*arguments, _int(stride)))
     # Patches begin half a stride above the picture.
     down = -(-(dims.height + stride // 2) // rows)
-    return Launch(f"{name}_s{stride}", *_shape(dims.width // wide, down, deep), arguments)
+    return Launch(f"{name}_s{stride}", *launch_shape(dims.width // wide, down, deep), arguments)
 
 
 def pack_launch(
     planes: DevicePlanes,
-    sigma: int,
+    told: int,
     y: int,
     uv: int,
-    to_sigma: int,
+    to_told: int,
     *,
+    levels: int,
     padded: tuple[int, int],
     storage: Storage,
 ) -> Launch:
@@ -239,9 +244,10 @@ def pack_launch(
         _float(1 / planes.largest),
         *map(_pointer, (y, uv)),
         *map(_int, (rows, columns)),
-        *map(_pointer, (sigma, to_sigma)),
+        *map(_pointer, (told, to_told)),
+        _int(levels),
     )
-    shape = _shape(-(-columns // _STEP), rows, len(planes.pointers))
+    shape = launch_shape(-(-columns // _STEP), rows, len(planes.pointers))
     return Launch(f"malle_pack_{planes.sample}_{storage}", *shape, arguments)
 
 
@@ -257,7 +263,7 @@ def unpack_launch(
         *planes._arguments(),
         *map(_int, (planes.width, planes.height, planes.shift)),
     )
-    shape = _shape(-(-planes.width // _STEP), planes.height, len(planes.pointers))
+    shape = launch_shape(-(-planes.width // _STEP), planes.height, len(planes.pointers))
     return Launch(f"malle_unpack_{planes.sample}_{storage}", *shape, arguments)
 
 

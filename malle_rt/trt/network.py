@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from malle_rt.contract import TOLD
 from malle_rt.cuda.launches import Storage
 from malle_rt.errors import (
     BackendError,
@@ -46,6 +47,7 @@ class TensorRTNetwork:
     Attributes:
         storage: element type of every tensor.
         hidden: channels of the hidden state.
+        told: what the engine is told of the noise, one of ``malle_rt.contract.TOLD``.
 
     Raises:
         EngineMismatch: the engine does not fit this machine or version.
@@ -73,6 +75,8 @@ class TensorRTNetwork:
         with self._library.serving(slicer):
             self._engine = _deserialized(flavour, self._runtime, engine)
         self.storage: Storage = _storage(flavour.module, self._engine)
+        names = {self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)}
+        self.told = next((name for name in TOLD if name in names), "sigma")
         self.hidden = int(self._engine.get_tensor_shape("hidden_before")[1])
         self._context = self._new_context()
         self._set_sizes(rows, columns)

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "malle_slice.cu"
+#include "motion.cu"
 #include "planes.cu"
 
 thread_local uint3 threadIdx, blockIdx, blockDim;
@@ -47,6 +48,9 @@ const Kernel kKernels[] = {
     KERNELS(malle_slice_, _k3_s1), KERNELS(malle_slice_, _k3_s4),
     KERNELS(malle_pack_u8_, ),     KERNELS(malle_pack_u16_, ),    KERNELS(malle_unpack_u8_, ),
     KERNELS(malle_unpack_u16_, ),
+    KERNELS(malle_motion_levels_, ), KERNELS(malle_move_, ),
+    KERNEL(malle_motion_coarse),   KERNEL(malle_motion_l2),       KERNEL(malle_motion_l1),
+    KERNEL(malle_motion_l0),       KERNEL(malle_motion_choose),
 };
 
 const Kernel* find(const char* name) {

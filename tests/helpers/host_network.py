@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from malle_rt.net.rt import MalleNetRT, RTState
+from malle_rt.contract import TOLD
+from malle_rt.net import rt, rt2
 
 _DTYPE = {"f16": np.float16, "f32": np.float32}
 _HOST_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -17,9 +18,12 @@ _HOST_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 class HostNetwork:
     """Runs as a host function of the stream, so it sees only what the streams' order lets it see."""
 
-    def __init__(self, net: MalleNetRT, rows: int, columns: int, storage: str, libcuda: ctypes.CDLL) -> None:
+    def __init__(
+        self, net: rt.MalleNetRT | rt2.MalleNetRT, rows: int, columns: int, storage: str, libcuda: ctypes.CDLL
+    ) -> None:
         self.storage = storage
         self.hidden = net.config.hidden
+        self.told = "noise" if isinstance(net, rt2.MalleNetRT) else "sigma"
         self.closed = False
         self._net = net
         self._libcuda = libcuda
@@ -43,9 +47,10 @@ class HostNetwork:
     @torch.inference_mode()
     def _run(self, addresses: Mapping[str, int]) -> None:
         y, uv = (self._read(addresses[name], self._shapes[name]) for name in ("y", "uv"))
-        sigma = self._read(addresses["sigma"], (1, 1, 1, 1))
+        told = self._read(addresses[self.told], (1, TOLD[self.told], 1, 1))
         before = (self._read(addresses[f"{name}_before"], shape) for name, shape in self._shapes.items())
-        results = self._net(y, uv, sigma, RTState(*before))
+        state = rt2.RTState if self.told == "noise" else rt.RTState
+        results = self._net(y, uv, told, state(*before))
         for name, value in zip(("y_clean", "uv_clean", "hidden"), results, strict=True):
             self._view(addresses[name], value.shape)[...] = value.numpy()
 

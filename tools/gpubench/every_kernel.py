@@ -27,6 +27,7 @@ from malle_rt.cuda.launches import (
     slice_launch,
     unpack_launch,
 )
+from malle_rt.cuda.motion import Past, align_launches, motion_memory
 from malle_rt.cuda.opening import open_driver
 
 __all__ = ["run"]
@@ -68,7 +69,8 @@ def run(driver: Driver) -> set[str]:
     with ExitStack() as outer:
         stream = driver.stream()
         outer.callback(stream.close)
-        cases: Iterator[_SliceCase | _PlaneCase] = itertools.chain(_slice_cases(), _plane_cases())
+        kinds = (_slice_cases(), _plane_cases(), _motion_cases())
+        cases: Iterator[_SliceCase | _PlaneCase | _MotionCase] = itertools.chain(*kinds)
         for case in cases:
             with ExitStack() as undo:
                 for launch in case.launches(_Memory(driver, stream, undo)):
@@ -116,8 +118,8 @@ class _PlaneCase:
         padded = padded_size(width, height)
         item, sample = 2 if self.storage == "f16" else 4, 1 if self.bits == 8 else 2
         pixels = padded[0] * padded[1] * item
-        y, uv, to_sigma = (memory.unwritten(each) for each in (pixels, pixels // 2, item))
-        sigma = memory.zeros(4)
+        y, uv, to_told = (memory.unwritten(each) for each in (pixels, pixels // 2, 4 * item))
+        told = memory.zeros(16)
         shapes = self._shapes(sample)
         planes = DevicePlanes(
             pointers=tuple(memory.zeros(rows * pitch, self.shift * sample) for rows, pitch in shapes),
@@ -127,7 +129,7 @@ class _PlaneCase:
             bits=self.bits,
             layout=self.layout,
         )
-        yield pack_launch(planes, sigma, y, uv, to_sigma, padded=padded, storage=self.storage)
+        yield pack_launch(planes, told, y, uv, to_told, levels=4, padded=padded, storage=self.storage)
         yield unpack_launch(y, uv, planes, padded=padded, storage=self.storage)
 
     def _shapes(self, sample: int) -> list[tuple[int, int]]:
@@ -140,6 +142,27 @@ class _PlaneCase:
 def _plane_cases() -> Iterator[_PlaneCase]:
     for case in itertools.product(_PICTURES, _DEPTHS, _LAYOUTS, _STORAGES, (0, 1)):
         yield _PlaneCase(*case)
+
+
+@dataclass(frozen=True)
+class _MotionCase:
+    size: tuple[int, int]
+    storage: Storage
+
+    def launches(self, memory: _Memory) -> Iterator[Launch]:
+        padded = padded_size(*self.size)
+        luma = padded[0] * padded[1] * (2 if self.storage == "f16" else 4)
+        sizes = (luma, luma // 2, luma // 4)  # one plane of hidden state
+        before, after = Past(*map(memory.zeros, sizes)), Past(*map(memory.unwritten, sizes))
+        search = memory.unwritten(motion_memory(padded))
+        yield from align_launches(
+            memory.zeros(luma), before, after, search, hidden=1, padded=padded, storage=self.storage
+        )
+
+
+def _motion_cases() -> Iterator[_MotionCase]:
+    for case in itertools.product(_PICTURES, _STORAGES):
+        yield _MotionCase(*case)
 
 
 def main() -> None:

@@ -20,14 +20,14 @@ _ALIGNED = 256  # bytes; every row starts where the widest vector load may
 
 @dataclass(frozen=True)
 class PlaneLayout:
-    """Where Y, U, V and sigma lie in one block of memory, the same on the host and on the device.
+    """Where Y, U, V and what is told of the noise lie in one block of memory, the same on the host and on the device.
 
     Attributes:
         kind: U and V apart, or in turns in one plane with the code values in the high bits, as in NV12 and P010.
         shapes: (rows, columns) of Y, U, V.
         pitches: bytes from row to row of each.
         offsets: bytes from the start of the block to each.
-        sigma: bytes to sigma, one float32; the planes end before it.
+        told: bytes to what is told of the noise, up to four float32; the planes end before it.
         nbytes: of the whole block.
         dtype: of a sample.
         bits: of a code value.
@@ -37,7 +37,7 @@ class PlaneLayout:
     shapes: tuple[tuple[int, int], ...]
     pitches: tuple[int, ...]
     offsets: tuple[int, ...]
-    sigma: int
+    told: int
     nbytes: int
     dtype: np.dtype[Any]
     bits: int
@@ -81,10 +81,10 @@ class PlaneLayout:
         y, u, v = (np.right_shift(plane, low) if low else plane.copy() for plane in self.planes(block))
         return y, u, v
 
-    def level(self, block: Host) -> npt.NDArray[np.float32]:
-        """Sigma as a view into a block of host memory, (1,)."""
-        level: npt.NDArray[np.float32] = np.ndarray((1,), np.float32, block.data, self.sigma)
-        return level
+    def levels(self, block: Host, count: int) -> npt.NDArray[np.float32]:
+        """What is told of the noise as a view into a block of host memory, (count,)."""
+        levels: npt.NDArray[np.float32] = np.ndarray((count,), np.float32, block.data, self.told)
+        return levels
 
     def on_device(self, block: int) -> DevicePlanes:
         """The planes of a block of device memory, for our kernels."""

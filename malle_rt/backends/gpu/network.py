@@ -21,16 +21,18 @@ class DeviceNetwork(Protocol):
     Attributes:
         storage: element type of every tensor.
         hidden: channels of the hidden state.
+        told: which of ``malle_rt.contract.TOLD`` it takes; with "noise" its past is to be aligned with the frame.
     """
 
     storage: Storage
     hidden: int
+    told: str
 
     def enqueue(self, tensors: Mapping[str, int], stream: int) -> None:
         """Put one frame's work into a stream; allocates nothing and waits for nothing after its first call.
 
         Args:
-            tensors: device addresses by the portable graph's names: y, uv, sigma, y_before, uv_before,
+            tensors: device addresses by the portable graph's names: y, uv, ``told``, y_before, uv_before,
                 hidden_before are read; y_clean, uv_clean, hidden are written. Sizes are ``TensorSizes``'.
             stream: handle of a CUDA stream, which may be in capture.
 

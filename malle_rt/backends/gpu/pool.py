@@ -103,7 +103,7 @@ class Lease:
         """Y, U, V in host memory."""
         self._driver.make_current()
         with ExitStack() as undo:
-            host = self._driver.pinned((layout.sigma,), np.uint8)
+            host = self._driver.pinned((layout.told,), np.uint8)
             undo.callback(host.close)
             stream = self._driver.stream()
             undo.callback(stream.close)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 
 import numpy as np
@@ -78,21 +78,21 @@ class Slot:
         self._noisy, self._clean = (each.array for each in host)
         self.source, self.target = (each.pointer for each in device)
 
-    def upload(self, planes: Planes420, sigma: float, stream: Stream) -> None:
+    def upload(self, planes: Planes420, told: Sequence[float], stream: Stream) -> None:
         """Start bringing a frame to the device; its former frame must have been settled."""
         for view, plane in zip(self._before.planes(self._noisy), planes, strict=True):
             view[...] = plane
-        self._before.level(self._noisy)[0] = sigma
+        self._before.levels(self._noisy, len(told))[:] = told
         self._driver.upload(self.source, self._noisy, stream)
         self.uploaded.record(stream)
 
-    def copy(self, borrowed: Borrowed, sigma: float, stream: Stream) -> None:
+    def copy(self, borrowed: Borrowed, told: Sequence[float], stream: Stream) -> None:
         """Start copying a frame that is on the device already; as ``upload``. It is kept until it has been read."""
         self._borrowed = borrowed
         for plane, offset in zip(borrowed.planes, self._before.offsets, strict=False):
             self._driver.copy(self.source + offset, plane.pointer, plane.nbytes, stream)
-        self._before.level(self._noisy)[0] = sigma
-        begin = self._before.sigma
+        self._before.levels(self._noisy, len(told))[:] = told
+        begin = self._before.told
         self._driver.upload(self.source + begin, self._noisy[begin:], stream)
         self.uploaded.record(stream)
 
@@ -107,7 +107,7 @@ class Slot:
     def move(self, target: int, surface: Surface, stream: Stream) -> Result:
         """Start moving the denoised frame to ``surface``, which lies at ``target`` on the device; as ``download``."""
         stream.wait_for(self.computed)
-        self._driver.copy(target, self.target, self._after.sigma, stream)
+        self._driver.copy(target, self.target, self._after.told, stream)
         self.downloaded.record(stream)
 
         def read() -> Surface:

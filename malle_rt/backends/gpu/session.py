@@ -1,11 +1,12 @@
 """A network on the GPU made ready for one frame size: three CUDA streams over a ring of slots.
 
-    host ──upload──> slot ──compute: pack, network, unpack──> slot ──download──> host
+    host ──upload──> slot ──compute: pack, align, network, unpack──> slot ──download──> host
 
 Frames that are on the device already are copied into the slot there, and results that stay are copied out of it.
 Each stream works on another frame; events order the steps of one frame. The network's own tensors exist once,
 since the compute stream takes one frame after the other; the recurrent state exists twice, read and written in turns,
-and never leaves the device. Where the driver can, the three parts of compute are one CUDA graph for each slot.
+and never leaves the device. Networks that are told all of the noise get it moved to where it is in the frame. Where the
+driver can, the parts of compute are one CUDA graph for each slot.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from malle_rt.backends.gpu.layout import PlaneLayout
 from malle_rt.backends.gpu.network import Capture, DeviceNetwork, TensorSizes
 from malle_rt.backends.gpu.pool import SurfacePool
 from malle_rt.backends.gpu.ring import Result, Slot
-from malle_rt.contract import Noise
+from malle_rt.contract import TOLD, Noise
 from malle_rt.cuda.driver import Driver, Graph, Stream
 from malle_rt.cuda.kernels import Kernels
 from malle_rt.cuda.launches import padded_size
+from malle_rt.cuda.motion import Past, motion_memory
 from malle_rt.errors import KernelError, MalleError, OutOfDeviceMemory
 from malle_rt.frame import Surface
 
@@ -86,16 +88,23 @@ class GpuSession:
             for stream in self._streams:
                 undo.callback(stream.close)
             self._upload, self._compute, self._download = self._streams
-            self._inputs = self._tensors({"y": self._sizes.y, "uv": self._sizes.uv, "sigma": 4}, undo)
+            self._told = network.told
+            told = {self._told: 4 * TOLD[self._told]}
+            self._inputs = self._tensors({"y": self._sizes.y, "uv": self._sizes.uv, **told}, undo)
             state = {name: getattr(self._sizes, name) for name in _STATE}
             self._states = [self._tensors(state, undo) for _ in range(2)]
+            self._moved: dict[str, int] = {}  # the state, moved to where it is in the frame
+            if network.told == "noise":
+                search = {"search": motion_memory(self._padded)}
+                self._moved = self._tensors(state, undo)
+                self._search = self._tensors(search, undo)["search"]
             self._slots: list[Slot] = []
             for index in range(slots):
                 self._slots.append(Slot(index, driver, self._before, self._after))
                 undo.callback(self._slots[-1].close)
             self._decoded = driver.event()
             undo.callback(self._decoded.close)
-            self._pool = SurfacePool(driver, self._after.sigma) if shape.stays else None
+            self._pool = SurfacePool(driver, self._after.told) if shape.stays else None
             if self._pool is not None:
                 undo.callback(self._pool.close)
             self._warm_up()
@@ -108,7 +117,7 @@ class GpuSession:
     ) -> tuple[Callable[[], Planes420], object]:
         """Start one frame; see ``Session``. Waits only when the whole ring is in flight."""
         slot = self._next_slot(state)
-        slot.upload(planes, noise.luma, self._upload)
+        slot.upload(planes, self._levels(noise), self._upload)
         result = self._go_on(slot, first=state is None)
         return cast("Callable[[], Planes420]", result.settle), result
 
@@ -120,7 +129,7 @@ class GpuSession:
         slot = self._next_slot(state)
         self._decoded.record(self._decoder)
         self._upload.wait_for(self._decoded)
-        slot.copy(borrowed, noise.luma, self._upload)
+        slot.copy(borrowed, self._levels(noise), self._upload)
         result = self._go_on(slot, first=state is None)
         return result.settle, result
 
@@ -134,7 +143,7 @@ class GpuSession:
         self._driver.make_current()
         slot = self._slots[self._turn % len(self._slots)]
         slot.free()
-        slot.upload(planes, sigma, self._upload)
+        slot.upload(planes, self._levels(Noise.white(sigma)), self._upload)
         slot.uploaded.wait()
         self._first_state(slot)
         with ExitStack() as undo:
@@ -238,6 +247,9 @@ class GpuSession:
         before, after = self._states_of(slot)
         self._pack(slot)
         tensors = dict(self._inputs)
+        if self._moved:
+            self._align(before)
+            before = self._moved
         tensors |= {f"{name}_before": before[name] for name in _STATE}
         tensors |= {"y_clean": after["y"], "uv_clean": after["uv"], "hidden": after["hidden"]}
         self._network.enqueue(tensors, self._compute.handle)
@@ -250,6 +262,22 @@ class GpuSession:
             stream=self._compute.handle,
         )
 
+    def _align(self, before: Mapping[str, int]) -> None:
+        self._kernels.align(
+            self._inputs["y"],
+            Past(**before),
+            Past(**self._moved),
+            self._search,
+            hidden=self._network.hidden,
+            padded=self._padded,
+            storage=self._network.storage,
+            stream=self._compute.handle,
+        )
+
+    def _levels(self, noise: Noise) -> tuple[float, ...]:
+        """What the network is told of the noise."""
+        return noise.scaled() if self._told == "noise" else (noise.luma / 255,)
+
     def _first_state(self, slot: Slot) -> None:
         """Before the first frame stands that frame itself, and nothing hidden; see ``MalleNetRT.first_state``."""
         before, _ = self._states_of(slot)
@@ -261,10 +289,11 @@ class GpuSession:
     def _pack(self, slot: Slot) -> None:
         self._kernels.pack(
             self._before.on_device(slot.source),
-            slot.source + self._before.sigma,
+            slot.source + self._before.told,
             self._inputs["y"],
             self._inputs["uv"],
-            self._inputs["sigma"],
+            self._inputs[self._told],
+            levels=TOLD[self._told],
             padded=self._padded,
             storage=self._network.storage,
             stream=self._compute.handle,

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from malle_rt.backends.gpu.network import Capture
+from malle_rt.contract import STATE, TOLD
 from malle_rt.cuda.driver import Graph, Stream
 from malle_rt.cuda.kernels import Kernels, SliceDims
 from malle_rt.cuda.launches import Storage
 from malle_rt.errors import KernelError, OutOfDeviceMemory
-from malle_rt.net.rt import MalleNetRT, RTState
+from malle_rt.net import rt, rt2
 from malle_rt.ops.reference import slice_in_torch
 
 __all__ = ["TorchNetwork", "capture"]
@@ -56,15 +57,19 @@ class TorchNetwork:
         kernels: loaded on that GPU: they slice.
     """
 
-    def __init__(self, net: MalleNetRT, rows: int, columns: int, storage: Storage, kernels: Kernels) -> None:
+    def __init__(
+        self, net: rt.MalleNetRT | rt2.FoldedRT, rows: int, columns: int, storage: Storage, kernels: Kernels
+    ) -> None:
         self.storage = storage
-        self.hidden = net.config.hidden
+        config = net.net.config if isinstance(net, rt2.FoldedRT) else net.config
+        self.hidden = config.hidden
+        self.told = "noise" if isinstance(net, rt2.FoldedRT) else "sigma"
         self._net, self._kernels = net, kernels
         self._device = next(net.parameters()).device
         half = (rows // 2, columns // 2)
         picture, chroma = (1, 1, rows, columns), (1, 2, *half)
-        hidden = (1, net.config.hidden, *half)
-        self._shapes = {"y": picture, "uv": chroma, "sigma": (1, 1, 1, 1)}
+        hidden = (1, self.hidden, *half)
+        self._shapes = {"y": picture, "uv": chroma, self.told: (1, TOLD[self.told], 1, 1)}
         self._shapes |= {"y_before": picture, "uv_before": chroma, "hidden_before": hidden}
         self._shapes |= {"y_clean": picture, "uv_clean": chroma, "hidden": hidden}
         self._known: dict[tuple[str, int], Tensor] = {}
@@ -74,13 +79,17 @@ class TorchNetwork:
     def enqueue(self, tensors: Mapping[str, int], stream: int) -> None:
         """See ``DeviceNetwork``."""
         at = {name: self._tensor(name, pointer) for name, pointer in tensors.items()}
-        state = RTState(at["y_before"], at["uv_before"], at["hidden_before"])
+        before = tuple(at[name] for name in STATE)
         try:
             with (
                 _sliced_by(self._kernels),
                 torch.cuda.stream(torch.cuda.ExternalStream(stream, self._device)),
             ):
-                y, uv, hidden = self._net(at["y"], at["uv"], at["sigma"], state)
+                told = at[self.told]
+                if isinstance(self._net, rt2.FoldedRT):
+                    y, uv, hidden = self._net(at["y"], at["uv"], told, *before)
+                else:
+                    y, uv, hidden = self._net(at["y"], at["uv"], told, rt.RTState(*before))
                 at["y_clean"].copy_(y)
                 at["uv_clean"].copy_(uv)
                 at["hidden"].copy_(hidden)

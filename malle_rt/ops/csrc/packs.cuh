@@ -14,6 +14,10 @@ constexpr int kWidest = 16;    // bytes that a thread loads or stores with one i
 template <int Bytes>
 struct Word;
 template <>
+struct Word<1> {
+    using type = unsigned char;
+};
+template <>
 struct Word<2> {
     using type = unsigned short;
 };

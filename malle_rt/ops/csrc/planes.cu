@@ -169,15 +169,15 @@ __device__ __forceinline__ void unpack(const T* y, const T* uv, Extent size, flo
 }  // namespace
 }  // namespace malle
 
-// malle_pack_SAMPLE_TYPE also brings sigma, on the 8-bit scale, to the network's: sigma / 255.
+// malle_pack_SAMPLE_TYPE also brings the `levels` numbers that tell the network of the noise, as they are.
 // malle_unpack_SAMPLE_TYPE goes back. `scale` is 1 / `largest`, the largest code value.
 #define MALLE_PLANES(SAMPLE, S, TYPE, T)                                                                            \
     extern "C" __global__ void __launch_bounds__(malle::kThreads) malle_pack_##SAMPLE##_##TYPE(                     \
         const S* __restrict__ y, const S* __restrict__ u, const S* __restrict__ v, int y_pitch, int u_pitch,        \
         int v_pitch, int width, int height, int shift, float scale, T* __restrict__ to_y, T* __restrict__ to_uv,    \
-        int rows, int columns, const float* __restrict__ sigma, T* __restrict__ to_sigma) {                         \
+        int rows, int columns, const float* __restrict__ told, T* __restrict__ to_told, int levels) {               \
         const bool first = blockIdx.x + blockIdx.y + blockIdx.z + threadIdx.x + threadIdx.y == 0;                   \
-        if (first) *to_sigma = static_cast<T>(*sigma / 255.0F);                                                     \
+        for (int i = 0; first && i < levels; ++i) to_told[i] = static_cast<T>(told[i]);                             \
         const malle::Planes<const S> from{y, u, v, y_pitch, u_pitch, v_pitch};                                      \
         malle::pack(from, {width, height, rows, columns}, shift, scale, to_y, to_uv);                               \
     }                                                                                                               \

@@ -105,16 +105,19 @@ def test_pack(size, bits, layout, storage, spare_offset):
         view[...] = codes << frame.shift
     rows, columns = padded_size(width, height)
     y, uv = tensors(storage, rows, columns, offset=spare_offset[1])
-    sigma, to_sigma = Guarded(np.float32([25])), Guarded(np.zeros(1, DTYPES[storage]))
-    pointers = sigma.pointer, y.pointer, uv.pointer, to_sigma.pointer
-    cuda_host.start(pack_launch(frame.planes, *pointers, padded=(rows, columns), storage=storage))
+    levels = 4 if bits == 10 else 1
+    told = Guarded(np.float32([0.1, 0.2, 0.3, 0.4][:levels]))
+    to_told = Guarded(np.zeros(levels, DTYPES[storage]))
+    pointers = told.pointer, y.pointer, uv.pointer, to_told.pointer
+    options = {"levels": levels, "padded": (rows, columns), "storage": storage}
+    cuda_host.start(pack_launch(frame.planes, *pointers, **options))
     for result, codes in zip((y.array, *uv.array), frame.codes, strict=True):
         wanted = np.empty(result.shape, np.uint16)
         pad_edge(codes, wanted)
         scaled = wanted.astype(np.float32) * np.float32(1 / ((1 << bits) - 1))
         np.testing.assert_array_equal(result, scaled.astype(DTYPES[storage]))
-    assert to_sigma.array[0] == DTYPES[storage](np.float32(25) / np.float32(255))
-    for each in (y, uv, sigma, to_sigma):
+    np.testing.assert_array_equal(to_told.array, told.array.astype(DTYPES[storage]))
+    for each in (y, uv, told, to_told):
         each.check()
 
 
@@ -164,7 +167,7 @@ def test_pack_and_unpack_give_every_code_back(bits, storage):
     y, uv = tensors(storage, 64, 256)
     sigma, to_sigma = Guarded(np.float32([0])), Guarded(np.zeros(1, DTYPES[storage]))
     pointers = sigma.pointer, y.pointer, uv.pointer, to_sigma.pointer
-    cuda_host.start(pack_launch(frame.planes, *pointers, padded=(64, 256), storage=storage))
+    cuda_host.start(pack_launch(frame.planes, *pointers, levels=1, padded=(64, 256), storage=storage))
     for view in frame.views():
         view[...] = 0
     cuda_host.start(unpack_launch(y.pointer, uv.pointer, frame.planes, padded=(64, 256), storage=storage))

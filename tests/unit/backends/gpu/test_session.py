@@ -7,6 +7,7 @@ import functools
 
 import numpy as np
 import pytest
+import torch
 from helpers.host_network import HostNetwork
 
 from malle_rt.backends.base import FrameShape, pad_edge
@@ -18,7 +19,8 @@ from malle_rt.cuda.kernels import Kernels
 from malle_rt.cuda.launches import padded_size
 from malle_rt.errors import BackendError, KernelError, OutOfDeviceMemory
 from malle_rt.models import model_file
-from malle_rt.net.weights import load_rt
+from malle_rt.net import rt2
+from malle_rt.net.weights import load_rt, save_network
 
 pytestmark = pytest.mark.slow  # a GPU on the host
 
@@ -32,8 +34,15 @@ def network():
     return load_rt(model_file("rt-s", ".safetensors"))
 
 
-def session(driver, fake, shape, *, storage="f32", slots=4, graphs=True):
-    net = HostNetwork(network(), *padded_size(shape.width, shape.height), storage, fake.library)
+@functools.cache
+def second():
+    """An untrained network of the second generation."""
+    torch.manual_seed(0)
+    return rt2.MalleNetRT(rt2.RTConfig(widths=(8, 8, 8), tail=8, hidden=3)).eval()
+
+
+def session(driver, fake, shape, *, storage="f32", slots=4, graphs=True, net=None):
+    net = HostNetwork(net or network(), *padded_size(shape.width, shape.height), storage, fake.library)
     capture = driver.capture if graphs and not driver.no_graphs else None
     return GpuSession(driver, Kernels(driver), net, shape, slots=slots, capture=capture)
 
@@ -55,10 +64,10 @@ def clip(shape, frames, seed=0):
         )
 
 
-def reference(shape, frames):
+def reference(shape, frames, model="rt-s"):
     """The torch backend's frames; given the padding, since it pads less."""
     rows, columns = padded_size(shape.width, shape.height)
-    state, session = None, TorchBackend("rt-s", device="cpu").prepare(FrameShape(columns, rows, shape.bits))
+    state, session = None, TorchBackend(model, device="cpu").prepare(FrameShape(columns, rows, shape.bits))
     for planes in frames:
         wide = [
             np.empty(size, plane.dtype) for size, plane in zip(_sizes(columns, rows), planes, strict=True)
@@ -100,6 +109,18 @@ def test_gives_the_frames_of_the_torch_backend(driver, fake, shape, graphs):
     ours = session(driver, fake, shape, graphs=graphs)
     assert ours.graphs == (graphs and not driver.no_graphs)
     for got, wanted in zip(ahead(ours, frames), reference(shape, frames), strict=True):
+        assert_same(got, wanted)
+    ours.close()
+
+
+@pytest.mark.parametrize("shape", [FrameShape(72, 40), FrameShape(150, 81, bits=10)], ids=str)
+def test_the_past_of_the_second_generation_is_aligned(driver, fake, shape, tmp_path, monkeypatch):
+    save_network(second(), tmp_path / "rt-y.safetensors")
+    (tmp_path / "rt-y.onnx").touch()
+    monkeypatch.setattr("malle_rt.models.engines_folder", lambda: tmp_path)
+    frames = list(clip(shape, 5))
+    ours = session(driver, fake, shape, net=second())
+    for got, wanted in zip(ahead(ours, frames), reference(shape, frames, "rt-y"), strict=True):
         assert_same(got, wanted)
     ours.close()
 
