@@ -9,16 +9,18 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from malle_rt.api import Transcode
+from malle_rt.chroma import to_420
 from malle_rt.config import SHARES, DenoiseConfig
 from malle_rt.cuts import CutDetector
 from malle_rt.errors import ConfigError
-from malle_rt.estimate import SigmaEstimator
 from malle_rt.fields import split_fields
 from malle_rt.frame import Frame, VideoInfo, pixel_layout
+from malle_rt.learned_estimate import NoiseEstimator
 from malle_rt.media.deinterlace import Deinterlace
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.file_source import FileSource
@@ -171,7 +173,7 @@ class _Seen:
 
     def look(self, location: str, start: Fraction | None, most: int | None) -> None:
         """Look at frames from a place on, which begins a shot of its own."""
-        estimator, cuts, telecine = SigmaEstimator(), CutDetector(), TelecineDetector()
+        estimator, cuts, telecine = NoiseEstimator(), CutDetector(), TelecineDetector()
         began: float | None = None
         found: float | None = None
         with closing(FileSource(location, start=start, carry_other_streams=False)) as opened:
@@ -192,7 +194,9 @@ class _Seen:
                     self.shots.append(Shot(began, found))
                     estimator.restart()
                     began = seconds
-                found = estimator.update(picture.planes, bits)
+                planes = partial(to_420, tuple(picture.planes), pixel_layout(picture.pix_fmt))
+                noise = estimator.update(planes, bits)
+                found = None if noise is None else noise.sigma
         if began is not None:
             self.shots.append(Shot(began, found))
 

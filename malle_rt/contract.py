@@ -25,12 +25,15 @@ class Noise:
         dark, bright: of the luma's noise in black and in white parts; by brightness between them.
         chroma: of the noise in U and V.
         coarse: how much of the luma's variance is left in means of 4 x 4 pixels, 0 (white noise) to 1.
+        as_white: luma's sigma of the white noise that a network which is told one number takes this one away best as;
+            None: ``luma``.
     """
 
     dark: float
     bright: float
     chroma: float
     coarse: float = 0.0
+    as_white: float | None = None
 
     @classmethod
     def white(cls, sigma: float) -> Noise:
@@ -41,6 +44,11 @@ class Noise:
     def luma(self) -> float:
         """Of the luma's noise, in parts of middle brightness."""
         return (self.dark + self.bright) / 2
+
+    @property
+    def sigma(self) -> float:
+        """The one number, for networks that are told no more."""
+        return self.luma if self.as_white is None else self.as_white
 
     def scaled(self) -> tuple[float, float, float, float]:
         """As a graph takes it: standard deviations of values in [0, 1], and how coarse it is."""

@@ -15,9 +15,9 @@ from malle_rt.chroma import from_420, to_420
 from malle_rt.config import MAX_SIGMA, SHARES, DenoiseConfig, Strength
 from malle_rt.contract import Noise
 from malle_rt.cuts import CutDetector
-from malle_rt.estimate import SigmaEstimator
 from malle_rt.fields import split_fields, weave_fields
 from malle_rt.frame import Frame, PixelLayout, Plane, Surface, pixel_layout
+from malle_rt.learned_estimate import NoiseEstimator
 from malle_rt.telecine import TelecineDetector
 
 __all__ = ["ALMOST_NO_NOISE", "FrameDenoiser", "PassThrough", "Seen"]
@@ -90,7 +90,7 @@ class FrameDenoiser:
         self._backend = backend
         self._config = config
         self._watch = watch
-        self._estimator = SigmaEstimator()
+        self._estimator = NoiseEstimator()
         self._cuts = CutDetector()
         self.estimated: float | None = None
         self.sigma = 0.0 if isinstance(config.strength, str) else config.strength
@@ -179,8 +179,8 @@ class FrameDenoiser:
             self._estimator.restart()
         if not (self._watch or isinstance(self._config.strength, str)):
             return Seen(cut, self.estimated)
-        found = self._estimator.update(frame.planes, layout.bits)
-        return Seen(cut, None if found is None else min(found, MAX_SIGMA))
+        found = self._estimator.update(lambda: to_420(tuple(frame.planes), layout), layout.bits)
+        return Seen(cut, None if found is None else min(found.sigma, MAX_SIGMA))
 
     def _automatic(self, word: str) -> float:
         return min(SHARES[word] * (self.estimated or 0.0), MAX_SIGMA)
@@ -210,7 +210,7 @@ class FrameDenoiser:
     def restart(self) -> None:
         """Take the next frame for the first of another video, whose noise is measured anew, too."""
         self.forget()
-        self._estimator, self._cuts, self._telecine = SigmaEstimator(), CutDetector(), TelecineDetector()
+        self._estimator, self._cuts, self._telecine = NoiseEstimator(), CutDetector(), TelecineDetector()
         self.estimated = None
         for each in self._parities or ():
             each.restart()

@@ -21,6 +21,7 @@ __all__ = [
     "photo_graph",
     "photo_model_names",
     "record_checksums",
+    "weights_file",
 ]
 
 _SUMS = "SHA256SUMS"
@@ -63,6 +64,21 @@ def model_file(name: str, suffix: str) -> Path:
     path = _folder_of(name) / f"{name}{suffix}"
     if not path.is_file():
         raise ConfigError(f"model {name} has no {path.name}: reinstall malle-rt")
+    return _checked(path)
+
+
+def weights_file(name: str) -> Path:
+    """Path of the weights of something small that is no network for pictures.
+
+    Args:
+        name: "noise", of the learned estimate of noise.
+
+    Raises:
+        ConfigError: they are not at hand.
+    """
+    path = engines_folder() / f"{name}.npz"
+    if not path.is_file():
+        raise ConfigError(f"{path.name} is not at hand: reinstall malle-rt")
     return _checked(path)
 
 

@@ -225,7 +225,7 @@ class _OpenVinoSession(BlockingSession):
         pad_edge(planes[2], chroma[0, 1])
         if state is None:
             before.start(luma, chroma, self._shape.largest)
-        self._noise.data[0, :, 0, 0] = noise.luma / 255 if self._told == "sigma" else noise.scaled()
+        self._noise.data[0, :, 0, 0] = noise.sigma / 255 if self._told == "sigma" else noise.scaled()
         for names, values in ((STATE, before), (NEXT, after)):
             for name, tensor in zip(names, values.tensors, strict=True):
                 self._request.set_tensor(name, tensor)

@@ -91,7 +91,7 @@ class _TorchSession(BlockingSession):
         if isinstance(self._net, rt2.MalleNetRT):
             told = torch.tensor(noise.scaled(), device=self._device).view(1, -1, 1, 1)
             return rt2.RTState(*self._net(y, uv, told, rt2.RTState(*align(y, *state))))
-        level = torch.full((1, 1, 1, 1), noise.luma / 255, device=self._device)
+        level = torch.full((1, 1, 1, 1), noise.sigma / 255, device=self._device)
         return rt.RTState(*self._net(y, uv, level, rt.RTState(*state)))
 
     def _floats(self, codes: np.ndarray) -> torch.Tensor:

@@ -9,12 +9,19 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
+from malle_rt.errors import KernelError
+
 if TYPE_CHECKING:
     from malle_rt.vino import ov
 
-__all__ = ["TO_BUILD", "align_node", "extension_path", "load_extension", "openvino_pin"]
+__all__ = ["TO_BUILD", "Alignment", "align_node", "extension_path", "load_extension", "openvino_pin"]
 
 log = logging.getLogger(__name__)
+
+Levels = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 _LIBRARY = "libmalle_openvino.so"
 TO_BUILD = (
@@ -79,6 +86,46 @@ def align_node(y: ov.Output, y_before: ov.Output, uv_before: ov.Output, hidden_b
     factory = NodeFactory()
     factory.add_extension(str(extension_path()))
     return factory.create("RTAlign", [y, y_before, uv_before, hidden_before], {})
+
+
+class Alignment:
+    """Moves the luma and the chroma of a frame to where they are in the next one; see ``malle_rt.ops.motion``.
+
+    Args:
+        parts: of a frame, that lie on top of each other and are looked at one by one.
+        rows: of the luma of a part, a multiple of 8.
+        columns: likewise.
+
+    Raises:
+        KernelError: there is no compiled extension.
+    """
+
+    def __init__(self, parts: int, rows: int, columns: int) -> None:
+        from malle_rt.vino import opset13 as op
+        from malle_rt.vino import ov
+
+        core = ov.Core()
+        if not load_extension(core):
+            raise KernelError(f"{_LIBRARY} is not there, or not for this OpenVINO")
+        half = (rows // 2, columns // 2)
+        shapes = ((parts, 1, rows, columns),) * 2 + ((parts, 2, *half), (parts, 1, *half))
+        ports = [op.parameter(list(shape), np.float32) for shape in shapes]
+        node = align_node(*(port.output(0) for port in ports))
+        model = ov.Model([op.result(output) for output in node.outputs()[:2]], ports)
+        # One thread: it runs beside the network, and is too short for more.
+        self._compiled = core.compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": 1})
+        # Always the same memory: rows of what is given may lie in any order.
+        self._inputs = [np.zeros(shape, np.float32) for shape in shapes]
+
+    def __call__(self, now: Levels, before: Levels) -> Levels:
+        """Move ``before``; both are luma (parts * H, W) and chroma (2, parts * H/2, W/2), 8-bit scale."""
+        y, y_before, uv_before, _ = self._inputs
+        scale = np.float32(1 / 255)
+        np.multiply(now[0].reshape(y.shape), scale, out=y)
+        np.multiply(before[0].reshape(y.shape), scale, out=y_before)
+        uv_before[:] = before[1].reshape(2, *uv_before[:, 0].shape).swapaxes(0, 1)
+        moved_y, moved_uv = self._compiled(self._inputs).to_tuple()
+        return moved_y.reshape(now[0].shape) * np.float32(255), moved_uv.swapaxes(0, 1).reshape(now[1].shape)
 
 
 @cache

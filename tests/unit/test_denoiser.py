@@ -261,7 +261,7 @@ def test_who_is_told_what_was_seen_gives_the_same_pictures_without_looking(backe
     for frame in frames:
         wanted.append(denoiser.denoise(frame))
         seen.append(denoiser.seen)
-    monkeypatch.setattr("malle_rt.denoiser.SigmaEstimator.update", None)
+    monkeypatch.setattr("malle_rt.denoiser.NoiseEstimator.update", None)
     monkeypatch.setattr("malle_rt.denoiser.CutDetector.update", None)
     again = FrameDenoiser(backend, DenoiseConfig())
     for frame, told, want in zip(frames, seen, wanted, strict=True):

@@ -56,10 +56,10 @@ def test_unknown_ones_are_named():
 
 
 def test_every_shipped_file_has_its_checksum():
-    """After files were made by hand: ``cd engines && sha256sum *.onnx *.safetensors > SHA256SUMS``."""
+    """After files were made by hand: ``cd engines && sha256sum *.npz *.onnx *.safetensors > SHA256SUMS``."""
     folder = engines_folder()
     listed = dict(reversed(line.split("  ")) for line in (folder / "SHA256SUMS").read_text().splitlines())
-    files = sorted(path for suffix in ("*.onnx", "*.safetensors") for path in folder.glob(suffix))
+    files = sorted(path for suffix in ("*.npz", "*.onnx", "*.safetensors") for path in folder.glob(suffix))
     assert listed == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 

@@ -276,7 +276,7 @@ class GpuSession:
 
     def _levels(self, noise: Noise) -> tuple[float, ...]:
         """What the network is told of the noise."""
-        return noise.scaled() if self._told == "noise" else (noise.luma / 255,)
+        return noise.scaled() if self._told == "noise" else (noise.sigma / 255,)
 
     def _first_state(self, slot: Slot) -> None:
         """Before the first frame stands that frame itself, and nothing hidden; see ``MalleNetRT.first_state``."""
