@@ -1,10 +1,13 @@
 """What does a killed run leave? Kill transcodes at random moments, and play what is there.
 
     python tools/kill_runs.py --kills 60 --seed 1
+    python tools/kill_runs.py --kills 60 --resume 2
 
 Each run is ended by SIGINT, SIGTERM, SIGHUP or SIGKILL. Nothing may ever stand under the output's name; what stands
 under the partial name must play, or be a stub in which no frame was yet (SIGKILL only). The next run of the same
-command must clear it. Exit code 1 if one does not. Not for Windows.
+command must clear it. With ``--resume JOBS``, runs in segments are killed again and again until one ends: each goes on
+from no less than the one before it had done, and the frames are those of the source. Exit code 1 if one does not.
+Not for Windows.
 """
 
 from __future__ import annotations
@@ -16,8 +19,11 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
+from fractions import Fraction
 from pathlib import Path
 
+import av
 from fuzz_media import frames_of, write_clip
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
@@ -36,8 +42,12 @@ def main() -> int:
     parser.add_argument(
         "--latest", type=float, default=4.0, help="seconds after which a run is killed at last (4)"
     )
+    parser.add_argument("--resume", type=int, metavar="JOBS", help="kill runs in segments, so many at once")
     options = parser.parse_args()
-    failed = kill_runs(options.kills, options.seed, options.latest)
+    if options.resume:
+        failed = kill_resumed(options.kills, options.seed, options.latest, options.resume)
+    else:
+        failed = kill_runs(options.kills, options.seed, options.latest)
     print(f"{options.kills} kills, seed {options.seed}: {failed} left what they should not")
     return int(failed > 0)
 
@@ -64,6 +74,51 @@ def kill_runs(kills: int, seed: int, latest: float, frames_in: int = FRAMES) -> 
             print(problem)
     print(f"{playing} of {kills} left a partial file that plays, the others nothing")
     return failed
+
+
+def kill_resumed(kills: int, seed: int, latest: float, jobs: int, frames_in: int = FRAMES) -> int:
+    """Kill runs in segments so many times; how many left what they should not."""
+    chance = random.Random(seed)
+    failed = done = ended = 0
+    with tempfile.TemporaryDirectory() as name:
+        clip = write_clip(Path(name) / "long.mkv", "libx264", frames_in)
+        output = Path(name) / "out.mkv"
+        folder = output.with_name("out.mkv.segments")
+        command = [*_command(clip, output), "--codec", "ffv1", "--resume", "--jobs", str(jobs), "-q"]
+        before = 0
+        while done < kills or folder.exists():  # the last job is left to its end
+            process = subprocess.Popen(command)
+            try:
+                process.wait(chance.uniform(0.1, latest) if done < kills else None)
+            except subprocess.TimeoutExpired:
+                process.send_signal(SIGNALS[done % len(SIGNALS)])
+                process.wait(_LONGEST)
+                done += 1
+            segments = len(list(folder.glob("*.segment")))
+            if process.returncode == 0:
+                ended += 1
+                left = sorted(path.name for path in Path(name).iterdir())
+                wrong = left != ["long.mkv", "out.mkv"] or _pictures(output) != _pictures(clip)
+                failed += wrong
+                if wrong:
+                    print(f"after {done} kills: {left}, or other pictures", flush=True)
+                output.unlink()
+                segments = 0
+            elif segments < before and not output.exists():
+                failed += 1
+                print(f"after {done} kills: {before} segments have become {segments}", flush=True)
+            before = segments
+    print(f"{ended} of the jobs came to their end")
+    return failed
+
+
+def _pictures(path: Path) -> list[tuple[Fraction, int]]:
+    """Instant and checksum of each."""
+    with av.open(str(path)) as container:
+        return [
+            (picture.pts * Fraction(picture.time_base), zlib.crc32(picture.to_ndarray().tobytes()))
+            for picture in container.decode(video=0)
+        ]
 
 
 def attempt(clip: Path, output: Path, sent: signal.Signals, after: float) -> tuple[str | None, int]:
