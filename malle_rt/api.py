@@ -92,7 +92,9 @@ class TranscodeReport:
             lines.append(ALMOST_NO_NOISE)
         lines.extend(self.losses)
         if self.repaired_timestamps:
-            lines.append(f"{self.repaired_timestamps} frames had no usable time and were given one")
+            many = self.repaired_timestamps > 1
+            frames = f"{self.repaired_timestamps} frames" if many else "1 frame"
+            lines.append(f"{frames} had no timestamp; {'they were' if many else 'one was'} estimated")
         wrote = f"wrote {self.output}" if self.output else "wrote nothing: no frame was done"
         lines.append(self.note or wrote)
         if self.compare:

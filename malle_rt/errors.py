@@ -98,13 +98,15 @@ class OutOfDeviceMemory(KernelError):
 
 
 class PipelineError(MalleError):
-    """A stage of the pipeline failed.
+    """A stage of the pipeline failed; the text is that of our own error, or of any other behind the stage's name.
 
     Attributes:
         stage: name of the stage, as its thread is called.
     """
 
     def __init__(self, stage: str, cause: BaseException) -> None:
-        what, hint = (cause.what, cause.hint) if isinstance(cause, MalleError) else (cause, "")
-        super().__init__(f"{stage}: {what}", hint=hint)
+        if isinstance(cause, MalleError):  # it names its file or device: the stage would say nothing more
+            super().__init__(cause.what, hint=cause.hint)
+        else:
+            super().__init__(f"{stage}: {cause}")
         self.stage = stage

@@ -1,8 +1,8 @@
-"""Write README's tables of figures from measurements, so that no figure in them is typed by hand.
+"""Write the tables of figures of README and docs/measured.md from measurements: none of them is typed by hand.
 
     malle-rt bench --backend all --size 360p,720p --peers --json docs/bench.json
     python tools/compare.py --clips CLIP... --json docs/measured.json
-    python tools/readme_table.py docs/bench.json docs/measured.json            writes them between README.md's markers
+    python tools/readme_table.py docs/bench.json docs/measured.json            writes them between the markers
     python tools/readme_table.py docs/bench.json docs/measured.json --check    exit code 1 if they are not what is there
 
 The markers are ``<!-- bench -->`` and ``<!-- /bench -->``, ``<!-- compare -->`` and ``<!-- /compare -->``, each on a
@@ -22,6 +22,7 @@ from malle_rt.bench.result import Result, Row, load_result
 from malle_rt.measuring import Spread
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGES = {"compare": ROOT / "README.md", "bench": ROOT / "docs" / "measured.md"}
 HEADINGS = ("", "size", "PSNR-Y gain", "network", "denoise", "file to file", "latency p50 / p95", "memory")
 
 
@@ -31,18 +32,21 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("json", type=Path, nargs="+", help="of malle-rt bench, or of tools/compare.py")
-    parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="file with the markers")
+    parser.add_argument("--readme", type=Path, help="file with the markers, of all tables")
     parser.add_argument("--check", action="store_true", help="change nothing")
     options = parser.parse_args()
-    text = before = options.readme.read_text()
+    wrong = False
     for path in options.json:
-        text = replaced(text, *block(path))
-    if not options.check:
-        options.readme.write_text(text)
-    elif text != before:
-        names = " ".join(map(str, options.json))
-        print(f"{options.readme}: not the tables of {names}; run tools/readme_table.py")
-    return int(options.check and text != before)
+        name, inside = block(path)
+        page = options.readme or PAGES[name]
+        before = page.read_text()
+        text = replaced(before, name, inside)
+        if not options.check:
+            page.write_text(text)
+        elif text != before:
+            print(f"{page}: not the table of {path}; run tools/readme_table.py")
+            wrong = True
+    return int(wrong)
 
 
 def block(path: Path) -> tuple[str, str]:

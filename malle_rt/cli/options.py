@@ -68,7 +68,9 @@ def add_denoising(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     )
     group.add_argument("--engine", metavar="FILE", help="a TensorRT engine that malle-rt build wrote")
     group.add_argument(
-        "--trust-engine", action="store_true", help="run FILE's code although it is not from the own cache"
+        "--trust-engine",
+        action="store_true",
+        help="trust FILE although it was not built into your cache (engines are executable code)",
     )
     return group
 
@@ -90,7 +92,7 @@ def add_encoding(parser: argparse.ArgumentParser) -> None:
     """Everything an ``EncodeConfig`` holds."""
     group = parser.add_argument_group("encoding, by FFmpeg's names")
     group.add_argument("--codec", metavar="NAME", help="video encoder (libx264; libvpx-vp9 for .webm)")
-    group.add_argument("--crf", type=int, metavar="N", help="constant quality, less is better (libx264: 18)")
+    group.add_argument("--crf", type=int, metavar="N", help="constant quality, lower is better (libx264: 18)")
     group.add_argument("--preset", metavar="NAME", help="encoder speed (libx264: veryfast)")
     group.add_argument(
         "--pix-fmt", metavar="NAME", help="default: the input's, or the nearest the encoder takes"

@@ -92,7 +92,7 @@ class EncodeConfig:
 
     Attributes:
         codec: FFmpeg's name of the encoder, or of a codec, such as "hevc": then its software encoder.
-        crf: constant quality on the encoder's own scale, less is better; None: a good value for the encoder.
+        crf: constant quality on the encoder's own scale, lower is better; None: a good value for the encoder.
             Refused for encoders that have no such scale.
         preset: speed preset by the encoder's own name; None: a fast one where the encoder has presets.
         pix_fmt: format to encode in; None: the source's, or what the encoder supports that loses least.

@@ -19,7 +19,7 @@ PAGES = [
     README,
     *(
         (ROOT / "docs" / name).read_text()
-        for name in ("batch.md", "nvidia.md", "pipes.md", "settings.md", "webcam.md")
+        for name in ("batch.md", "nvidia.md", "pipes.md", "settings.md", "usage.md", "webcam.md")
     ),
 ]
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", "".join(PAGES), re.MULTILINE | re.DOTALL)
@@ -64,8 +64,15 @@ def test_its_lines_of_python_run(tmp_path, monkeypatch):
 
 
 def test_its_files_exist():
-    for path in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / path).exists(), path
+    pages = {ROOT: README} | {path: path.read_text() for path in (ROOT / "docs").glob("*.md")}
+    for page, text in pages.items():
+        folder = ROOT if page == ROOT else page.parent
+        for path in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (folder / path).exists(), f"{page}: {path}"
+
+
+def test_it_is_one_page():
+    assert len(README.splitlines()) <= 110
 
 
 def test_what_contributing_names_is_there():

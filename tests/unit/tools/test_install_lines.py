@@ -30,7 +30,7 @@ def test_the_main_and_the_test_command_are_among_the_documented_lines():
 def test_an_extra_is_what_setup_cfg_says():
     plain, web = install_lines.required("."), install_lines.required("malle-rt[web]")
     assert any(each.startswith("openvino==") for each in plain)
-    assert [each for each in web if each not in plain] == ["aiohttp>=3.9,<4"]
+    assert [each for each in web if each not in plain] == ["aiohttp>=3.9,<4", "segno>=1.5"]
     (rtx,) = (each for each in install_lines.required(".[dev]") if each.startswith("tensorrt-rtx"))
     assert 'sys_platform == "linux"' in rtx
     assert install_lines.required("numpy<3") == ["numpy<3"]
