@@ -50,7 +50,7 @@ from malle_rt.media.file_source import FileSource
 from malle_rt.media.opening import is_path, is_pipe, plain_location
 from malle_rt.media.output_file import OutputFile, lock_file
 from malle_rt.media.own_outputs import difference_of, source_digest
-from malle_rt.media.segment_file import SegmentFile, SegmentSink, join_segments, open_encoder
+from malle_rt.media.segment_file import UNSPLIT, SegmentFile, SegmentSink, join_segments, open_encoder
 from malle_rt.media.sequence_sink import are_pictures
 from malle_rt.media.standard_output import is_standard_output
 from malle_rt.media.template import Template
@@ -1036,7 +1036,10 @@ class SegmentedTranscode:
                     self._seats.pop(seat).close()
                     self._tried[number] = self._tried.get(number, 0) + 1
                     if self._tried[number] >= _TRIES:
-                        raise SinkError(f"segment {number}: {exc}, {_TRIES} times. Try fewer --jobs") from exc
+                        raise SinkError(
+                            f"segment {number}: {exc}, {_TRIES} times",
+                            hint="Make fewer at once, a smaller jobs=N",
+                        ) from exc
                     log.warning("segment %d: %s; it is made again", number, exc)
                     with self._changed:
                         self._ready.insert(0, number)
@@ -1357,13 +1360,14 @@ def _plain_file(source: str | os.PathLike[str], output: str | os.PathLike[str]) 
         ConfigError: they are not.
     """
     location = plain_location(source)
-    advice = "--resume and --jobs are for files: leave them out"
     if not is_path(location):
-        raise ConfigError(f"{shown_address(location)}: cannot be read twice, or from its middle. {advice}")
+        raise ConfigError(
+            f"{shown_address(location)}: cannot be read twice, or from its middle", hint=UNSPLIT
+        )
     if is_standard_output(output) or is_pipe(os.fspath(output)):
-        raise ConfigError(f"{os.fspath(output)}: a stream cannot be joined at the end. {advice}")
+        raise ConfigError(f"{os.fspath(output)}: a stream cannot be joined at the end", hint=UNSPLIT)
     if are_pictures(output):
-        raise ConfigError(f"{os.fspath(output)}: pictures are no video that could be split. {advice}")
+        raise ConfigError(f"{os.fspath(output)}: pictures are no video that could be split", hint=UNSPLIT)
     return Path(location)
 
 

@@ -33,8 +33,9 @@ from malle_rt.media.pixel_formats import has_alpha
 from malle_rt.media.template import Template
 from malle_rt.media.window import instant_of
 
-__all__ = ["PacketIndex", "SegmentFile", "SegmentSink", "join_segments", "open_encoder"]
+__all__ = ["UNSPLIT", "PacketIndex", "SegmentFile", "SegmentSink", "join_segments", "open_encoder"]
 
+UNSPLIT = "Leave out resume=True and jobs=N"  # advice where segments are of no use
 _MAGIC = b"malle-rt segment 1\n"
 _TAIL = struct.Struct("<II")  # bytes of the index, and the checksum of all before the tail
 _BLOCK = 1 << 20
@@ -128,8 +129,8 @@ class SegmentSink:
         self._take(self._streams.encoder.flush())
         if len(self._packets) != self.frames:
             raise SinkError(
-                f"the encoder gave {len(self._packets)} packets for {self.frames} frames, which cannot be joined: "
-                "leave out --resume and --jobs, or use another codec"
+                f"the encoder gave {len(self._packets)} packets for {self.frames} frames, which cannot be joined",
+                hint=f"{UNSPLIT}, or use another codec",
             )
         context = self._streams.encoder.stream.codec_context
         index = PacketIndex(
@@ -160,8 +161,8 @@ class SegmentSink:
             kinds = {each.data_type for each in packet.iter_sidedata()}
             if not kinds.isdisjoint(_NEEDED):
                 raise SinkError(
-                    "the encoder says something beside its packets, which cannot be joined: "
-                    "leave out --resume and --jobs, or use another codec"
+                    "the encoder says something beside its packets, which cannot be joined",
+                    hint=f"{UNSPLIT}, or use another codec",
                 )
             assert packet.pts is not None
             self._time_base = str(exact(packet.time_base or 1))
@@ -194,9 +195,7 @@ def open_encoder(
     container = create_container(path.with_name(f"scratch{output.suffix}"), output, {})
     streams = OutputStreams(container, replace(template, others=(), late={}), config)
     if config.codec in ALPHA_BESIDE and has_alpha(streams.encoder.stream.codec_context.pix_fmt or ""):
-        raise ConfigError(
-            f"{config.codec} with transparency cannot be made in segments: leave out --resume and --jobs"
-        )
+        raise ConfigError(f"{config.codec} with transparency cannot be made in segments", hint=UNSPLIT)
     return container, streams
 
 

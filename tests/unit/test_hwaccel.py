@@ -81,8 +81,8 @@ def test_frames_on_the_gpu_are_cleaned_like_those_in_host_memory(backend, nvdec,
     del got
 
 
-def test_the_estimate_brings_down_five_frames_of_eight_only(backend, nvdec):
-    frames = noisy(17)
+def test_the_estimate_brings_down_five_frames_of_twelve_only(backend, nvdec):
+    frames = noisy(25)
     denoiser = FrameDenoiser(backend, DenoiseConfig())
     for frame in frames:
         denoiser.denoise(on_device(nvdec, frame))
