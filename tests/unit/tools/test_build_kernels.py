@@ -67,7 +67,7 @@ def test_a_changed_source_is_noticed(nvcc, little, sources, tmp_path):
     shipped = tmp_path / "compiled"
     build(nvcc, shipped, sources)
     assert list(differences(nvcc, shipped, sources)) == []
-    change(sources / "motion.cu", "255.0F", "256.0F")
+    change(sources / "planes.cu", "largest, 0.0F)", "largest, 1.0F)")
     (shipped / "sm_99.cubin").write_bytes(b"")
     assert list(differences(nvcc, shipped, sources)) == [
         "compute_75.ptx is not what the sources compile to",
