@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from malle_rt.config import Strength
     from malle_rt.media.encode_config import EncodeConfig
     from malle_rt.pipeline import Progress
-    from malle_rt.segments import SegmentedTranscode
+    from malle_rt.segments.job import SegmentedTranscode
 
 __all__ = ["add_parser", "run"]
 
@@ -366,7 +366,7 @@ def _open(options: argparse.Namespace, ending: Ending) -> Transcode | SegmentedT
     if options.compare is not None:
         compare = Path(options.compare) if options.compare else output.with_suffix(".compare.png")
     if in_segments(options):
-        from malle_rt.segments import SegmentedTranscode
+        from malle_rt.segments.job import SegmentedTranscode
 
         return SegmentedTranscode(
             options.input,

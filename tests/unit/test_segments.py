@@ -21,7 +21,8 @@ from malle_rt.errors import ConfigError, SinkError
 from malle_rt.media.conversion import planes_of
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.synthetic import SyntheticSource
-from malle_rt.segments import FrameReader, SegmentedTranscode, work_folder
+from malle_rt.segments.job import SegmentedTranscode, work_folder
+from malle_rt.segments.plans import FrameReader
 
 NOTHING = DenoiseConfig(backend="none")
 LOSSLESS = EncodeConfig(codec="ffv1")
@@ -128,7 +129,7 @@ def test_a_run_that_was_stopped_is_gone_on_with_from_the_middle(tmp_path, name, 
     for left in work_folder(tmp_path / "parts.mkv").glob("00000[12].plan"):
         left.unlink()  # the first pass is gone on with, too
     (work_folder(tmp_path / "parts.mkv") / "end.json").unlink(missing_ok=True)
-    monkeypatch.setattr("malle_rt.segments._SKIPPED", 0)
+    monkeypatch.setattr("malle_rt.segments.plans._SKIPPED", 0)
     with segmented(source, tmp_path / "parts.mkv") as job:
         report = job.run()
     assert report.pipeline.earlier == 24
@@ -221,7 +222,7 @@ def test_damaged_segments_and_plans_are_made_again(tmp_path):
 def test_a_file_whose_middle_shows_other_pictures_is_read_from_its_beginning(tmp_path, monkeypatch):
     source = _left(tmp_path)
     plain(source, tmp_path / "whole.mkv")
-    monkeypatch.setattr("malle_rt.segments._SKIPPED", 0)
+    monkeypatch.setattr("malle_rt.segments.plans._SKIPPED", 0)
     found = FrameReader._open
 
     def lying(self, pts):
