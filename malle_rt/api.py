@@ -328,7 +328,7 @@ def transcode_mark(
         "start": start,
         "duration": duration,
         "deinterlace": deinterlace,
-        **asdict(config),
+        **{name: value for name, value in asdict(config).items() if name != "gpu"},  # any gives the same
         **{f"encode {name}": value for name, value in asdict(encode).items()},
     }
     try:

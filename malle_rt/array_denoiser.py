@@ -79,6 +79,7 @@ class Denoiser:
         precision: str = "auto",
         threads: int | None = None,
         cuda_adapter: str = "auto",
+        gpu: int | None = None,
         engine: str | None = None,
         trust_engine: bool = False,
         pixel_format: str = "rgb24",
@@ -95,6 +96,7 @@ class Denoiser:
             precision: "auto", or the one it must run in: "fp32", "fp16", "int8".
             threads: of the processor, for backend "openvino"; None: as many as this process may use.
             cuda_adapter: "auto", "cuda-bindings" or "pycuda".
+            gpu: CUDA's number of the NVIDIA GPU that must run; None: the first, where there is one.
             engine: path of a TensorRT engine from outside the user's cache.
             trust_engine: whether the user vouches for ``engine``, which is executable code.
             pixel_format: see above.
@@ -111,6 +113,7 @@ class Denoiser:
             precision=precision,
             threads=threads,
             cuda_adapter=cuda_adapter,
+            gpu=gpu,
             engine=engine,
             trust_engine=trust_engine,
         )

@@ -13,6 +13,7 @@ __all__ = [
     "CUDA_ADAPTERS",
     "HWACCELS",
     "MAX_SIGMA",
+    "NVIDIA",
     "PICTURES",
     "PRECISIONS",
     "RUNTIMES",
@@ -45,6 +46,7 @@ RUNTIMES = {
     "openvino": Runtime(("int8", "fp32"), reads_graphs=True),
     "torch": Runtime(("fp32",), reads_graphs=False),
 }
+NVIDIA = ("tensorrt", "tensorrt-rtx", "cuda")  # of these, those on a GPU; fastest first
 BACKENDS = ("auto", *RUNTIMES, "none")
 PRECISIONS = ("auto", "fp32", "fp16", "int8")
 CUDA_ADAPTERS = ("auto", "cuda-bindings", "pycuda")
@@ -70,6 +72,8 @@ class DenoiseConfig:
         threads: of the processor, for backend "openvino", also where "auto" chooses it; None: as many as this process
             may use.
         cuda_adapter: what drives CUDA; "auto" takes what is installed.
+        gpu: CUDA's number of the NVIDIA GPU that must run, or "all", for videos that are made in segments; None: the
+            first, where there is one.
         engine: path of a TensorRT engine from outside the user's own cache; None builds and keeps them there.
         trust_engine: an engine is executable code; whether the user vouches for ``engine``.
 
@@ -84,6 +88,7 @@ class DenoiseConfig:
     precision: str = "auto"
     threads: int | None = None
     cuda_adapter: str = "auto"
+    gpu: int | Literal["all"] | None = None
     engine: str | None = None
     trust_engine: bool = False
 
@@ -100,8 +105,20 @@ class DenoiseConfig:
             raise ConfigError(f"threads must be a number of at least 1, got {self.threads!r}")
         if self.threads is not None and self.backend not in ("auto", "openvino"):
             raise ConfigError(f"threads are those of backend openvino, got {self.backend}")
+        self._check_gpu()
         if self.engine is not None and self.backend not in ("tensorrt", "tensorrt-rtx"):
             raise ConfigError(f"an engine file needs backend tensorrt or tensorrt-rtx, got {self.backend}")
+
+    def _check_gpu(self) -> None:
+        if self.gpu is None:
+            return
+        number = isinstance(self.gpu, int) and not isinstance(self.gpu, bool) and self.gpu >= 0
+        if self.gpu != "all" and not number:
+            raise ConfigError(f"gpu must be the number of a GPU, from 0 on, or all, got {self.gpu!r}")
+        if self.backend not in ("auto", *NVIDIA):
+            raise ConfigError(
+                f"gpu chooses an NVIDIA GPU, for backend {', '.join(NVIDIA)} or auto, got {self.backend}"
+            )
 
 
 def check_tuning(strength: Strength, mix: float) -> None:

@@ -39,6 +39,7 @@ class CudaBackend:
         model: name of the network.
         precision: "fp16" or "fp32".
         adapter: of the CUDA driver, "auto", "cuda-bindings" or "pycuda".
+        device: CUDA's number of the GPU.
         graphs: whether a frame may run as one CUDA graph.
 
     Raises:
@@ -47,7 +48,13 @@ class CudaBackend:
     """
 
     def __init__(
-        self, model: str, *, precision: str = "fp16", adapter: str = "auto", graphs: bool = True
+        self,
+        model: str,
+        *,
+        precision: str = "fp16",
+        adapter: str = "auto",
+        device: int = 0,
+        graphs: bool = True,
     ) -> None:
         if precision not in _STORAGE:
             raise ConfigError(f"backend 'cuda' runs in {' or '.join(_STORAGE)}, not in {precision}")
@@ -57,7 +64,7 @@ class CudaBackend:
             )
         path = model_file(model, ".safetensors")
         self._storage = _STORAGE[precision]
-        self._driver: Driver = open_driver(adapter)
+        self._driver: Driver = open_driver(adapter, device)
         self._device = torch.device("cuda", self._driver.device.index)
         try:
             self._kernels = Kernels(self._driver)

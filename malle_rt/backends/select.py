@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from malle_rt.backends.base import Backend
-from malle_rt.config import DenoiseConfig
+from malle_rt.config import NVIDIA, DenoiseConfig
 from malle_rt.cuda.opening import cuda_problem
 from malle_rt.errors import BackendUnavailable, ConfigError
 from malle_rt.models import graph_precisions
@@ -19,7 +19,7 @@ __all__ = ["Selection", "running_line", "select_backend"]
 
 log = logging.getLogger(__name__)
 
-_NVIDIA = ("tensorrt", "tensorrt-rtx", "cuda")  # fastest first
+SEVERAL_GPUS = 'Videos made in segments take several: transcode with gpu="all"'
 _WIDEST = 91  # characters of the line on what runs: 100 with "backend: " before it
 
 
@@ -53,27 +53,35 @@ def select_backend(config: DenoiseConfig) -> Selection:
 
     Raises:
         BackendUnavailable: when it cannot run here.
-        ConfigError: for an unknown model, or a precision that the backend does not have.
+        ConfigError: for an unknown model, or a precision that the backend does not have; for all GPUs at once.
     """
+    if config.gpu == "all":
+        raise ConfigError("one network runs on one GPU: give its number as gpu", hint=SEVERAL_GPUS)
     if config.backend == "auto":
         return _automatic(config)
     return Selection(_OPENERS[config.backend](config), "asked for")
 
 
 def _automatic(config: DenoiseConfig) -> Selection:
-    """NVIDIA's where there is such a GPU and software for it, else the embedded one."""
-    problem = cuda_problem()
+    """NVIDIA's where there is such a GPU and software for it, else the embedded one, unless a GPU was named."""
+    problem = cuda_problem(_gpu_number(config))
     if problem is not None:
+        if config.gpu is not None:
+            raise problem
         log.info("no backend for NVIDIA GPUs: %s", problem)
         # Without the advice: nothing is wrong with a machine that has no GPU.
         return Selection(_openvino(config), problem.what.partition(" (")[0])
     passed: list[str] = []
-    for name in _NVIDIA:
+    reasons: list[str] = []
+    for name in NVIDIA:
         try:
             return Selection(_OPENERS[name](config), _without(passed) if passed else "fastest here")
         except (BackendUnavailable, ConfigError) as exc:  # ConfigError: not in this precision
             log.info("not %s: %s", name, exc)
             passed.append(name)
+            reasons.append(f"{name}: {exc}")
+    if config.gpu is not None:
+        raise BackendUnavailable(f"nothing here runs on GPU {config.gpu}: {'; '.join(reasons)}")
     return Selection(_openvino(config), _without(passed))
 
 
@@ -113,7 +121,9 @@ def _torch(config: DenoiseConfig) -> Backend:
 def _cuda(config: DenoiseConfig) -> Backend:
     from malle_rt.backends.cuda import CudaBackend
 
-    return CudaBackend(config.model, precision=_on_gpu(config), adapter=config.cuda_adapter)
+    return CudaBackend(
+        config.model, precision=_on_gpu(config), adapter=config.cuda_adapter, device=_gpu_number(config)
+    )
 
 
 def _tensorrt(config: DenoiseConfig, flavour: str) -> Backend:
@@ -124,9 +134,14 @@ def _tensorrt(config: DenoiseConfig, flavour: str) -> Backend:
         config.model,
         precision=_on_gpu(config),
         adapter=config.cuda_adapter,
+        device=_gpu_number(config),
         engine=Path(config.engine) if config.engine is not None else None,
         trust_engine=config.trust_engine,
     )
+
+
+def _gpu_number(config: DenoiseConfig) -> int:
+    return config.gpu if isinstance(config.gpu, int) else 0
 
 
 def _on_gpu(config: DenoiseConfig) -> str:

@@ -25,6 +25,7 @@ class TensorRTBackend:
         model: name of the network.
         precision: "fp16", "int8" or "fp32".
         adapter: of the CUDA driver, "auto", "cuda-bindings" or "pycuda".
+        device: CUDA's number of the GPU.
         graphs: whether a frame may run as one CUDA graph, where the adapter can.
         engine: an engine from outside the private cache; None: the cache, built where it has none.
         trust_engine: whether the user vouches for ``engine``.
@@ -41,6 +42,7 @@ class TensorRTBackend:
         *,
         precision: str = "fp16",
         adapter: str = "auto",
+        device: int = 0,
         graphs: bool = True,
         engine: Path | None = None,
         trust_engine: bool = False,
@@ -49,7 +51,7 @@ class TensorRTBackend:
         self._flavour = load_flavour(flavour)
         self._engine, self._trust = engine, trust_engine
         self._cache = EngineCache()
-        self._driver = driver = open_driver(adapter)
+        self._driver = driver = open_driver(adapter, device)
         try:
             served_capabilities(self._flavour, driver.device, precision)
             self._kernels = Kernels(driver)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from fractions import Fraction
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from malle_rt.cli.settings import PRESETS
 from malle_rt.config import BACKENDS, CUDA_ADAPTERS, PRECISIONS, SHARES, DenoiseConfig, Strength
@@ -66,6 +66,12 @@ def add_denoising(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group.add_argument(
         "--cuda-adapter", default="auto", metavar="NAME", help=f"drives CUDA: {either(CUDA_ADAPTERS)} (auto)"
     )
+    group.add_argument(
+        "--gpu",
+        type=_gpu,
+        metavar="N|all",
+        help="the NVIDIA GPU that must run, by CUDA's number; all: transcode makes segments on each (the first)",
+    )
     group.add_argument("--engine", metavar="FILE", help="a TensorRT engine that malle-rt build wrote")
     group.add_argument(
         "--trust-engine",
@@ -119,6 +125,7 @@ def denoise_config(options: argparse.Namespace) -> DenoiseConfig:
         backend=options.backend,
         precision=options.precision,
         cuda_adapter=options.cuda_adapter,
+        gpu=options.gpu,
         engine=options.engine,
         trust_engine=options.trust_engine,
     )
@@ -190,6 +197,16 @@ def _deinterlace(text: str) -> str:
     if text not in ("field", "frame"):
         raise argparse.ArgumentTypeError(f"expected field or frame, got {text!r}")
     return text
+
+
+def _gpu(text: str) -> int | Literal["all"]:
+    if text == "all":
+        return "all"
+    if not (text.isascii() and text.isdigit() and len(text) <= 4):
+        raise argparse.ArgumentTypeError(
+            f"expected the number of a GPU, from 0 on, or all, got {text[:40]!r}"
+        )
+    return int(text)
 
 
 def _key_value(text: str) -> tuple[str, str]:

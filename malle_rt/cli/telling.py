@@ -14,7 +14,7 @@ __all__ = ["exit_code", "in_flags", "one_line", "tell"]
 _LONGEST = 1000  # characters of a message
 # Options as hints of the library name them, in Python: ``overwrite=True``, ``backend="openvino"``.
 _OPTION = re.compile(
-    r"\b(backend|hwaccel|jobs|output_dir|overwrite|recursive|resume|strength|trust_engine)=(True|\"[\w-]+\"|[\w.]+)"
+    r"\b(backend|gpu|hwaccel|jobs|output_dir|overwrite|recursive|resume|strength|trust_engine)=(True|\"[\w-]+\"|[\w.]+)"
 )
 
 

@@ -271,7 +271,7 @@ def in_segments(options: argparse.Namespace) -> bool:
     Raises:
         ConfigError: with options that cannot be.
     """
-    if not options.resume and options.jobs is None:
+    if not options.resume and options.jobs is None and options.gpu != "all":
         return False
     unfit = {
         "--compare": options.compare is not None,
@@ -283,7 +283,7 @@ def in_segments(options: argparse.Namespace) -> bool:
     names = ", ".join(name for name, given in unfit.items() if given)
     if names:
         raise ConfigError(
-            f"--resume and --jobs work in segments, which {names} cannot: leave out one or the other"
+            f"--resume, --jobs and --gpu all work in segments, which {names} cannot: leave out one or the other"
         )
     return True
 

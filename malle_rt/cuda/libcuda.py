@@ -11,6 +11,7 @@ from malle_rt.errors import BackendUnavailable, KernelError, OutOfDeviceMemory
 __all__ = [
     "OLDEST_DRIVER",
     "code_of",
+    "device_count",
     "dotted",
     "error_name",
     "error_text",
@@ -49,6 +50,20 @@ def require_device(index: int) -> None:
     Raises:
         BackendUnavailable: no driver, one that is too old or does not start, no GPU, or none of that number.
     """
+    count = device_count()
+    if not 0 <= index < count:
+        has = "GPU 0 only" if count == 1 else f"GPUs 0 to {count - 1}"
+        raise BackendUnavailable(
+            f"no GPU {index}: the NVIDIA driver has {has}", hint="Look at nvidia-smi and CUDA_VISIBLE_DEVICES"
+        )
+
+
+def device_count() -> int:
+    """How many GPUs the driver shows to this process, at least 1; starts it, without a context.
+
+    Raises:
+        BackendUnavailable: no driver, one that is too old or does not start, or no GPU.
+    """
     library = load_library()
     _require_version(library)
     _require_start(library.cuInit(0))
@@ -56,8 +71,7 @@ def require_device(index: int) -> None:
     _require_start(library.cuDeviceGetCount(ctypes.byref(count)))
     if not count.value:
         _require_start(_NO_DEVICE)
-    if not 0 <= index < count.value:
-        raise BackendUnavailable(f"no GPU {index}: the NVIDIA driver has GPUs 0 to {count.value - 1}")
+    return count.value
 
 
 def error_name(code: int) -> str:

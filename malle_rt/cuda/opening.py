@@ -40,10 +40,10 @@ def open_driver(adapter: str = "auto", device: int = 0) -> Driver:
     return driver
 
 
-def cuda_problem() -> BackendUnavailable | None:
-    """Why CUDA cannot be used here; None when it can. Makes no context and imports no adapter."""
+def cuda_problem(device: int = 0) -> BackendUnavailable | None:
+    """Why CUDA cannot be used on a GPU here; None when it can. Makes no context and imports no adapter."""
     try:
-        require_device(0)
+        require_device(device)
         _choose()
     except BackendUnavailable as exc:
         return exc

@@ -45,6 +45,8 @@ class FrameByFrame:
             raise ConfigError(
                 f"model {config.model} runs in backend openvino in fp32, got {config.backend} in {config.precision}"
             )
+        if config.gpu is not None:
+            raise ConfigError(f"model {config.model} runs on the processor, got gpu={config.gpu}")
         self._denoiser = PhotoDenoiser(config.model, threads=config.threads)
         self.backend = str(self._denoiser.info)
         self.notes = self._denoiser.info.notes

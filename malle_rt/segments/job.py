@@ -10,7 +10,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from fractions import Fraction
@@ -23,6 +23,7 @@ from malle_rt import __version__
 from malle_rt.api import TranscodeReport, copy_times, transcode_mark
 from malle_rt.backends.base import usable_cpus
 from malle_rt.config import DenoiseConfig
+from malle_rt.cuda.libcuda import device_count
 from malle_rt.errors import ConfigError, SinkError
 from malle_rt.media.deinterlace import Deinterlace
 from malle_rt.media.encode_config import EncodeConfig, default_codec
@@ -89,7 +90,7 @@ class SegmentedTranscode:
             source: path of the noisy video.
             output: path of the result.
             jobs: segments at once; None: as many as make the most of the machine.
-            config: see ``Transcode``, also for the next ones.
+            config: see ``Transcode``, also for the next ones; here its ``gpu`` may be "all": jobs take them in turns.
             encode: how to encode.
             start: seconds to skip.
             duration: seconds to transcode.
@@ -108,6 +109,10 @@ class SegmentedTranscode:
         """
         location = _plain_file(source, output)
         config = config or DenoiseConfig()
+        self._gpus: Sequence[int] = ()
+        if config.gpu == "all":
+            self._gpus = range(device_count())
+            config = replace(config, gpu=self._gpus[0])
         encode = encode or EncodeConfig(codec=default_codec(output))
         self.folder = work_folder(output)
         self._output, self._overwrite, self._strict = Path(output), overwrite, strict
@@ -143,7 +148,11 @@ class SegmentedTranscode:
             self.backend = self._worker.backend
             info = self._worker.info
             cores = config.threads or usable_cpus()
-            self.jobs = jobs or likely_jobs(cores, info.width, info.height, gpu=self._worker.gpu is not None)
+            self.jobs = (
+                jobs
+                or len(self._gpus)
+                or likely_jobs(cores, info.width, info.height, gpu=self._worker.gpu is not None)
+            )
             require_memory(info.width, info.height * self.jobs)
             container, _ = open_encoder(
                 self.folder / "none", self._worker.template, encode, self._output
@@ -271,7 +280,8 @@ class SegmentedTranscode:
         """What must be the same for segments to belong together, as texts."""
         assert self._worker is not None
         work = self._work
-        options = {name: str(value) for name, value in asdict(work.config).items() if name != "threads"}
+        config = asdict(work.config)
+        options = {name: str(config[name]) for name in config if name not in ("threads", "gpu")}
         options |= {name: str(value) for name, value in asdict(work.encode).items()}
         for name in ("start", "duration", "deinterlace", "longest", "shortest"):
             options[name] = str(getattr(work, name))
@@ -399,9 +409,12 @@ class SegmentedTranscode:
             if (last := self._seats.pop(seat, None)) is not None:
                 last.close()
 
-    def _new_seat(self, _: int) -> SegmentWorker | WorkerProcess:
+    def _new_seat(self, seat: int) -> SegmentWorker | WorkerProcess:
         assert self._worker is not None
-        return self._worker if self.jobs == 1 else WorkerProcess(self._work)
+        if self.jobs == 1:
+            return self._worker
+        gpu = self._gpus[seat % len(self._gpus)] if self._gpus else self._work.config.gpu
+        return WorkerProcess(replace(self._work, config=replace(self._work.config, gpu=gpu)))
 
     def _take(self) -> int | None:
         with self._changed:

@@ -14,6 +14,10 @@ from malle_rt.errors import ConfigError
         ({"backend": "gpu"}, "backend must be one of .*'gpu'"),
         ({"precision": "fp8"}, "precision must be one of .*'fp8'"),
         ({"cuda_adapter": "cupy"}, "cuda_adapter must be one of .*'cupy'"),
+        ({"gpu": -1}, "gpu must be the number of a GPU, from 0 on, or all, got -1"),
+        ({"gpu": "some"}, "gpu must be the number of a GPU, from 0 on, or all, got 'some'"),
+        ({"gpu": True}, "gpu must be the number"),
+        ({"gpu": 0, "backend": "openvino"}, "gpu chooses an NVIDIA GPU, .* got openvino"),
         ({"engine": "a.engine"}, "an engine file needs backend tensorrt or tensorrt-rtx, got auto"),
     ],
 )

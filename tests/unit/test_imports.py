@@ -48,6 +48,7 @@ ALLOWED = {
         "api",
         "backends",
         "child",
+        "cuda",
         "denoiser",
         "media",
         "memory",

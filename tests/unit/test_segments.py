@@ -17,10 +17,13 @@ from media import write_clip, write_film, write_planes
 
 from malle_rt.api import Transcode
 from malle_rt.config import DenoiseConfig
+from malle_rt.denoiser import PassThrough
 from malle_rt.errors import ConfigError, SinkError
 from malle_rt.media.conversion import planes_of
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.synthetic import SyntheticSource
+from malle_rt.segments import job as job_module
+from malle_rt.segments import worker as worker_module
 from malle_rt.segments.job import SegmentedTranscode, work_folder
 from malle_rt.segments.plans import FrameReader
 
@@ -308,3 +311,21 @@ def test_the_command_resumes_after_a_kill(tmp_path):
     assert done.returncode == 0, done.stderr
     assert pictures(output) == pictures(source)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mkv", "out.mkv"]
+
+
+def test_jobs_take_all_gpus_in_turns(tmp_path, monkeypatch):
+    began = []
+
+    class Seat(worker_module.WorkerProcess):
+        def __init__(self, work):
+            began.append(work.config.gpu)
+            super().__init__(replace(work, config=NOTHING))
+
+    monkeypatch.setattr(job_module, "device_count", lambda: 2)
+    monkeypatch.setattr(worker_module, "open_denoiser", lambda config: (PassThrough(), f"cuda on {config.gpu}"))
+    monkeypatch.setattr(job_module, "WorkerProcess", Seat)
+    film, output = write_film(tmp_path / "film.mkv", frames=60), tmp_path / "out.mkv"
+    with segmented(film, output, config=DenoiseConfig(gpu="all"), jobs=None) as job:
+        assert (job.jobs, job.backend) == (2, "cuda on 0")
+        assert job.run().pipeline.frames_out == 60
+    assert sorted(began) == [0, 1]

@@ -2,6 +2,7 @@ import sys
 
 import pytest
 
+from malle_rt.api import open_denoiser
 from malle_rt.backends import select
 from malle_rt.backends.base import BackendInfo
 from malle_rt.backends.select import running_line, select_backend
@@ -17,7 +18,7 @@ def selected(name, **options):
 def test_auto_says_why(monkeypatch, caplog):
     caplog.set_level("INFO")
     problem = BackendUnavailable("no NVIDIA driver (libcuda.so.1 not found)", hint="Install it")
-    monkeypatch.setattr("malle_rt.backends.select.cuda_problem", lambda: problem)
+    monkeypatch.setattr("malle_rt.backends.select.cuda_problem", lambda _: problem)
     selection = selected("auto")
     assert selection.backend.info.name == "openvino"
     assert str(selection).startswith("openvino rt-s ")
@@ -52,7 +53,7 @@ def test_auto_names_every_backend_it_passed_over(monkeypatch, caplog):
     def missing(config):
         raise BackendUnavailable("it is not installed")
 
-    monkeypatch.setattr("malle_rt.backends.select.cuda_problem", lambda: None)
+    monkeypatch.setattr("malle_rt.backends.select.cuda_problem", lambda _: None)
     for name in ("tensorrt", "tensorrt-rtx", "cuda"):
         monkeypatch.setitem(select_backend.__globals__["_OPENERS"], name, missing)
     selection = selected("auto")
@@ -72,7 +73,7 @@ def test_auto_goes_on_where_a_backend_lacks_the_precision(monkeypatch, caplog):
     def half_only(config):
         raise ConfigError(f"backend 'cuda' runs in fp16 or fp32, got {config.precision}")
 
-    monkeypatch.setattr("malle_rt.backends.select.cuda_problem", lambda: None)
+    monkeypatch.setattr("malle_rt.backends.select.cuda_problem", lambda _: None)
     for name, opener in (("tensorrt", missing), ("tensorrt-rtx", missing), ("cuda", half_only)):
         monkeypatch.setitem(select_backend.__globals__["_OPENERS"], name, opener)
     selection = selected("auto", precision="int8")
@@ -121,3 +122,52 @@ def test_a_backend_is_a_class_and_two_rows(monkeypatch):
     assert str(opened) == "mine rt-s fp32 on paper; asked for"
     planned = combinations(["all"], ["rt-s"], ["all"], [SIZES["360p"]])
     assert "mine rt-s fp32 360p" in map(str, planned)
+
+
+def test_a_gpu_that_was_named_runs_or_fails(monkeypatch):
+    def missing(config):
+        raise BackendUnavailable("it is not installed")
+
+    monkeypatch.setattr(
+        "malle_rt.backends.select.cuda_problem", lambda gpu: BackendUnavailable(f"no GPU {gpu}")
+    )
+    with pytest.raises(BackendUnavailable, match=r"^no GPU 1$"):
+        selected("auto", gpu=1)
+    monkeypatch.setattr("malle_rt.backends.select.cuda_problem", lambda _: None)
+    for name in ("tensorrt", "tensorrt-rtx", "cuda"):
+        monkeypatch.setitem(select_backend.__globals__["_OPENERS"], name, missing)
+    with pytest.raises(
+        BackendUnavailable, match="nothing here runs on GPU 0: tensorrt: it is not installed; "
+    ):
+        selected("auto", gpu=0)
+
+
+def test_a_network_for_photographs_takes_no_gpu():
+    with pytest.raises(ConfigError, match="mallenet-m runs on the processor, got gpu=0"):
+        open_denoiser(DenoiseConfig(model="mallenet-m", gpu=0))
+
+
+def test_one_network_is_not_on_all_gpus():
+    with pytest.raises(ConfigError, match="one network runs on one GPU"):
+        selected("auto", gpu="all")
+
+
+@pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx", "cuda"])
+def test_the_number_of_the_gpu_reaches_the_driver(monkeypatch, name):
+    """Of a machine with two GPUs, the second."""
+    pytest.importorskip("cuda.bindings")
+    module = pytest.importorskip("malle_rt.backends.cuda" if name == "cuda" else "malle_rt.backends.tensorrt")
+    if name == "cuda":
+        monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    else:
+        monkeypatch.setattr(module, "load_flavour", lambda _: None)
+    opened = []
+
+    def open_driver(adapter, device):
+        opened.append(device)
+        raise BackendUnavailable("enough")
+
+    monkeypatch.setattr(module, "open_driver", open_driver)
+    with pytest.raises(BackendUnavailable, match="enough"):
+        selected(name, gpu=1)
+    assert opened == [1]

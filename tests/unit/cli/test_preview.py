@@ -4,7 +4,17 @@ from malle_rt.cli import _parser
 from malle_rt.cli.transcode import _OF_VIDEOS
 
 USED = {"files", "preview", "start", "overwrite", "deinterlace", "quiet", "verbose", "run", "defaults"}
-USED |= {"model", "mix", "backend", "precision", "cuda_adapter", "engine", "trust_engine", "preset_for"}
+USED |= {
+    "model",
+    "mix",
+    "backend",
+    "precision",
+    "cuda_adapter",
+    "gpu",
+    "engine",
+    "trust_engine",
+    "preset_for",
+}
 OF_MANY = {"output_dir", "recursive", "list", "skip_existing"}
 
 

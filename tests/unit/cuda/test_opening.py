@@ -9,6 +9,7 @@ import pytest
 from helpers.fakecuda import fake_cuda
 
 from malle_rt.cuda import opening
+from malle_rt.cuda.libcuda import device_count
 from malle_rt.cuda.opening import cuda_problem, open_driver
 from malle_rt.errors import BackendUnavailable, ConfigError
 
@@ -74,6 +75,12 @@ def test_says_which_gpus_there_are(fake, device):
     fake.set(devices=2)
     with pytest.raises(BackendUnavailable, match=f"no GPU {device}: the NVIDIA driver has GPUs 0 to 1"):
         open_driver(device=device)
+
+
+def test_counts_the_gpus_that_the_process_sees(fake):
+    fake.set(devices=3)
+    assert device_count() == 3
+    assert "no GPU 3: the NVIDIA driver has GPUs 0 to 2" in str(cuda_problem(3))
 
 
 def test_knows_only_its_adapters():
