@@ -322,7 +322,9 @@ def test_jobs_take_all_gpus_in_turns(tmp_path, monkeypatch):
             super().__init__(replace(work, config=NOTHING))
 
     monkeypatch.setattr(job_module, "device_count", lambda: 2)
-    monkeypatch.setattr(worker_module, "open_denoiser", lambda config: (PassThrough(), f"cuda on {config.gpu}"))
+    monkeypatch.setattr(
+        worker_module, "open_denoiser", lambda config: (PassThrough(), f"cuda on {config.gpu}")
+    )
     monkeypatch.setattr(job_module, "WorkerProcess", Seat)
     film, output = write_film(tmp_path / "film.mkv", frames=60), tmp_path / "out.mkv"
     with segmented(film, output, config=DenoiseConfig(gpu="all"), jobs=None) as job:
