@@ -60,7 +60,7 @@ class Overview:
             shown_fps=meter.fps,
             frames_in=source.frames_in,
             frames_out=meter.frames_out,
-            dropped=self._dropped,
+            dropped=source.dropped,
             late=meter.late,
             latency=meter.latency,
             recording=str(recording.path) if recording else None,
@@ -82,7 +82,7 @@ class Overview:
         return LiveReport(
             frames_in=self.source.frames_in,
             frames_out=meter.frames_out,
-            dropped=self._dropped,
+            dropped=self.source.dropped,
             late=meter.late,
             reconnects=self.source.connection - 1,
             seconds=meter.seconds,
@@ -110,10 +110,6 @@ class Overview:
         )
         if line is not None:
             self.status_line.warn(line)
-
-    @property
-    def _dropped(self) -> int:
-        return self.source.dropped + (self.progress.dropped if self.progress is not None else 0)
 
     def _message(self) -> str | None:
         """No picture comes first, then what has just happened, then what stays wrong."""

@@ -39,8 +39,8 @@ log = logging.getLogger(__name__)
 
 _POLL = 0.1  # seconds between two looks of a main thread that has no window
 
-# One frame waits at most: an older one would only be shown later than it could be.
-_NEWEST_WINS = PipelineConfig(depth=1, when_full="drop_oldest")
+# One denoised frame waits at most: an older one would only be shown later than it could be.
+_SHALLOW = PipelineConfig(depth=1)
 
 
 class LiveSession:
@@ -107,7 +107,7 @@ class LiveSession:
         if config.record is not None:
             self._recordings.begin(config.record)
         self._open_outputs()
-        self._pipeline = Pipeline(self._source, self._denoiser, self._fan_out, _NEWEST_WINS)
+        self._pipeline = Pipeline(self._source, self._denoiser, self._fan_out, _SHALLOW)
         self._web: WebServer | None = None
         if config.web is not None:
             self._web = WebServer(self, config.web, token=config.token, counts_display=not config.window)

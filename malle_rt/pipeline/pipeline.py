@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol, runtime_checkable
 
 from malle_rt.errors import PipelineError
 from malle_rt.frame import Frame
@@ -14,7 +16,7 @@ from malle_rt.pipeline.stage import Failures, Stage
 from malle_rt.pipeline.stats import Progress, Report, Stats
 from malle_rt.protocols import Denoiser, Sink, Source
 
-__all__ = ["Pipeline"]
+__all__ = ["Pipeline", "PushSource"]
 
 # Seconds between two looks at the stages; also how long Ctrl-C may go unnoticed.
 _POLL = 0.05
@@ -26,20 +28,48 @@ _LATE = 1.0
 _PROGRESS = 0.25
 
 
+@runtime_checkable
+class PushSource(Protocol):
+    """A source with threads of its own, which put frames and packets where the pipeline takes them."""
+
+    @property
+    def channel(self) -> Channel:
+        """Where they come; closed at the end of the input and soon after ``interrupt``."""
+        ...
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why the input ended, if not well; known before the channel is closed."""
+        ...
+
+    def interrupt(self) -> None:
+        """End as if the input had ended. From any thread or a signal handler; returns at once."""
+        ...
+
+    def close(self) -> None:
+        """Release the input. May be called twice."""
+        ...
+
+
 class Pipeline:
     """Runs a source, a denoiser and a sink, each in a thread of its own, over bounded channels.
 
-    Used once. It owns the three from ``run`` on and closes them however the run ends.
+    A ``PushSource`` needs neither a thread nor a channel here: it has both. Used once. It owns the three from
+    ``run`` on and closes them however the run ends.
     """
 
     def __init__(
-        self, source: Source, denoiser: Denoiser, sink: Sink, config: PipelineConfig | None = None
+        self,
+        source: Source | PushSource,
+        denoiser: Denoiser,
+        sink: Sink,
+        config: PipelineConfig | None = None,
     ) -> None:
         config = config or PipelineConfig()
         self._source = source
         self._denoiser = denoiser
         self._sink = sink
-        self._decoded = Channel(config)
+        self._decoded = source.channel if isinstance(source, PushSource) else Channel(config)
         self._denoised = Channel(config)
         # A plain flag, not an Event: its lock could be held by the very code a signal handler interrupts.
         self._stopping = False
@@ -50,6 +80,7 @@ class Pipeline:
         self._failures = Failures()
         self._stats = Stats()
         self._finished = False
+        self._reader: Stage | None = None
 
     def run(self, on_progress: Callable[[Progress], None] | None = None) -> Report:
         """Process everything; return when the output is finished.
@@ -75,14 +106,14 @@ class Pipeline:
             raise
         finally:
             # Last of all: packets on their way to the sink still refer to the source's container.
-            if stages[0].wait(0):
+            if self._reader is None or self._reader.wait(0):
                 self._source.close()
         if (failure := self._failures.first) is not None:
             name, cause = failure
             raise PipelineError(name, cause) from cause
         if self._interrupted:
             raise KeyboardInterrupt
-        return self._stats.report(self._dropped, stopped=self.stopped)
+        return self._stats.report(self._decoded.came, self._dropped, stopped=self.stopped)
 
     @property
     def stopped(self) -> bool:
@@ -103,16 +134,21 @@ class Pipeline:
     def _dropped(self) -> int:
         return self._decoded.dropped + self._denoised.dropped
 
+    def _progress(self) -> Progress:
+        return self._stats.progress(self._decoded.came, self._dropped)
+
     def _stages(self) -> list[Stage]:
         decoded, denoised, failures = self._decoded, self._denoised, self._failures
-        return [
-            Stage(
+        if not isinstance(self._source, PushSource):
+            self._reader = Stage(
                 "malle-source",
-                self._read,
+                partial(self._read, self._source),
                 channels=[decoded],
                 release=self._close_abandoned,
                 failures=failures,
-            ),
+            )
+        return [
+            *([self._reader] if self._reader is not None else []),
             Stage(
                 "malle-denoise",
                 self._denoise,
@@ -136,13 +172,13 @@ class Pipeline:
                 running = [stage for stage in stages if not stage.wait(_POLL)]
                 if not running:
                     if on_progress is not None:
-                        on_progress(self._stats.progress(self._dropped))
+                        on_progress(self._progress())
                     return
-                if self._since_stop > _STALLED and self._leave_source(stages, running):
+                if self._since_stop > _STALLED and self._leave_source(running):
                     return
                 if on_progress is not None and time.perf_counter() >= due:
                     due = time.perf_counter() + _PROGRESS
-                    on_progress(self._stats.progress(self._dropped))
+                    on_progress(self._progress())
             except KeyboardInterrupt:
                 if self._stopping:
                     raise
@@ -154,15 +190,11 @@ class Pipeline:
         """Seconds since ``stop``; 0 before."""
         return time.perf_counter() - self._stopped_at if self._stopping else 0.0
 
-    def _leave_source(self, stages: Sequence[Stage], running: Sequence[Stage]) -> bool:
+    def _leave_source(self, running: Sequence[Stage]) -> bool:
         """Let the others end although the source waits for data; whether it is the only one left."""
-        if stages[0] not in running:
-            return False
         self._decoded.close()
-        if list(running) != [stages[0]]:
-            return False
-        self._abandoned = True
-        return True
+        self._abandoned = list(running) == [self._reader]
+        return self._abandoned
 
     def _close_abandoned(self) -> None:
         """The source is released by ``run``, after all stages have ended; too late for one that was left behind."""
@@ -176,21 +208,19 @@ class Pipeline:
         self._decoded.close()
         self._denoised.close()
         while running := [stage for stage in stages if not stage.wait(_POLL)]:
-            if self._since_stop > _STALLED and self._leave_source(stages, running):
+            if self._since_stop > _STALLED and self._leave_source(running):
                 break
         for stage in stages:
             stage.abandon()
 
-    def _read(self) -> None:
-        items = iter(self._source)
+    def _read(self, source: Source) -> None:
+        items = iter(source)
         while not self._stopping:
             with self._stats.working("decode"):
                 item = next(items, None)
             if item is None:
                 self._ended = not self._stopping
                 return
-            if isinstance(item, Frame):
-                self._stats.frame_in()
             if not self._decoded.put(item):
                 return
 
@@ -204,6 +234,10 @@ class Pipeline:
             while started and (started.full or not len(self._decoded)):
                 if not self._denoised.put(started.take()):
                     return
+        if isinstance(self._source, PushSource):
+            self._ended = not self._stopping
+            if self._source.failure is not None:
+                self._failures.add("malle-source", self._source.failure)
         while started:
             if not self._denoised.put(started.take()):
                 return

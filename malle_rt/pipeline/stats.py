@@ -85,18 +85,12 @@ class Stats:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._started = time.perf_counter()
-        self._frames_in = 0
         self._frames_out = 0
         self._position: Fraction | None = None
         self._busy = {"decode": 0.0, "denoise": 0.0, "encode": 0.0}
         self._samples: list[float] = []
         self._seen = 0
         self._random = random.Random(0)
-
-    def frame_in(self) -> None:
-        """The source has given a frame."""
-        with self._lock:
-            self._frames_in += 1
 
     def frame_out(self, position: Fraction) -> None:
         """The sink has taken the frame at ``position`` seconds."""
@@ -124,19 +118,19 @@ class Stats:
             elif (place := self._random.randrange(self._seen)) < _RESERVOIR:
                 self._samples[place] = seconds
 
-    def progress(self, dropped: int) -> Progress:
-        """A snapshot; ``dropped`` is known to the channels."""
+    def progress(self, frames_in: int, dropped: int) -> Progress:
+        """A snapshot; the channels know how many frames came, and how many were dropped."""
         with self._lock:
-            return Progress(**self._values(dropped))
+            return Progress(**self._values(frames_in, dropped))
 
-    def report(self, dropped: int, *, stopped: bool) -> Report:
+    def report(self, frames_in: int, dropped: int, *, stopped: bool) -> Report:
         """The final snapshot."""
         with self._lock:
-            return Report(**self._values(dropped), stopped=stopped)
+            return Report(**self._values(frames_in, dropped), stopped=stopped)
 
-    def _values(self, dropped: int) -> dict[str, Any]:
+    def _values(self, frames_in: int, dropped: int) -> dict[str, Any]:
         return {
-            "frames_in": self._frames_in,
+            "frames_in": frames_in,
             "frames_out": self._frames_out,
             "dropped": dropped,
             "seconds": time.perf_counter() - self._started,

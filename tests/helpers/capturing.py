@@ -73,13 +73,14 @@ class Viewer:
 
     def _watch(self) -> None:
         try:
-            for item in self.source:
+            for item in self.source.channel:
                 if isinstance(item, LiveFrame):
                     seen = (item.connection, read_index(item), item.seconds, time.monotonic())
                     self.seen.append(seen)
                     self.sizes.setdefault(item.connection, set()).add((item.width, item.height))
                 else:
                     self.sound.append(item)
+            self.error = self.source.failure
         except Exception as exc:
             self.error = exc
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from weakref import WeakSet
 
 from malle_rt.errors import SourceError
@@ -24,7 +24,7 @@ __all__ = ["LiveSource", "open_capture"]
 
 log = logging.getLogger(__name__)
 
-_DEPTH = 2  # pictures that may wait; more would only be older
+_DEPTH = 1  # pictures that may wait: more would only be older
 _CLOSING = 1.5  # seconds that ``close`` waits for readers
 # Requests whose user has been warned: each is opened again for every connection.
 _warned: WeakSet[CaptureRequest] = WeakSet()
@@ -64,9 +64,13 @@ def _warn_of_unused(request: CaptureRequest) -> None:
 class LiveSource:
     """Pictures and sound of a live input, for a ``Pipeline``: always the newest, through every reconnection.
 
-    A reader thread owns the device or connection; a second thread watches it, gives it up when no picture comes,
-    and starts the next one. Timestamps go on over all connections. An input that ends well, such as a file without
-    ``loop``, ends the source.
+    A reader thread owns the device or connection and fills the channel; a second thread watches it, gives it up when
+    no picture comes, and starts the next one. Timestamps go on over all connections. An input that ends well, such
+    as a file without ``loop``, ends the source. Satisfies ``PushSource``.
+
+    Attributes:
+        channel: frames and sound as they come; closed at the end of the input, and a tenth of a second after
+            ``interrupt``.
     """
 
     def __init__(self, opener: Callable[[], Capture], *, stall: float = 2.0) -> None:
@@ -79,10 +83,10 @@ class LiveSource:
         Raises:
             SourceError: it cannot be opened, or gives no picture. What was never there is not waited for.
         """
-        self._channel = Channel(PipelineConfig(depth=_DEPTH, when_full="drop_oldest"))
+        self.channel = Channel(PipelineConfig(depth=_DEPTH))
         self._status = SourceStatus()
         self._interrupted = False
-        self._inbox = _Inbox(self._channel, self._status)
+        self._inbox = _Inbox(self.channel, self._status)
         self._reconnector = Reconnector(
             opener, self._inbox, self._status, stall=stall, at_end=self._inbox.close
         )
@@ -130,8 +134,7 @@ class LiveSource:
     @property
     def dropped(self) -> int:
         """Frames dropped because nobody had taken them when newer ones came, or when the end was asked for."""
-        left = len(self._channel) if self._interrupted else 0
-        return self._channel.dropped + self._inbox.refused + left
+        return self.channel.dropped + (len(self.channel) if self._interrupted else 0)
 
     @property
     def captured_fps(self) -> float:
@@ -148,16 +151,13 @@ class LiveSource:
         """Readers that were given up and have not come back: after ``close``, only ``os._exit`` ends such a process."""
         return self._reconnector.abandoned
 
-    def __iter__(self) -> Iterator[LiveFrame | Packet]:
-        """Frames and sound as they come, once, until the input ends or ``interrupt`` is called."""
-        for item in self._channel:
-            assert isinstance(item, LiveFrame | Packet)
-            yield item
-        if self._reconnector.failure is not None:
-            raise self._reconnector.failure
+    @property
+    def failure(self) -> Exception | None:
+        """Why it ended, if not well: what broke in here."""
+        return self._reconnector.failure
 
     def interrupt(self) -> None:
-        """End the iteration within a tenth of a second. From any thread or a signal handler; returns at once."""
+        """Close the channel within a tenth of a second. From any thread or a signal handler; returns at once."""
         self._interrupted = True
         self._reconnector.stop()
 
@@ -169,8 +169,8 @@ class LiveSource:
     def _first_template(self) -> Template:
         while not self._inbox.ready.wait(0.1):  # in short waits, so that Ctrl-C is heard on Windows too
             pass
-        if self._reconnector.failure is not None:
-            raise self._reconnector.failure
+        if self.failure is not None:
+            raise self.failure
         if self._inbox.template is None:
             raise SourceError("the input has ended before its first picture. Check it in a player")
         return self._inbox.template
@@ -182,13 +182,11 @@ class _Inbox:
     Attributes:
         template: of the first connection, once its first frame has come.
         ready: set then, or when none will come.
-        refused: frames that came after the end.
     """
 
     def __init__(self, channel: Channel, status: SourceStatus) -> None:
         self.template: Template | None = None
         self.ready = threading.Event()
-        self.refused = 0
         self._channel, self._status = channel, status
         self._lock = threading.Lock()
         self._splice = Splice()
@@ -217,8 +215,7 @@ class _Inbox:
     def _frame(self, frame: LiveFrame) -> bool:
         placed = self._splice.frame(frame)
         self._status.picture(placed.captured, float(placed.seconds))
-        wanted = self._channel.put(placed)
-        self.refused += not wanted
+        wanted = self._channel.offer(placed)
         if self.template is None:
             self.template = self._template
             self.ready.set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from fractions import Fraction
 from typing import Protocol, runtime_checkable
@@ -19,9 +18,6 @@ from malle_rt.pipeline.stage import Failures, Stage
 from malle_rt.protocols import Sink
 
 __all__ = ["Beginning", "LiveSink", "Outlet", "live_template"]
-
-# Packets that may wait for each frame that may: below the bound at which a channel itself would wait.
-_PACKETS_PER_FRAME = 32
 
 
 @runtime_checkable
@@ -60,13 +56,8 @@ class Outlet:
         """
         self.name = name
         self._sink = sink
-        self._channel = Channel(PipelineConfig(depth=depth, when_full="drop_oldest"))
-        self._most_packets = depth * _PACKETS_PER_FRAME
-        self._lock = threading.Lock()
-        self._packets_waiting = 0
+        self._channel = Channel(PipelineConfig(depth=depth))
         self._taken = 0
-        self._refused = 0
-        self._dropped_packets = 0
         self._finished = False
         self._failures = Failures()
         self._stage = Stage(
@@ -86,12 +77,12 @@ class Outlet:
     @property
     def dropped(self) -> int:
         """Frames that did not: they made room for newer ones, or came while the sink could not take them."""
-        return self._channel.dropped + self._refused + self._lost
+        return self._channel.dropped + self._lost
 
     @property
     def dropped_packets(self) -> int:
         """Packets of sound that did not get out."""
-        return self._dropped_packets
+        return self._channel.dropped_packets
 
     @property
     def problem(self) -> str | None:
@@ -114,15 +105,7 @@ class Outlet:
 
     def put(self, item: Frame | Packet) -> None:
         """Take an item; returns at once, whatever the sink does."""
-        with self._lock:
-            sound = isinstance(item, Packet)
-            if sound and self._packets_waiting >= self._most_packets:
-                self._dropped_packets += 1
-            elif self._channel.put(item):
-                self._packets_waiting += sound
-            else:
-                self._dropped_packets += sound
-                self._refused += not sound
+        self._channel.offer(item)
 
     def end(self) -> None:
         """Take nothing more; the thread finishes the sink and ends. Returns at once, may be called twice."""
@@ -141,9 +124,6 @@ class Outlet:
 
     def _work(self) -> None:
         for item in self._channel:
-            if isinstance(item, Packet):
-                with self._lock:
-                    self._packets_waiting -= 1
             self._sink.write(item)
             self._taken += isinstance(item, Frame)
         self._sink.finish()

@@ -17,8 +17,8 @@ def frame(pts: int) -> Frame:
     return Frame((np.zeros((2, 2), np.uint8),), "gray", pts, Fraction(1, 25))
 
 
-def channel(depth: int = 2, when_full: str = "block") -> Channel:
-    return Channel(PipelineConfig(depth=depth, when_full=when_full))
+def channel(depth: int = 2) -> Channel:
+    return Channel(PipelineConfig(depth=depth))
 
 
 def in_thread(work):
@@ -31,11 +31,6 @@ def in_thread(work):
 def test_rejects_zero_depth():
     with pytest.raises(ConfigError, match="at least 1, got 0"):
         PipelineConfig(depth=0)
-
-
-def test_rejects_an_unknown_policy():
-    with pytest.raises(ConfigError, match="'block' or 'drop_oldest', got 'wait'"):
-        PipelineConfig(when_full="wait")
 
 
 def test_gives_items_in_order_and_then_ends():
@@ -87,14 +82,24 @@ def test_closing_wakes_a_blocked_reader():
     assert done == [[]]
 
 
-def test_drop_oldest_keeps_the_newest_frames_in_order_and_every_packet():
-    queue = channel(depth=2, when_full="drop_oldest")
+def test_an_offer_drops_the_oldest_frames_and_keeps_order_and_every_packet():
+    queue = channel(depth=2)
     sent = [frame(0), Packet("a"), frame(1), Packet("b"), frame(2), frame(3)]
     for item in sent:
-        assert queue.put(item)
+        assert queue.offer(item)
     queue.close()
+    assert not queue.offer(frame(4)) and not queue.offer(Packet("c"))
     assert list(queue) == [sent[1], sent[3], sent[4], sent[5]]
-    assert queue.dropped == 2
+    assert (queue.came, queue.dropped, queue.dropped_packets) == (5, 3, 1)
+
+
+def test_an_offered_packet_never_waits():
+    queue = channel(depth=1)
+    taken = [queue.offer(Packet(number)) for number in range(1000)]
+    assert taken == sorted(taken, reverse=True)
+    assert queue.dropped_packets == taken.count(False) > 0
+    queue.close()
+    assert [item.payload for item in queue] == list(range(taken.count(True)))
 
 
 def test_packets_are_bounded_too():

@@ -12,6 +12,7 @@ from malle_rt.errors import PipelineError, SinkError, SourceError
 from malle_rt.frame import Frame
 from malle_rt.media.synthetic import CollectSink, SyntheticSource, read_index
 from malle_rt.pipeline import Pipeline, PipelineConfig, Progress
+from malle_rt.pipeline.channel import Channel
 
 SHALLOW = PipelineConfig(depth=2)
 
@@ -170,17 +171,67 @@ def test_a_failing_progress_callback_gives_up():
     assert denoiser.closed == 1
 
 
+class Pushing:
+    """Offers frames from a thread of its own, as a live input does."""
+
+    def __init__(self, frames: int, *, failure: Exception | None = None, endless: bool = False) -> None:
+        self.channel = Channel(PipelineConfig(depth=1))
+        self.failure = None
+        self.closed = 0
+        self._frames, self._failure, self._endless = frames, failure, endless
+        self._thread = threading.Thread(target=self._push)
+        self._thread.start()
+
+    def _push(self) -> None:
+        inner = SyntheticSource(self._frames, (32, 24))
+        while self.channel.offer(inner.clean(self.channel.came % self._frames)):
+            if self.channel.came == self._frames and not self._endless:
+                break
+        self.failure = self._failure
+        self.channel.close()
+
+    def interrupt(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed += 1
+        self._thread.join(2)
+        assert not self._thread.is_alive()
+
+
 def test_live_input_drops_the_oldest_and_counts():
     sink = CollectSink()
-    source = SyntheticSource(100, (32, 24))
-    report = run_bounded(
-        Pipeline(source, Through(seconds=0.005), sink, PipelineConfig(depth=1, when_full="drop_oldest"))
-    )
+    source = Pushing(100)
+    report = run_bounded(Pipeline(source, Through(seconds=0.005), sink, SHALLOW))
     seen = [read_index(frame) for frame in sink.frames]
     assert seen == sorted(set(seen)), "order changed, or a frame came twice"
     assert seen[-1] == 99, "the newest frame must survive"
     assert report.dropped > 0
     assert report.dropped + report.frames_out == report.frames_in == 100
+    assert (report.stopped, source.closed) == (False, 1)
+
+
+def test_the_failure_of_a_source_that_pushes_is_the_pipelines():
+    source, sink = Pushing(3, failure=SourceError("cam: unplugged. Plug it in")), CollectSink()
+    with pytest.raises(PipelineError, match=r"^cam: unplugged. Plug it in") as caught:
+        run_bounded(Pipeline(source, Through(), sink, SHALLOW))
+    assert caught.value.stage == "malle-source"
+    assert sink.aborted and not sink.finished and source.closed == 1
+
+
+def test_a_source_that_pushes_on_after_stop_is_left_behind():
+    source, sink = Pushing(50, endless=True), CollectSink(limit=20_000)
+    pipeline = Pipeline(source, Through(seconds=0.002), sink, SHALLOW)
+    threading.Timer(0.2, pipeline.stop).start()
+    report = run_bounded(pipeline)
+    assert report.stopped and sink.finished and source.closed == 1
+
+
+def test_a_denoiser_that_fails_closes_the_channel_of_a_source_that_pushes():
+    source, sink = Pushing(50, endless=True), CollectSink()
+    with pytest.raises(PipelineError, match="malle-denoise: the network fell over"):
+        run_bounded(Pipeline(source, Through(fail_on=3), sink, SHALLOW))
+    assert sink.aborted and source.closed == 1
 
 
 def test_the_stages_overlap_and_their_times_are_reported():

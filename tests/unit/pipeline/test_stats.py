@@ -7,14 +7,14 @@ from malle_rt.pipeline.stats import Latency, Stats, nearest_rank, percentiles
 
 
 def test_percentiles_of_nothing_are_zero():
-    assert Stats().progress(0).denoise_ms == Latency(0.0, 0.0, 0.0)
+    assert Stats().progress(0, 0).denoise_ms == Latency(0.0, 0.0, 0.0)
 
 
 def test_the_reservoir_stays_bounded_and_fair():
     measured = Stats()
     for sample in range(20_000):
         measured.denoised(sample / 1000)
-    latency = measured.progress(0).denoise_ms
+    latency = measured.progress(0, 0).denoise_ms
     assert len(measured._samples) == stats._RESERVOIR
     # A uniform sample of n = 4096 has its median within 5 sigma = 5 * 0.5 / sqrt(n) = 4 % of the range.
     assert latency.p50 == pytest.approx(10_000, abs=0.04 * 20_000)
@@ -24,8 +24,8 @@ def test_the_reservoir_stays_bounded_and_fair():
 def test_fps_counts_from_the_start():
     measured = Stats()
     measured.frame_out(stats.Fraction(1, 25))
-    progress = measured.progress(3)
-    assert progress.dropped == 3
+    progress = measured.progress(4, 3)
+    assert (progress.frames_in, progress.dropped) == (4, 3)
     assert progress.fps == pytest.approx(1 / progress.seconds)
 
 

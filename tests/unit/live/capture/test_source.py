@@ -12,7 +12,7 @@ from helpers.capturing import HangingCapture, Viewer, live, reader_threads, seco
 from helpers.live import shot
 from helpers.streams import StreamServer, write_stream_clip
 
-from malle_rt.errors import SourceError
+from malle_rt.errors import PipelineError, SourceError
 from malle_rt.frame import VideoInfo
 from malle_rt.live.capture import reconnector
 from malle_rt.live.capture.device import CaptureRequest
@@ -264,9 +264,8 @@ def resident_megabytes():
 @pytest.mark.slow
 def test_under_a_pipeline(clip):
     sink = CollectSink()
-    pipeline = Pipeline(
-        live(str(clip), loop=True), Untouched(), sink, PipelineConfig(depth=1, when_full="drop_oldest")
-    )
+    source = live(str(clip), loop=True)
+    pipeline = Pipeline(source, Untouched(), sink, PipelineConfig(depth=1))
     stop = threading.Timer(1.0, pipeline.stop)
     stop.start()
     begin = time.monotonic()
@@ -275,6 +274,30 @@ def test_under_a_pipeline(clip):
     assert time.monotonic() - begin < 3
     assert report.stopped and sink.finished
     assert len(sink.frames) > 10
+    assert report.frames_in == source.frames_in == len(sink.frames) + source.dropped
+
+
+@pytest.mark.slow
+def test_a_source_that_breaks_after_its_first_picture_ends_the_pipeline_with_its_reason(monkeypatch):
+    monkeypatch.setattr(reconnector.Reconnector, "_pause", lambda *_: 1 / 0)
+    sink = CollectSink()
+    with pytest.raises(PipelineError, match="malle-source: division by zero"):
+        Pipeline(LiveSource(Unplugged), Untouched(), sink).run()
+    assert sink.aborted and not reader_threads()
+
+
+@pytest.mark.slow
+def test_the_reader_puts_its_pictures_straight_into_the_pipeline(clip):
+    names = set()
+
+    class Watching(Untouched):
+        def start(self, frame):
+            names.update(thread.name for thread in threading.enumerate())
+            return super().start(frame)
+
+    Pipeline(live(str(clip)), Watching(), CollectSink(), PipelineConfig(depth=1)).run()
+    ours = {name for name in names if name.startswith("malle-")}
+    assert ours == {"malle-capture", "malle-reader-1", "malle-denoise", "malle-sink"}
 
 
 class Untouched:
