@@ -13,12 +13,12 @@ from typing import Any
 
 import malle_rt
 from malle_rt.bench.clip import SIGMA, write_clip
-from malle_rt.bench.launch import launch
 from malle_rt.bench.machine import describe_machine
 from malle_rt.bench.plan import Combination, Size
 from malle_rt.bench.reference import ReferenceTask
 from malle_rt.bench.result import Result, Row, Skipped
 from malle_rt.bench.rows import failed_row, our_row, peer_row, with_roofline
+from malle_rt.bench.worker import launch
 from malle_rt.measuring import OtherLoad, Spread
 
 __all__ = ["Plan", "run"]
@@ -107,7 +107,7 @@ class _Workshop:
         self._say("the processor's limits")
         models = list(dict.fromkeys(each.model for each in self._plan.combinations))
         sizes = [(size.width, size.height) for size in self._plan.sizes]
-        return launch({"kind": "limits", "models": models, "sizes": sizes}, self._folder)
+        return launch({"kind": "limits", "models": models, "sizes": sizes})
 
     def rounds(self) -> tuple[dict[Target, list[dict[str, Any]]], list[float]]:
         """All repeats of all targets; no more of one that has failed, fewer of a slow one.
@@ -125,7 +125,7 @@ class _Workshop:
                 if self._known_missing(target):
                     continue
                 begin = time.perf_counter()
-                report = launch(self._order(target), self._folder)
+                report = launch(self._order(target))
                 reports[target].append(report)
                 taken = time.perf_counter() - begin
                 rates.append(task.rate())

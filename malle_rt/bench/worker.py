@@ -1,35 +1,37 @@
-"""One measurement in a process of its own: memory and threads are its own, and a crash is a row, not the end.
-
-``python -m malle_rt.bench.worker ORDER RESULT``: both are JSON files. The result is written last of all, so where there
-is none the process has failed.
-"""
+"""One measurement in a process of its own: memory and threads are its own, and a crash is a row, not the end."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from malle_rt.bench.clip import Clip
+from malle_rt.child import ChildEndedError, call, serve
 from malle_rt.config import DenoiseConfig
 from malle_rt.errors import BackendUnavailable, MalleError
 
-__all__ = ["main"]
+__all__ = ["launch"]
+
+_LIMIT = 300.0  # seconds; the slowest combination takes a fraction
 
 
-def main() -> None:
-    """Do what the order says."""
-    order_file, result_file = map(Path, sys.argv[1:])
-    order = json.loads(order_file.read_text())
+def launch(order: dict[str, Any]) -> dict[str, Any]:
+    """Run one order in a process of its own; ``{"failed": reason}``, ``{"unavailable": reason}`` where that fails."""
     try:
-        result = _KINDS[order["kind"]](order)
+        report: dict[str, Any] = call(__name__, order, limit=_LIMIT)
     except BackendUnavailable as exc:
-        result = {"unavailable": str(exc)}
+        return {"unavailable": str(exc)}
     except MalleError as exc:
-        result = {"failed": f"{type(exc).__name__}: {exc}"}
-    result_file.write_text(json.dumps(result))
+        return {"failed": f"{type(exc).__name__}: {exc}"}
+    except ChildEndedError as exc:
+        return {"failed": f"the process {exc}"}
+    return report
+
+
+def _answer(order: dict[str, Any], _: Callable[[Any], None]) -> dict[str, Any]:
+    return _KINDS[order["kind"]](order)
 
 
 def _ours(order: dict[str, Any]) -> dict[str, Any]:
@@ -76,4 +78,4 @@ def _limits(order: dict[str, Any]) -> dict[str, Any]:
 _KINDS = {"ours": _ours, "peer": _peer, "limits": _limits}
 
 if __name__ == "__main__":
-    main()
+    serve(_answer)

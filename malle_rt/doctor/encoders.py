@@ -5,15 +5,14 @@ Drivers of hardware encoders have been known to end the process, and software on
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import av
 from av.video.codeccontext import VideoCodecContext
 
-from malle_rt.child import module_command
+from malle_rt.child import ChildEndedError, call, serve
 from malle_rt.media.scheduling import kept_scheduling
 
 __all__ = ["CODECS", "try_encoder", "try_encoders"]
@@ -28,17 +27,12 @@ _LIMIT = 60  # seconds for all of them
 
 def try_encoders() -> dict[str, str]:
     """Why each of ``CODECS`` does not work here; "" for those that do."""
-    command = module_command("malle_rt.doctor.encoders")
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT, check=False)
-        output, ending = done.stdout, "its trial ended the process"
-    except subprocess.TimeoutExpired as exc:
-        output, ending = (exc.stdout or b"").decode(), f"its trial took longer than {_LIMIT} s"
     found: dict[str, str] = {}
-    for line in output.splitlines():
-        codec, problem = json.loads(line)
-        found[codec] = problem
-    return {codec: found.get(codec, ending) for codec in CODECS}
+    try:
+        call("malle_rt.doctor.encoders", None, found.update, limit=_LIMIT)
+    except ChildEndedError as exc:
+        return {codec: found.get(codec, f"its trial {exc}") for codec in CODECS}
+    return found
 
 
 def try_encoder(codec: str) -> str:
@@ -64,7 +58,10 @@ def try_encoder(codec: str) -> str:
     return "" if any(packet.size for packet in packets) else "it gives no packet"
 
 
+def _try_all(_: Any, tell: Callable[[Any], None]) -> None:
+    for codec in CODECS:
+        tell({codec: try_encoder(codec)})
+
+
 if __name__ == "__main__":
-    for name in CODECS:
-        sys.stdout.write(json.dumps([name, try_encoder(name)]) + "\n")
-        sys.stdout.flush()
+    serve(_try_all)

@@ -8,34 +8,22 @@ So a child builds, and what goes wrong there is an error message here.
 from __future__ import annotations
 
 import importlib.util
-import json
-import logging
 import os
-import selectors
-import signal
-import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from malle_rt.child import module_command
-from malle_rt.errors import BackendError, BackendUnavailable, ConfigError
+from malle_rt.child import ChildEndedError, call
+from malle_rt.errors import BackendError, ConfigError
 from malle_rt.trt.flavour import TITLES
 from malle_rt.trt.profiles import Profile
 
 __all__ = ["BuildProgress", "BuildRequest", "BuiltEngine", "build_engine"]
 
-log = logging.getLogger(__name__)
-
 LIMIT = 3600.0  # seconds for one build; small machines need minutes
-_WORKER = "malle_rt.trt.worker"
-_POLL = 0.2  # seconds between looks at `stopped`
-_ERRORS: dict[str, type[Exception]] = {
-    error.__name__: error for error in (BackendError, BackendUnavailable, ConfigError)
-}
+ENGINE = "engine"  # file that the worker writes in its folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,41 +112,25 @@ def build_engine(
     """
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="malle-rt-") as name:
-        folder = Path(name)
-        with (folder / "stderr").open("w+b") as errors, _child(request, folder, errors) as child:
-            answer = _answer(child, progress, stopped, start + limit)
-            code = child.wait(timeout=30)
-        said = (folder / "stderr").read_text(errors="replace")
-        log.debug("the builder's own output:\n%s", said)
-        if answer is None:
-            raise BackendError(f"{TITLES[request.flavour]}'s builder {_ending(code)}: {_last_line(said)}")
-        data = (folder / "engine").read_bytes()
-        return BuiltEngine(data, int(answer["plugins"]), time.monotonic() - start)
-
-
-class _Child(subprocess.Popen[bytes]):
-    """A process that does not outlive its ``with`` block."""
-
-    def __exit__(self, *error: Any) -> None:
-        if self.poll() is None:
-            self.kill()
-        super().__exit__(*error)
-
-
-def _child(request: BuildRequest, folder: Path, errors: Any) -> _Child:
-    if importlib.util.find_spec(_WORKER) is None:
-        raise BackendError(f"malle-rt is not installed completely: {_WORKER} is missing")
-    order = asdict(request) | {"graph": str(request.graph.resolve()), "engine": str(folder / "engine")}
-    if request.timing_cache:
-        order["timing_cache"] = str(request.timing_cache.resolve())
-    return _Child(
-        module_command(_WORKER, json.dumps(order)),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        cwd=folder,
-        env=os.environ | _library_path(folder),
-    )
+        folder, timings = Path(name), request.timing_cache
+        request = replace(
+            request, graph=request.graph.resolve(), timing_cache=timings.resolve() if timings else None
+        )
+        try:
+            plugins = call(
+                "malle_rt.trt.worker",
+                request,
+                lambda now: progress(BuildProgress(**now)) if progress is not None else None,
+                stopped=stopped,
+                limit=limit,
+                folder=folder,
+                environment=_library_path(folder),
+            )
+        except ChildEndedError as exc:
+            raise BackendError(
+                f"{TITLES[request.flavour]}'s builder {exc}", hint="No engine was kept"
+            ) from exc
+        return BuiltEngine((folder / ENGINE).read_bytes(), plugins, time.monotonic() - start)
 
 
 def _library_path(folder: Path) -> dict[str, str]:
@@ -177,47 +149,3 @@ def _library_path(folder: Path) -> dict[str, str]:
             known = os.environ.get("LD_LIBRARY_PATH")
             return {"LD_LIBRARY_PATH": f"{folder}{os.pathsep}{known}" if known else str(folder)}
     return {}
-
-
-def _answer(
-    child: _Child, progress: Callable[[BuildProgress], None] | None, stopped: Callable[[], bool], end: float
-) -> dict[str, Any] | None:
-    """The child's last word; None when it ended without one."""
-    for line in _lines(child, stopped, end):
-        message = json.loads(line)
-        if "error" in message:
-            raise _ERRORS.get(message["error"], BackendError)(message["text"])
-        if "plugins" in message:
-            return dict(message)
-        if progress is not None:
-            progress(BuildProgress(message["share"], message["phase"]))
-    return None
-
-
-def _lines(child: _Child, stopped: Callable[[], bool], end: float) -> Iterator[bytes]:
-    """Lines as they come; looks at ``stopped`` and the clock while there are none."""
-    output, rest = child.stdout.fileno() if child.stdout else -1, b""
-    with selectors.DefaultSelector() as ready:
-        ready.register(output, selectors.EVENT_READ)
-        while True:
-            if stopped():
-                raise BackendError("the build was stopped; no engine was kept")
-            if time.monotonic() > end:
-                raise BackendError("the build took too long and was stopped; no engine was kept")
-            if not ready.select(_POLL):
-                continue
-            content = os.read(output, 65536)
-            if not content:
-                return
-            *lines, rest = (rest + content).split(b"\n")
-            yield from lines
-
-
-def _ending(code: int) -> str:
-    """How a process ended."""
-    return f"ended with signal {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"

@@ -1,81 +1,55 @@
-"""The child process of ``build``, started with a request in JSON: parse, configure, build, and say how it goes.
-
-A line of the standard output is a JSON object: {"share", "phase"} while it works, then {"plugins"} or {"error",
-"text"}.
-"""
+"""The child process of ``build``: takes a ``BuildRequest``, tells its progress, gives the number of our plugins."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from malle_rt.child import restored, serve
 from malle_rt.cuda.driver import Stream
-from malle_rt.errors import BackendError, BackendUnavailable, ConfigError, MalleError
+from malle_rt.errors import BackendError, BackendUnavailable, ConfigError
+from malle_rt.trt.build import ENGINE, BuildRequest
 from malle_rt.trt.flavour import Flavour, load_flavour
 from malle_rt.trt.onnx_file import without_functions
 from malle_rt.trt.plugin import NAME, PluginLibrary, plugin_library
 from malle_rt.trt.private import write_whole
+from malle_rt.trt.profiles import Profile
 from malle_rt.trt.progress import progress_monitor
-
-__all__ = ["main"]
 
 _FULL_SIZE = ("y", "y_before")  # other inputs of variable size have half the luma's
 
 
-def main(order: dict[str, Any]) -> None:
-    """Build what a ``BuildRequest``, as plain values, asks for."""
-    out = _own_output()
-    try:
-        _say(out, plugins=_build(order, out))
-    except MalleError as exc:
-        kinds = (ConfigError, BackendUnavailable)
-        kind = next((kind for kind in kinds if isinstance(exc, kind)), BackendError)
-        _say(out, error=kind.__name__, text=str(exc))
-
-
-def _own_output() -> TextIO:
-    """Standard output for us alone: what C++ libraries print goes to standard error from here on."""
-    own = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
-    return own
-
-
-def _say(out: TextIO, **message: Any) -> None:
-    out.write(json.dumps(message) + "\n")
-
-
-def _build(order: dict[str, Any], out: TextIO) -> int:
+def _build(request: BuildRequest, tell: Callable[[Any], None]) -> int:
     """Write the engine; returns the number of our plugins in it."""
-    flavour = load_flavour(order["flavour"])
+    flavour = load_flavour(request.flavour)
     library = plugin_library(flavour)
     trt = flavour.module
-    builder = _builder(flavour, order["gpu"])
+    builder = _builder(flavour, request.gpu)
     stream = None if flavour.is_rtx else _load_kernels(library)  # this builder runs what it chooses from
     # Since TensorRT 11, and in TensorRT-RTX, every network is so, and the flag is ignored.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, flavour.messages.logger)
-    _parse(flavour, library, parser, Path(order["graph"]))
+    _parse(flavour, library, parser, request.graph)
     plugins = _count_plugins(trt, network)
     if not plugins:
         raise BackendError(
             f"{flavour.title} parsed the graph without our plugin {NAME}; export the graph again"
         )
     config = builder.create_builder_config()
-    _configure(flavour, config, order)
+    _configure(flavour, config, request)
     if stream is not None:
         # Else it may take the default one, on which our kernel refuses to run.
         config.profile_stream = stream.handle
-    config.add_optimization_profile(_profile(builder, network, order["profile"]))
-    config.progress_monitor = progress_monitor(trt, lambda share, phase: _say(out, share=share, phase=phase))
-    timings = _timing_cache(flavour, config, order["timing_cache"])
+    config.add_optimization_profile(_profile(builder, network, request.profile))
+    config.progress_monitor = progress_monitor(
+        trt, lambda share, phase: tell({"share": share, "phase": phase})
+    )
+    timings = _timing_cache(flavour, config, request.timing_cache)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise BackendError(f"{flavour.title} cannot build the engine: {_reason(flavour, library)}")
-    Path(order["engine"]).write_bytes(plan)
+    Path(ENGINE).write_bytes(plan)
     if timings is not None:
         timings()
     return plugins
@@ -129,20 +103,20 @@ def _count_plugins(trt: Any, network: Any) -> int:
     return sum(kind == trt.LayerType.PLUGIN_V3 for kind in kinds)
 
 
-def _configure(flavour: Flavour, config: Any, order: dict[str, Any]) -> None:
+def _configure(flavour: Flavour, config: Any, request: BuildRequest) -> None:
     trt = flavour.module
-    config.builder_optimization_level = order["optimization_level"]
+    config.builder_optimization_level = request.optimization_level
     # Names and shapes of the layers stay in the engine: that is how it shows what runs in it.
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     # Their streams wait for the legacy stream, which FFmpeg copies on: that breaks a capture (CUDA's error 906).
     config.max_aux_streams = 0
-    if order["workspace"] is not None:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, order["workspace"] << 20)
+    if request.workspace is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace << 20)
     if flavour.is_rtx:
-        _set_capabilities(flavour, config, order["capabilities"])
+        _set_capabilities(flavour, config, request.capabilities)
 
 
-def _set_capabilities(flavour: Flavour, config: Any, wanted: list[str]) -> None:
+def _set_capabilities(flavour: Flavour, config: Any, wanted: Sequence[str]) -> None:
     """Name the architectures: the default, ``CURRENT``, crashes where there is no GPU."""
     known = flavour.capabilities()
     if unknown := [name for name in wanted if name not in known]:
@@ -156,7 +130,7 @@ def _set_capabilities(flavour: Flavour, config: Any, wanted: list[str]) -> None:
             raise BackendError(f"{flavour.title} does not build for {name}: {flavour.messages.last_error()}")
 
 
-def _profile(builder: Any, network: Any, sizes: dict[str, Any]) -> Any:
+def _profile(builder: Any, network: Any, sizes: Profile) -> Any:
     """The shapes of every input whose size varies, from the luma's sizes."""
     profile = builder.create_optimization_profile()
     for index in range(network.num_inputs):
@@ -165,16 +139,15 @@ def _profile(builder: Any, network: Any, sizes: dict[str, Any]) -> Any:
         if -1 not in shape:
             continue
         share = 1 if tensor.name in _FULL_SIZE else 2
-        bounds = ((sizes[bound][1] // share, sizes[bound][0] // share) for bound in ("min", "opt", "max"))
+        bounds = ((height // share, width // share) for width, height in (sizes.min, sizes.opt, sizes.max))
         profile.set_shape(tensor.name, *((*shape[:2], *plane) for plane in bounds))
     return profile
 
 
-def _timing_cache(flavour: Flavour, config: Any, path: str | None) -> Callable[[], None] | None:
+def _timing_cache(flavour: Flavour, config: Any, file: Path | None) -> Callable[[], None] | None:
     """Give the builder what it measured before; returns what keeps the new measurements."""
-    if path is None or flavour.is_rtx:
+    if file is None or flavour.is_rtx:
         return None
-    file = Path(path)
     known = config.create_timing_cache(file.read_bytes() if file.exists() else b"")
     # What was measured on another GPU is not taken; then it starts anew.
     if not config.set_timing_cache(known, ignore_mismatch=False):
@@ -187,4 +160,4 @@ def _reason(flavour: Flavour, library: PluginLibrary) -> str:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    serve(lambda request, tell: _build(restored(BuildRequest, request), tell))

@@ -19,7 +19,7 @@ ALLOWED = {
     "config": {"errors"},
     "frame": {"errors"},
     "protocols": {"frame"},
-    "child": set(),
+    "child": {"errors", ""},
     "measuring": set(),
     "memory": {"errors"},
     "models": {"errors"},

@@ -1,23 +1,22 @@
 """The screen that a window would open on: whether there is one, and how large it is.
 
-Window systems end the process of whoever cannot open one, so a process of its own finds out: run as a module, this
-writes the screen's width and height, 0 0 where they are unknown; any other end means no.
+Window systems end the process of whoever cannot open one, so a process of its own finds out.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-import subprocess
 import sys
+import time
 from pathlib import Path
 
-from malle_rt.child import module_command
-from malle_rt.errors import SinkError
+from malle_rt.child import ChildEndedError, call, serve
+from malle_rt.errors import MediaError, SinkError
 from malle_rt.live.view.drawing import Size
 from malle_rt.opencv import loaded_after_pyav, opencv
 
-__all__ = ["main", "quiet_qt", "require_display"]
+__all__ = ["quiet_qt", "require_display"]
 
 _PATIENCE = 15.0  # seconds: a remote X server that does not answer
 _INSTEAD = "use --no-window, and --web to watch in a browser"
@@ -67,27 +66,25 @@ def _has_windows() -> bool:
 
 def _probed(named: str) -> Size | None:
     quiet_qt()
-    command = module_command("malle_rt.live.view.screen")
+    began = time.monotonic()
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
-    except subprocess.TimeoutExpired:
-        raise SinkError(f"no window: the display ({named}) does not answer; {_INSTEAD}") from None
-    if done.returncode:
-        raise SinkError(f"no window: the display ({named}) cannot be opened; {_INSTEAD}")
-    width, height = (int(side) for side in done.stdout.split()[-2:])
-    return (width, height) if width > 0 else None
+        size = call("malle_rt.live.view.screen", limit=_PATIENCE)
+    except (ChildEndedError, MediaError):
+        late = time.monotonic() - began >= _PATIENCE
+        how = "does not answer" if late else "cannot be opened"
+        raise SinkError(f"no window: the display ({named}) {how}; {_INSTEAD}") from None
+    return (size[0], size[1]) if size else None
 
 
-def main() -> None:
-    """Write the screen's size if a window could be opened."""
+def _try_screen(*_: object) -> Size | None:
+    """The screen's size, None where it is unknown; ends the process where no window can be opened."""
     size = _x11_screen()
     if size is None or "QT_QPA_PLATFORM" in os.environ:
         # Wayland, or a platform that somebody asked Qt for: only a window can tell.
         cv2 = opencv()
         cv2.namedWindow("malle-rt")
         cv2.destroyAllWindows()
-    width, height = size or (0, 0)
-    sys.stdout.write(f"{width} {height}\n")
+    return size
 
 
 def _x11_screen() -> Size | None:
@@ -105,4 +102,4 @@ def _x11_screen() -> Size | None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(_try_screen)

@@ -91,7 +91,7 @@ def test_encoders_are_really_tried():
 
 def test_an_encoder_that_ends_its_process_is_reported(monkeypatch, tmp_path):
     monkeypatch.setattr("sys.executable", "/bin/false")
-    assert set(encoders.try_encoders().values()) == {"its trial ended the process"}
+    assert set(encoders.try_encoders().values()) == {"its trial ended with code 1: it said nothing"}
 
 
 @pytest.mark.slow

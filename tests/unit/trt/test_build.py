@@ -111,12 +111,14 @@ def test_progress_rises_and_is_told_on_this_thread():
 
 
 def test_stops_when_asked():
-    with pytest.raises(BackendError, match="the build was stopped; no engine was kept"):
+    with pytest.raises(BackendError, match=r"TensorRT-RTX's builder was stopped\. No engine was kept"):
         build_engine(request(), stopped=lambda: True)
 
 
 def test_has_a_limit():
-    with pytest.raises(BackendError, match="took too long"):
+    with pytest.raises(
+        BackendError, match=r"TensorRT-RTX's builder took longer than 0 s\. No engine was kept"
+    ):
         build_engine(request(), limit=0)
 
 
