@@ -13,7 +13,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from malle_rt.api import Transcode
+from malle_rt.api import Transcode, TranscodeOptions
 from malle_rt.chroma import to_420
 from malle_rt.config import SHARES, DenoiseConfig
 from malle_rt.cuts import CutDetector
@@ -221,15 +221,10 @@ def _tried(
     start = info.duration / 2 if info.duration and info.duration > 3 * part else None
     with tempfile.TemporaryDirectory(prefix="malle-rt-") as folder:
         output = Path(folder) / clean_name(Path(location))
-        with Transcode(
-            location,
-            output,
-            config=config,
-            encode=encode,
-            start=start,
-            duration=part,
-            deinterlace=deinterlace,
-        ) as job:
+        options = TranscodeOptions(
+            config=config, encode=encode, start=start, duration=part, deinterlace=deinterlace
+        )
+        with Transcode(location, output, options) as job:
             run = job.run()
             backend = job.backend
         size = output.stat().st_size if output.is_file() else 0

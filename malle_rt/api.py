@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from malle_rt.photo.frames import FrameByFrame
 from malle_rt.pipeline import Pipeline, Progress, Report
 from malle_rt.protocols import Denoiser
 
-__all__ = ["Transcode", "TranscodeReport", "copy_times", "denoise_video", "open_denoiser", "transcode_mark"]
+__all__ = ["Transcode", "TranscodeOptions", "TranscodeReport", "copy_times", "denoise_video", "open_denoiser"]
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +102,60 @@ class TranscodeReport:
         return "\n".join(lines)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TranscodeOptions:
+    """How one file becomes another: the arguments of ``denoise_video``, which says what each is.
+
+    Raises:
+        ConfigError: for an unknown ``hwaccel``.
+    """
+
+    config: DenoiseConfig = field(default_factory=DenoiseConfig)
+    encode: EncodeConfig | None = None
+    start: Fraction | None = None
+    duration: Fraction | None = None
+    overwrite: bool = False
+    keep_partial: bool = False
+    strict: bool = False
+    compare: str | os.PathLike[str] | None = None
+    hwaccel: str = "auto"
+    keep_times: bool = False
+    deinterlace: Deinterlace | None = None
+    frame_rate: Fraction | None = None
+    container_format: str | None = None
+    mark_beside: bool = False
+
+    def __post_init__(self) -> None:
+        if self.hwaccel not in HWACCELS:
+            raise ConfigError(f"hwaccel must be one of {', '.join(HWACCELS)}, got {self.hwaccel!r}")
+
+    def encoding(self, output: str | os.PathLike[str]) -> EncodeConfig:
+        """How the video of ``output`` is encoded: as asked for, or as is usual in its container."""
+        return self.encode or EncodeConfig(codec=default_codec(output, self.container_format))
+
+    def mark(self, source: str | os.PathLike[str], output: str | os.PathLike[str]) -> Mark:
+        """What the output says of its making; an empty mark where the source is no file."""
+        location = plain_location(source)
+        if not is_path(location):
+            return Mark()
+        encode = asdict(self.encoding(output))
+        made_with = {
+            "version": __version__,
+            "weights": model_digest(self.config.model),
+            "start": self.start,
+            "duration": self.duration,
+            "deinterlace": self.deinterlace,
+            **{
+                name: value for name, value in asdict(self.config).items() if name != "gpu"
+            },  # any gives the same
+            **{f"encode {name}": value for name, value in encode.items()},
+        }
+        try:
+            return Mark(source=source_digest(Path(location)), options=options_digest(made_with))
+        except OSError:  # gone or replaced by now; reading it says so
+            return Mark()
+
+
 class Transcode:
     """One file on its way to another, opened and ready to run; a context manager, for the case that it is not run.
 
@@ -114,68 +168,34 @@ class Transcode:
         self,
         source: str | os.PathLike[str],
         output: str | os.PathLike[str],
-        *,
-        config: DenoiseConfig | None = None,
-        encode: EncodeConfig | None = None,
-        start: Fraction | None = None,
-        duration: Fraction | None = None,
-        overwrite: bool = False,
-        keep_partial: bool = False,
-        strict: bool = False,
-        compare: str | os.PathLike[str] | None = None,
-        hwaccel: str = "auto",
-        keep_times: bool = False,
-        deinterlace: Deinterlace | None = None,
-        frame_rate: Fraction | None = None,
-        container_format: str | None = None,
-        mark_beside: bool = False,
+        options: TranscodeOptions | None = None,
     ) -> None:
         """Open everything; nothing is decoded beyond the first frame, and nothing appears under the output's name.
 
         Args:
-            source: path or URL of the noisy video, or a pattern of pictures: ``frame_%04d.png``, ``frames/*.png``.
-            output: path of the result; its extension chooses the container. With a number as ``frame_%04d.png`` has it,
-                and the extension of a picture, each frame becomes a picture of its own.
-            config: how to denoise.
-            encode: how to encode; None: H.264, or VP9 where the container is WebM; must be None for pictures.
-            start: seconds to skip.
-            duration: seconds to transcode.
-            overwrite: replace an existing output.
-            keep_partial: give the output its name also where it is stopped early; else it stays OUT.partial.EXT.
-            strict: an input that is damaged, or ends before its header says, is an error.
-            compare: path of a picture (.png, .jpg, .webp) that shows some frames before and after.
-            hwaccel: "auto" lets NVDEC decode, and NVENC encode where it is asked for, without a copy in host memory
-                if the backend runs on that GPU and they take the video; "cuda" insists on NVDEC; "none" decodes on
-                the processor.
-            keep_times: whether the output gets the times of last access and change of the source, if that is a file.
-            deinterlace: "field" makes a frame of each field of interlaced pictures, "frame" one of both; None: they
-                stay interlaced, and each field is denoised by itself.
-            frame_rate: pictures a second of a sequence; None: 25.
-            container_format: whatever the output is called, "yuv4mpegpipe", "nut", "matroska" or "mpegts";
-                None: by its extension. An output "-" is standard output, as Y4M if nothing else is asked for.
-            mark_beside: whether a small file beside the output says of which source and with which options it was
-                made, where its container cannot.
+            source: see ``denoise_video``.
+            output: see ``denoise_video``.
+            options: how.
 
         Raises:
             ConfigError: an option, or a combination of them, that cannot work.
             SourceError, SinkError: the input cannot be read, the output not written.
             BackendUnavailable: the backend asked for cannot run here.
         """
-        if hwaccel not in HWACCELS:
-            raise ConfigError(f"hwaccel must be one of {', '.join(HWACCELS)}, got {hwaccel!r}")
+        options = options or TranscodeOptions()
+        config = options.config
         with ExitStack() as undo:
             self._denoiser, self.backend = open_denoiser(config)
             undo.callback(self._denoiser.close)
-            config = config or DenoiseConfig()
-            gpu = _decoding_gpu(self._denoiser, config, hwaccel)
+            gpu = _decoding_gpu(self._denoiser, config, options.hwaccel)
             self._source = FileSource(
                 source,
-                start=start,
-                duration=duration,
+                start=options.start,
+                duration=options.duration,
                 gpu=gpu,
-                strict=strict,
-                deinterlace=deinterlace,
-                frame_rate=frame_rate,
+                strict=options.strict,
+                deinterlace=options.deinterlace,
+                frame_rate=options.frame_rate,
             )
             undo.callback(self._source.close)
             info = self._source.info
@@ -183,45 +203,39 @@ class Transcode:
             self.frames = info.frames
             if self.frames is None and info.duration is not None and info.frame_rate is not None:
                 self.frames = round(info.duration * info.frame_rate)
-            self._compare = Path(compare) if compare is not None else None
-            self._shown = self._side_by_side(overwrite, self._source.template.location, Path(output))
+            self._compare = Path(options.compare) if options.compare is not None else None
+            self._shown = self._side_by_side(options.overwrite, self._source.template.location, Path(output))
             surface = self._source.surface if config.mix == 1 else None
             self._sink: FileSink | SequenceSink
             if are_pictures(output):
-                if encode is not None:
+                if options.encode is not None:
                     raise ConfigError(f"{output}: pictures have no video encoder, leave its settings out")
                 self._sink = SequenceSink(
                     output,
                     self._source.template,
-                    overwrite=overwrite,
+                    overwrite=options.overwrite,
                     sequence=self._source.sequence,
                     rate=self._source.rate,
                 )
             else:
-                encode = encode or EncodeConfig(codec=default_codec(output, container_format))
-                mark = Mark()
-                if not keep_partial:
-                    mark = transcode_mark(
-                        source, config, encode, start=start, duration=duration, deinterlace=deinterlace
-                    )
                 self._sink = FileSink(
                     output,
                     self._source,
-                    encode,
-                    overwrite,
+                    options.encoding(output),
+                    options.overwrite,
                     surface,
                     stopped=lambda: self._pipeline.stopped,
-                    keep_partial=keep_partial,
-                    container_format=container_format,
-                    mark=mark,
-                    mark_beside=mark_beside,
+                    keep_partial=options.keep_partial,
+                    container_format=options.container_format,
+                    mark=Mark() if options.keep_partial else options.mark(source, output),
+                    mark_beside=options.mark_beside,
                 )
             undo.callback(self._sink.abort)
             if gpu is not None:
-                self._place(hwaccel, surface)
+                self._place(options.hwaccel, surface)
             undo.pop_all()
         self._used = False
-        kept = keep_times and Path(source).is_file() and not is_standard_output(output)
+        kept = options.keep_times and Path(source).is_file() and not is_standard_output(output)
         self._times = Path(source) if kept else None
         self._pipeline = Pipeline(self._source, self._shown or self._denoiser, self._sink)
 
@@ -309,34 +323,6 @@ class Transcode:
         return Path(self._sink.path) if self._sink.leave() else None
 
 
-def transcode_mark(
-    source: str | os.PathLike[str],
-    config: DenoiseConfig,
-    encode: EncodeConfig,
-    *,
-    start: Fraction | None,
-    duration: Fraction | None,
-    deinterlace: Deinterlace | None,
-) -> Mark:
-    """What the output of a ``Transcode`` with these arguments says of its making; an empty mark for what is no file."""
-    location = plain_location(source)
-    if not is_path(location):
-        return Mark()
-    options = {
-        "version": __version__,
-        "weights": model_digest(config.model),
-        "start": start,
-        "duration": duration,
-        "deinterlace": deinterlace,
-        **{name: value for name, value in asdict(config).items() if name != "gpu"},  # any gives the same
-        **{f"encode {name}": value for name, value in asdict(encode).items()},
-    }
-    try:
-        return Mark(source=source_digest(Path(location)), options=options_digest(options))
-    except OSError:  # gone or replaced by now; reading it says so
-        return Mark()
-
-
 def copy_times(source: Path, output: Path) -> None:
     """Times of last access and change, of a film that is done: a failure is said and loses nothing."""
     try:
@@ -394,19 +380,24 @@ def denoise_video(
         strength: short for ``config=DenoiseConfig(strength=...)``: sigma of the luma's noise on the 8-bit scale, 0 to
             75, or "auto", "light", "medium", "strong".
         config: how to denoise; None: strength "auto" with the best backend there is.
-        encode: how to encode; None: H.264, or VP9 where the container is WebM.
+        encode: how to encode; None: H.264, or VP9 where the container is WebM; must be None for pictures.
         start: seconds to skip.
         duration: seconds to transcode; None: all.
         overwrite: replace an existing output.
         keep_partial: give the output its name also where it is stopped early; else it stays OUT.partial.EXT.
         strict: an input that is damaged, or ends before its header says, is an error.
         compare: path of a picture (.png, .jpg, .webp) that shows some frames before and after.
-        hwaccel: "auto", "cuda" or "none"; see ``Transcode``.
-        keep_times: whether the output gets the times of last access and change of the source.
-        deinterlace: "field" or "frame" makes interlaced pictures progressive; see ``Transcode``.
+        hwaccel: "auto" lets NVDEC decode, and NVENC encode where it is asked for, without a copy in host memory
+            if the backend runs on that GPU and they take the video; "cuda" insists on NVDEC; "none" decodes on
+            the processor.
+        keep_times: whether the output gets the times of last access and change of the source, if that is a file.
+        deinterlace: "field" makes a frame of each field of interlaced pictures, "frame" one of both; None: they
+            stay interlaced, and each field is denoised by itself.
         frame_rate: pictures a second of a sequence; None: 25. 29.97 is taken as it is: pass Fraction(30000, 1001).
-        container_format: see ``Transcode``.
-        mark_beside: see ``Transcode``.
+        container_format: whatever the output is called, "yuv4mpegpipe", "nut", "matroska" or "mpegts";
+            None: by its extension. An output "-" is standard output, as Y4M if nothing else is asked for.
+        mark_beside: whether a small file beside the output says of which source and with which options it was
+            made, where its container cannot.
         on_progress: called a few times per second, in the thread of the caller, with what has been done so far.
 
     Raises:
@@ -419,10 +410,8 @@ def denoise_video(
         raise ConfigError(
             "strength is part of config: pass one of the two, DenoiseConfig(strength=...) for both"
         )
-    with Transcode(
-        source,
-        output,
-        config=config if strength is None else DenoiseConfig(strength=strength),
+    options = TranscodeOptions(
+        config=config or DenoiseConfig(strength="auto" if strength is None else strength),
         encode=encode,
         start=_exact("start", start),
         duration=_exact("duration", duration),
@@ -436,7 +425,8 @@ def denoise_video(
         frame_rate=_exact("frame_rate", frame_rate),
         container_format=container_format,
         mark_beside=mark_beside,
-    ) as job:
+    )
+    with Transcode(source, output, options) as job:
         return job.run(on_progress)
 
 

@@ -6,23 +6,21 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, Protocol
 
 import av
 
-from malle_rt.api import Transcode, TranscodeReport, transcode_mark
-from malle_rt.config import DenoiseConfig
+from malle_rt.api import Transcode, TranscodeOptions, TranscodeReport
 from malle_rt.errors import BackendUnavailable, SourceError
 from malle_rt.media.compat import exact
-from malle_rt.media.deinterlace import Deinterlace
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.opening import main_video, open_file
 from malle_rt.media.own_outputs import difference_of, has_own_name, read_mark
 from malle_rt.pipeline import Progress
-from malle_rt.segments.job import SegmentedTranscode
+from malle_rt.segments.job import SegmentedTranscode, require_segmentable
 
 __all__ = ["Batch", "BatchItem", "BatchOptions", "Outcome", "Watcher"]
 
@@ -33,28 +31,21 @@ Outcome = Literal["waiting", "running", "done", "losses", "skipped", "failed", "
 
 @dataclass(frozen=True, kw_only=True)
 class BatchOptions:
-    """What all files are made with; see ``Transcode``.
+    """What all files are made with.
 
     Attributes:
+        transcode: how; what is for one output is made for each.
         encode: the encoder's settings for an output.
         skip_existing: leave outputs that are whole and were made from the same source with the same options.
-        overwrite: replace others.
         segments: make each in segments, see ``SegmentedTranscode``, so that an interrupted one is gone on with.
         jobs: of these at once; None: as many as make the most of the machine.
         compare: write a side-by-side picture beside each output.
     """
 
-    config: DenoiseConfig
+    transcode: TranscodeOptions
     encode: Callable[[Path], EncodeConfig]
-    start: Fraction | None = None
-    duration: Fraction | None = None
-    deinterlace: Deinterlace | None = None
-    hwaccel: str = "auto"
-    strict: bool = False
-    keep_times: bool = False
     compare: bool = False
     skip_existing: bool = True
-    overwrite: bool = False
     segments: bool = False
     jobs: int | None = None
 
@@ -65,6 +56,7 @@ class BatchItem:
 
     Attributes:
         source, output: paths.
+        options: how the one becomes the other.
         outcome: how far it is, or how it ended.
         reason: why it was skipped, failed or is not whole; one line, or "".
         frames: expected number, None where it is not known.
@@ -75,13 +67,13 @@ class BatchItem:
 
     source: Path
     output: Path
+    options: TranscodeOptions = field(default_factory=TranscodeOptions)
     outcome: Outcome = "waiting"
     reason: str = ""
     frames: int | None = None
     work: float = 0.0
     share: float = 0.0
     report: TranscodeReport | None = None
-    encode: EncodeConfig = field(default_factory=EncodeConfig)
 
 
 class Watcher(Protocol):
@@ -122,7 +114,7 @@ class Batch:
         self._job: Transcode | SegmentedTranscode | None = None
         self._spent = 0.0  # seconds of runs that have ended
         self._running = 0.0  # seconds of the one that runs
-        self.items = [BatchItem(source, output, encode=options.encode(output)) for source, output in pairs]
+        self.items = [BatchItem(source, output, self._options_for(output)) for source, output in pairs]
         for item in self.items:
             self._look_at(item)
 
@@ -220,37 +212,21 @@ class Batch:
             item.share = min(progress.frames_out / item.frames, 1.0)
         watcher.went_on(item, progress)
 
-    def _open(self, item: BatchItem) -> Transcode | SegmentedTranscode:
-        options = self._options
-        if options.segments:
-            return SegmentedTranscode(
-                item.source,
-                item.output,
-                jobs=options.jobs,
-                config=options.config,
-                encode=item.encode,
-                start=options.start,
-                duration=options.duration,
-                overwrite=options.overwrite,
-                strict=options.strict,
-                keep_times=options.keep_times,
-                deinterlace=options.deinterlace,
-            )
-        return Transcode(
-            item.source,
-            item.output,
-            config=options.config,
-            encode=item.encode,
-            start=options.start,
-            duration=options.duration,
-            overwrite=options.overwrite,
-            strict=options.strict,
-            compare=item.output.with_suffix(".compare.png") if options.compare else None,
-            hwaccel=options.hwaccel,
-            keep_times=options.keep_times,
-            deinterlace=options.deinterlace,
+    def _options_for(self, output: Path) -> TranscodeOptions:
+        found = replace(
+            self._options.transcode,
+            encode=self._options.encode(output),
+            compare=output.with_suffix(".compare.png") if self._options.compare else None,
             mark_beside=True,
         )
+        if self._options.segments:
+            require_segmentable(found)
+        return found
+
+    def _open(self, item: BatchItem) -> Transcode | SegmentedTranscode:
+        if self._options.segments:
+            return SegmentedTranscode(item.source, item.output, item.options, jobs=self._options.jobs)
+        return Transcode(item.source, item.output, item.options)
 
     def _look_at(self, item: BatchItem) -> None:
         """What the file promises, and whether it is to be run."""
@@ -274,29 +250,21 @@ class Batch:
     def _part(self, frames: int | None, rate: Fraction | None) -> int | None:
         if frames is None or not rate:
             return frames
-        if self._options.start is not None:
-            frames = max(0, frames - round(self._options.start * rate))
-        if self._options.duration is not None:
-            frames = min(frames, round(self._options.duration * rate))
+        part = self._options.transcode
+        if part.start is not None:
+            frames = max(0, frames - round(part.start * rate))
+        if part.duration is not None:
+            frames = min(frames, round(part.duration * rate))
         return frames or None
 
     def _compare(self, item: BatchItem) -> None:
         """What becomes of an output that is there."""
-        options = self._options
-        wanted = transcode_mark(
-            item.source,
-            options.config,
-            item.encode,
-            start=options.start,
-            duration=options.duration,
-            deinterlace=options.deinterlace,
-        )
-        difference = difference_of(item.output, wanted)
-        if not difference and options.skip_existing:
+        difference = difference_of(item.output, item.options.mark(item.source, item.output))
+        if not difference and self._options.skip_existing:
             item.outcome, item.reason = "skipped", "is there already, from the same source and options"
             return
         difference = difference or "is there already"
-        if options.overwrite:
+        if item.options.overwrite:
             item.reason = f"made again: {item.output} {difference}"
         else:
             item.outcome = "failed"

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from malle_rt.cli.json_lines import OUTCOMES, JsonLines
-from malle_rt.cli.options import denoise_config, encode_config
+from malle_rt.cli.options import encode_config
 from malle_rt.cli.progress import ProgressBar, clock
 from malle_rt.cli.signals import watched_signals
 from malle_rt.cli.telling import tell
-from malle_rt.cli.transcode import in_segments
+from malle_rt.cli.transcode import in_segments, transcode_options
 from malle_rt.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -64,7 +64,6 @@ def _plan(options: argparse.Namespace, ending: Ending) -> Batch:
         raise ConfigError(
             "--keep-partial would give parts the names of whole videos, which the next run then leaves: leave it out"
         )
-    segments = in_segments(options)
     if options.format is not None:
         raise ConfigError("--format is for one output: those of many inputs are named by their containers")
     if options.fps is not None:
@@ -87,18 +86,11 @@ def _plan(options: argparse.Namespace, ending: Ending) -> Batch:
     return Batch(
         inputs.pairs,
         BatchOptions(
-            config=denoise_config(options),
+            transcode=transcode_options(options, None),
             encode=encode,
-            start=options.start,
-            duration=options.duration,
-            deinterlace=options.deinterlace,
-            hwaccel=options.hwaccel,
-            strict=options.strict,
-            keep_times=options.keep_times,
             compare=options.compare is not None,
             skip_existing=options.skip_existing is not False,
-            overwrite=options.overwrite,
-            segments=segments,
+            segments=in_segments(options),
             jobs=options.jobs or None,
         ),
     )

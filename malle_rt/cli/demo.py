@@ -74,16 +74,14 @@ def _show(clip: Path, options: argparse.Namespace) -> int:
 
 
 def _write(clip: Path, picture: Path, options: argparse.Namespace) -> int:
-    from malle_rt.api import Transcode
+    from malle_rt.api import Transcode, TranscodeOptions
 
     with (
         tempfile.TemporaryDirectory(prefix="malle-rt-") as folder,
         Transcode(
             clip,
             Path(folder) / "clean.mp4",
-            config=denoise_config(options),
-            compare=picture,
-            overwrite=options.overwrite,
+            TranscodeOptions(config=denoise_config(options), compare=picture, overwrite=options.overwrite),
         ) as job,
     ):
         print(f"backend: {job.backend}", file=sys.stderr)

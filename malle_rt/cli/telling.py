@@ -12,10 +12,12 @@ from malle_rt.memory import lacks_memory
 __all__ = ["exit_code", "in_flags", "one_line", "tell"]
 
 _LONGEST = 1000  # characters of a message
-# Options as hints of the library name them, in Python: ``overwrite=True``, ``backend="openvino"``.
+# Options as texts of the library name them, in Python: ``overwrite=True``, ``backend="openvino"``.
 _OPTION = re.compile(
-    r"\b(backend|gpu|hwaccel|jobs|output_dir|overwrite|recursive|resume|strength|trust_engine)=(True|\"[\w-]+\"|[\w.]+)"
+    r"\b(backend|compare|container_format|frame_rate|gpu|hwaccel|jobs|keep_partial|output_dir|overwrite|recursive|resume"
+    r"|strength|trust_engine)=(True|\"[\w-]+\"|[\w.]+)"
 )
+_FLAGS = {"container_format": "format", "frame_rate": "fps"}  # that are called otherwise
 
 
 def tell(error: Exception | KeyboardInterrupt, *, verbose: bool) -> int:
@@ -46,7 +48,7 @@ def in_flags(text: str) -> str:
     """A text of the library with its options as the command line has them."""
 
     def flag(found: re.Match[str]) -> str:
-        name, value = f"--{found[1].replace('_', '-')}", found[2].strip('"')
+        name, value = f"--{_FLAGS.get(found[1], found[1]).replace('_', '-')}", found[2].strip('"')
         return name if value == "True" else f"{name} {value}"
 
     return _OPTION.sub(flag, text)

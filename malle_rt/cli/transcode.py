@@ -30,7 +30,7 @@ from malle_rt.errors import ConfigError
 from malle_rt.shown import shown_address, without_secrets
 
 if TYPE_CHECKING:
-    from malle_rt.api import Transcode, TranscodeReport
+    from malle_rt.api import Transcode, TranscodeOptions, TranscodeReport
     from malle_rt.cli.signals import Ending
     from malle_rt.config import Strength
     from malle_rt.media.encode_config import EncodeConfig
@@ -266,26 +266,8 @@ def _one_pair(options: argparse.Namespace) -> tuple[str, str | None]:
 
 
 def in_segments(options: argparse.Namespace) -> bool:
-    """Whether videos are made in segments.
-
-    Raises:
-        ConfigError: with options that cannot be.
-    """
-    if not options.resume and options.jobs is None and options.gpu != "all":
-        return False
-    unfit = {
-        "--compare": options.compare is not None,
-        "--keep-partial": options.keep_partial,
-        "--format": options.format is not None,
-        "--fps": options.fps is not None,
-        "--hwaccel cuda": options.hwaccel == "cuda",
-    }
-    names = ", ".join(name for name, given in unfit.items() if given)
-    if names:
-        raise ConfigError(
-            f"--resume, --jobs and --gpu all work in segments, which {names} cannot: leave out one or the other"
-        )
-    return True
+    """Whether videos are made in segments."""
+    return options.resume or options.jobs is not None or options.gpu == "all"
 
 
 def _jobs(text: str) -> int:
@@ -365,27 +347,23 @@ def _open(options: argparse.Namespace, ending: Ending) -> Transcode | SegmentedT
         raise ConfigError("--compare has no name beside standard output: write --compare PICTURE.png")
     if options.compare is not None:
         compare = Path(options.compare) if options.compare else output.with_suffix(".compare.png")
+    wanted = transcode_options(options, _encode(options, output), compare)
     if in_segments(options):
         from malle_rt.segments.job import SegmentedTranscode
 
-        return SegmentedTranscode(
-            options.input,
-            output,
-            jobs=options.jobs or None,
-            config=denoise_config(options),
-            encode=_encode(options, output),
-            start=options.start,
-            duration=options.duration,
-            overwrite=options.overwrite,
-            strict=options.strict,
-            keep_times=options.keep_times,
-            deinterlace=options.deinterlace,
-        )
-    return Transcode(
-        options.input,
-        output,
+        return SegmentedTranscode(options.input, output, wanted, jobs=options.jobs or None)
+    return Transcode(options.input, output, wanted)
+
+
+def transcode_options(
+    options: argparse.Namespace, encode: EncodeConfig | None, compare: Path | None = None
+) -> TranscodeOptions:
+    """How files are made, as the command line has it."""
+    from malle_rt.api import TranscodeOptions
+
+    return TranscodeOptions(
         config=denoise_config(options),
-        encode=_encode(options, output),
+        encode=encode,
         start=options.start,
         duration=options.duration,
         overwrite=options.overwrite,

@@ -35,7 +35,7 @@ from malle_rt.media.window import instant_of
 
 __all__ = ["UNSPLIT", "PacketIndex", "SegmentFile", "SegmentSink", "join_segments", "open_encoder"]
 
-UNSPLIT = "Leave out resume=True and jobs=N"  # advice where segments are of no use
+UNSPLIT = 'Leave out resume=True, jobs=N and gpu="all"'  # advice where segments are of no use
 _MAGIC = b"malle-rt segment 1\n"
 _TAIL = struct.Struct("<II")  # bytes of the index, and the checksum of all before the tail
 _BLOCK = 1 << 20

@@ -20,13 +20,11 @@ from typing import Any
 import av
 
 from malle_rt import __version__
-from malle_rt.api import TranscodeReport, copy_times, transcode_mark
+from malle_rt.api import TranscodeOptions, TranscodeReport, copy_times
 from malle_rt.backends.base import usable_cpus
-from malle_rt.config import DenoiseConfig
 from malle_rt.cuda.libcuda import device_count
 from malle_rt.errors import ConfigError, SinkError
-from malle_rt.media.deinterlace import Deinterlace
-from malle_rt.media.encode_config import EncodeConfig, default_codec
+from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.file_sink import FileSink
 from malle_rt.media.opening import is_path, is_pipe, plain_location
 from malle_rt.media.output_file import OutputFile, lock_file
@@ -41,7 +39,7 @@ from malle_rt.segments.plans import DAMAGED, LONGEST, SHORTEST, FirstPass, Folde
 from malle_rt.segments.worker import Made, SegmentWorker, WorkerDied, WorkerProcess
 from malle_rt.shown import shown_address
 
-__all__ = ["SegmentedTranscode", "work_folder"]
+__all__ = ["SegmentedTranscode", "require_segmentable", "work_folder"]
 
 log = logging.getLogger(__name__)
 
@@ -71,16 +69,9 @@ class SegmentedTranscode:
         self,
         source: str | os.PathLike[str],
         output: str | os.PathLike[str],
+        options: TranscodeOptions | None = None,
         *,
         jobs: int | None = None,
-        config: DenoiseConfig | None = None,
-        encode: EncodeConfig | None = None,
-        start: Fraction | None = None,
-        duration: Fraction | None = None,
-        overwrite: bool = False,
-        strict: bool = False,
-        keep_times: bool = False,
-        deinterlace: Deinterlace | None = None,
         longest: int = LONGEST,
         shortest: int = SHORTEST,
     ) -> None:
@@ -89,15 +80,9 @@ class SegmentedTranscode:
         Args:
             source: path of the noisy video.
             output: path of the result.
+            options: how; here the ``gpu`` of their config may be "all": jobs take them in turns. Decoded is always on
+                the processor.
             jobs: segments at once; None: as many as make the most of the machine.
-            config: see ``Transcode``, also for the next ones; here its ``gpu`` may be "all": jobs take them in turns.
-            encode: how to encode.
-            start: seconds to skip.
-            duration: seconds to transcode.
-            overwrite: replace an existing output.
-            strict: an input that is damaged, or ends before its header says, is an error.
-            keep_times: whether the output gets the times of the source.
-            deinterlace: "field" or "frame" makes interlaced pictures progressive.
             longest: frames of a segment; a multiple of 12.
             shortest: frames of one that a cut may end.
 
@@ -107,19 +92,19 @@ class SegmentedTranscode:
             SourceError, SinkError: the input cannot be read, the output not written; another run is at it.
             BackendUnavailable: the backend asked for cannot run here.
         """
+        options = options or TranscodeOptions()
+        require_segmentable(options)
         location = _plain_file(source, output)
-        config = config or DenoiseConfig()
+        config = options.config
         self._gpus: Sequence[int] = ()
         if config.gpu == "all":
             self._gpus = range(device_count())
             config = replace(config, gpu=self._gpus[0])
-        encode = encode or EncodeConfig(codec=default_codec(output))
+        encode = options.encoding(output)
         self.folder = work_folder(output)
-        self._output, self._overwrite, self._strict = Path(output), overwrite, strict
-        self._times = location if keep_times else None
-        self._mark = transcode_mark(
-            location, config, encode, start=start, duration=duration, deinterlace=deinterlace
-        )
+        self._output, self._overwrite, self._strict = Path(output), options.overwrite, options.strict
+        self._times = location if options.keep_times else None
+        self._mark = options.mark(location, output)
         self._files = Folder(self.folder)
         self._lock: int | None = None
         self._worker: SegmentWorker | None = None
@@ -129,7 +114,9 @@ class SegmentedTranscode:
         if self._there:
             self.backend, self.frames, self.jobs = "none needed: the output is there already", None, 1
             return
-        OutputFile(output, overwrite=overwrite, source=str(location))  # says now where it may not be written
+        OutputFile(
+            output, overwrite=options.overwrite, source=str(location)
+        )  # says now where it may not be written
         with ExitStack() as undo:
             undo.callback(self.close)
             self._work = SegmentWork(
@@ -138,9 +125,9 @@ class SegmentedTranscode:
                 folder=str(self.folder.absolute()),
                 config=config,
                 encode=encode,
-                start=start,
-                duration=duration,
-                deinterlace=deinterlace,
+                start=options.start,
+                duration=options.duration,
+                deinterlace=options.deinterlace,
                 longest=longest,
                 shortest=shortest,
             )
@@ -612,6 +599,23 @@ def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | No
     if found["backend"] != wanted["backend"]:
         return f"made with {found['backend']}, not {wanted['backend']}"
     return None if found["header"] == wanted["header"] else "of another source, or it has changed since"
+
+
+def require_segmentable(options: TranscodeOptions) -> None:
+    """Check that a video can be made so in segments.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    unfit = {
+        "compare=PICTURE": options.compare is not None,
+        "keep_partial=True": options.keep_partial,
+        "container_format=NAME": options.container_format is not None,
+        "frame_rate=RATE": options.frame_rate is not None,
+        'hwaccel="cuda"': options.hwaccel == "cuda",
+    }
+    if names := ", ".join(name for name, given in unfit.items() if given):
+        raise ConfigError(f"segments cannot be made with {names}", hint=UNSPLIT)
 
 
 def _plain_file(source: str | os.PathLike[str], output: str | os.PathLike[str]) -> Path:

@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 pytest.importorskip("cuda.bindings")
 from helpers.host_backend import HostBackend
 
-from malle_rt.api import Transcode
+from malle_rt.api import Transcode, TranscodeOptions
 from malle_rt.array_denoiser import Denoiser
 from malle_rt.arrays import array_format
 from malle_rt.backends.base import FrameShape
@@ -106,7 +106,7 @@ def test_a_kept_result_outlives_the_denoiser(backend, nvdec):
 def test_where_nvdec_is_missing_the_line_says_so_and_the_film_is_written(backend, tmp_path, monkeypatch):
     monkeypatch.setattr("malle_rt.api.select_backend", lambda config: Selection(backend, "asked for"))
     clip = write_clip(tmp_path / "a.mp4", codec="libx264", frames=4)
-    with Transcode(clip, tmp_path / "b.mkv", config=DenoiseConfig(strength=5)) as job:
+    with Transcode(clip, tmp_path / "b.mkv", TranscodeOptions(config=DenoiseConfig(strength=5))) as job:
         assert job.backend.endswith("; decoded on the processor")
         job.run()
     written = FileSource(tmp_path / "b.mkv")
@@ -118,7 +118,9 @@ def test_insisting_on_nvdec_fails_where_it_is_missing(backend, tmp_path, monkeyp
     monkeypatch.setattr("malle_rt.api.select_backend", lambda config: Selection(backend, "asked for"))
     clip = write_clip(tmp_path / "a.mp4", codec="libx264", frames=4)
     with pytest.raises(ConfigError, match=r"hwaccel cuda cannot be had for this input: .*NVDEC"):
-        Transcode(clip, tmp_path / "b.mkv", config=DenoiseConfig(strength=5), hwaccel="cuda")
+        Transcode(
+            clip, tmp_path / "b.mkv", TranscodeOptions(config=DenoiseConfig(strength=5), hwaccel="cuda")
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
@@ -129,7 +131,11 @@ def test_insisting_on_nvdec_fails_where_it_is_missing(backend, tmp_path, monkeyp
 def test_an_hwaccel_that_cannot_work_is_refused(tmp_path, hwaccel, message):
     clip = write_clip(tmp_path / "a.nut", frames=2)
     with pytest.raises(ConfigError, match=message):
-        Transcode(clip, tmp_path / "b.mkv", config=DenoiseConfig(backend="openvino"), hwaccel=hwaccel)
+        Transcode(
+            clip,
+            tmp_path / "b.mkv",
+            TranscodeOptions(config=DenoiseConfig(backend="openvino"), hwaccel=hwaccel),
+        )
 
 
 @pytest.mark.slow

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from media import write_clip, write_film, write_planes
 
-from malle_rt.api import Transcode
+from malle_rt.api import Transcode, TranscodeOptions
+from malle_rt.cli import main
 from malle_rt.config import DenoiseConfig
 from malle_rt.denoiser import PassThrough
 from malle_rt.errors import ConfigError, SinkError
@@ -52,17 +53,15 @@ def segmented(source, output, *, config=NOTHING, encode=LOSSLESS, longest=24, sh
     return SegmentedTranscode(
         source,
         output,
-        config=config,
-        encode=encode,
+        TranscodeOptions(config=config, encode=encode, **more),
         longest=longest,
         shortest=shortest,
         jobs=jobs,
-        **more,
     )
 
 
 def plain(source, output, *, config=NOTHING, encode=LOSSLESS, **more):
-    with Transcode(source, output, config=config, encode=encode, **more) as job:
+    with Transcode(source, output, TranscodeOptions(config=config, encode=encode, **more)) as job:
         return job.run()
 
 
@@ -331,3 +330,19 @@ def test_jobs_take_all_gpus_in_turns(tmp_path, monkeypatch):
         assert (job.jobs, job.backend) == (2, "cuda on 0")
         assert job.run().pipeline.frames_out == 60
     assert sorted(began) == [0, 1]
+
+
+def test_what_segments_cannot_have_is_refused(tmp_path, capsys):
+    for option in (
+        {"keep_partial": True},
+        {"compare": "a.png"},
+        {"hwaccel": "cuda"},
+        {"frame_rate": Fraction(24)},
+    ):
+        with pytest.raises(ConfigError, match=f"segments cannot be made with {next(iter(option))}="):
+            segmented(tmp_path / "a.mkv", tmp_path / "b.mkv", **option)
+    for more in (["out.mkv"], ["--output-dir", str(tmp_path / "out")]):
+        write_clip(tmp_path / "a.mkv", frames=2)
+        assert main(["transcode", str(tmp_path / "a.mkv"), *more, "--resume", "--compare", "-q"]) == 2
+        said = capsys.readouterr().err
+        assert "segments cannot be made with --compare PICTURE. Leave out --resume, --jobs N and --gpu all" in said

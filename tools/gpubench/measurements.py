@@ -18,7 +18,7 @@ from typing import Any
 import av
 import numpy as np
 
-from malle_rt import DenoiseConfig, EncodeConfig, Transcode
+from malle_rt import DenoiseConfig, EncodeConfig, Transcode, TranscodeOptions
 from malle_rt.backends.base import Backend, FrameShape, Planes420
 from malle_rt.backends.gpu.session import GpuSession
 from malle_rt.contract import Noise
@@ -277,7 +277,7 @@ def measure_files(backend: str, sizes: dict[str, tuple[int, int]], *, frames: in
             config = DenoiseConfig(backend=backend, strength=15)
             encode = EncodeConfig(codec="libx264", preset="ultrafast", crf=23)
             target = source.with_suffix(".clean.mp4")
-            with Transcode(source, target, config=config, encode=encode) as job:
+            with Transcode(source, target, TranscodeOptions(config=config, encode=encode)) as job:
                 report = job.run().pipeline
             rows.append(
                 {

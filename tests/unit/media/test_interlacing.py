@@ -9,7 +9,7 @@ import pytest
 from helpers.sink import transcode
 from media import join_files, random_planes, read_frames, write_planes
 
-from malle_rt.api import Transcode
+from malle_rt.api import Transcode, TranscodeOptions
 from malle_rt.config import DenoiseConfig
 from malle_rt.errors import ConfigError
 from malle_rt.frame import VideoInfo, pixel_layout
@@ -169,9 +169,8 @@ def test_a_deinterlaced_file_has_twice_the_frames_or_as_many(tmp_path):
 
 def test_a_deinterlaced_file_is_written_at_the_rate_of_its_fields(tmp_path):
     path = write_interlaced(tmp_path / "a.avi", ["bottom"] * 4)
-    with Transcode(
-        path, tmp_path / "b.mp4", config=DenoiseConfig(backend="none"), deinterlace="field"
-    ) as job:
+    options = TranscodeOptions(config=DenoiseConfig(backend="none"), deinterlace="field")
+    with Transcode(path, tmp_path / "b.mp4", options) as job:
         job.run()
     written = timeline(tmp_path / "b.mp4")
     assert [(at - written[0][0], fields) for at, _, fields in written] == [

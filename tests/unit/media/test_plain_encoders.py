@@ -8,7 +8,7 @@ from fractions import Fraction
 import av
 import pytest
 
-from malle_rt.api import Transcode, denoise_video
+from malle_rt.api import Transcode, TranscodeOptions, denoise_video
 from malle_rt.config import DenoiseConfig
 from malle_rt.errors import MalleError, SourceError
 from malle_rt.media.encode_config import EncodeConfig
@@ -130,7 +130,7 @@ def test_times_of_the_source_are_kept_when_asked_for(tmp_path):
     os.utime(path, (1_241_593_689, 1_241_593_690))
     for keep in (True, False):
         output = tmp_path / f"{keep}.mkv"
-        with Transcode(path, output, config=PLAIN, keep_times=keep) as job:
+        with Transcode(path, output, TranscodeOptions(config=PLAIN, keep_times=keep)) as job:
             job.run()
         assert (output.stat().st_mtime == 1_241_593_690) == keep
 

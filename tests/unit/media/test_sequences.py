@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from malle_rt.api import Transcode
+from malle_rt.api import Transcode, TranscodeOptions
 from malle_rt.cli import main
 from malle_rt.config import DenoiseConfig
 from malle_rt.errors import ConfigError, SinkError, SourceError
@@ -39,7 +39,7 @@ def levels(folder, name, numbers):
 
 
 def transcode(source, output, config=UNCHANGED, **options):
-    with Transcode(source, output, config=config, **options) as job:
+    with Transcode(source, output, TranscodeOptions(config=config, **options)) as job:
         return job.run()
 
 
