@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from malle_rt.config import MAX_SIGMA, Strength, check_tuning
@@ -106,6 +108,11 @@ class SessionControl(Protocol):
     @property
     def running(self) -> bool:
         """False once the session ends; viewers go then."""
+        ...
+
+    @property
+    def recordings(self) -> Sequence[Path]:
+        """Files that were recorded and finished, the newest last."""
         ...
 
     def statistics(self) -> Statistics:

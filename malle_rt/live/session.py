@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -190,6 +191,11 @@ class LiveSession:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def recordings(self) -> Sequence[Path]:
+        """Files that were recorded and finished, the newest last."""
+        return tuple(self._recordings.paths)
 
     def statistics(self) -> Statistics:
         """A snapshot."""

@@ -1,13 +1,17 @@
 """What lies in ``examples`` runs."""
 
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from helpers.web_session import Camera, TestDesk
 from media import write_clip
+
+from malle_rt.live.web import WebAddress, WebServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -76,3 +80,27 @@ def test_the_cells_on_pictures_run(tmp_path, monkeypatch, capsys):
     noisy, clean, alone = (names[name].astype(int) for name in ("noisy", "clean", "photograph"))
     assert np.std(noisy - clean) > 5 and np.std(noisy - alone) > 5
     assert "sigma" in capsys.readouterr().out
+
+
+def test_a_client_of_twenty_lines_controls_a_session(tmp_path, monkeypatch):
+    """It ends by itself when the session does."""
+    pytest.importorskip("aiohttp")
+    desk = TestDesk()
+    server = WebServer(desk, WebAddress(port=0))
+    server.start()
+    command = [sys.executable, str(EXAMPLES / "control.py"), server.url, "31.5"]
+    with (
+        Camera(desk),
+        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as client,
+    ):
+        lines = []
+        for line in client.stdout:
+            lines.append(line)
+            if "strength 31.5" in line and (tmp_path / "live.jpg").exists():
+                break
+        server.close()
+        assert client.wait(20) == 0
+    assert desk.controls.tuning.strength == 31.5 and "29.5 fps" in lines[-1]
+    assert cv2.imread(str(tmp_path / "live.jpg")).shape == (192, 320, 3)
+    text = (EXAMPLES / "control.py").read_text().partition('"""\n')[2].rpartition('"""')[2]
+    assert len([line for line in text.splitlines() if line]) <= 20

@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
@@ -41,6 +42,7 @@ class TestDesk:
     Attributes:
         base: statistics that it gives, but for tuning and recording.
         snapshots, displayed: shots it was given.
+        recordings: files that it says have been recorded.
     """
 
     __test__ = False
@@ -53,6 +55,7 @@ class TestDesk:
         self.base = BASE
         self.snapshots: list[LiveFrame] = []
         self.displayed: list[LiveFrame] = []
+        self.recordings: list[Path] = []
         self._recording_since: float | None = None
 
     def statistics(self) -> Statistics:

@@ -18,9 +18,21 @@ from typing import Any
 
 from livebench.camera import PLACE
 
-__all__ = ["END", "ENTER", "HOME", "LEFT", "RIGHT", "SPACE", "TAB", "Browser", "NoBrowser", "PageEye"]
+__all__ = [
+    "END",
+    "ENTER",
+    "ESCAPE",
+    "HOME",
+    "LEFT",
+    "RIGHT",
+    "SPACE",
+    "TAB",
+    "Browser",
+    "NoBrowser",
+    "PageEye",
+]
 
-ENTER, SPACE, TAB = "\ue007", "\ue00d", "\ue004"
+ENTER, ESCAPE, SPACE, TAB = "\ue007", "\ue00c", "\ue00d", "\ue004"
 HOME, END, LEFT, RIGHT = "\ue011", "\ue010", "\ue012", "\ue014"
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 _PATIENCE = 20.0
@@ -131,6 +143,12 @@ class Browser:
         """What the console has been told as warning or error since the last call."""
         entries = self._call("POST", "/se/log", {"type": "browser"})
         return [entry["message"] for entry in entries if entry["level"] in ("WARNING", "SEVERE")]
+
+    def prefer(self, feature: str, value: str) -> None:
+        """What the viewer prefers, by the name of the media feature: "prefers-color-scheme", "light"."""
+        features = [{"name": feature, "value": value}]
+        command = {"cmd": "Emulation.setEmulatedMedia", "params": {"features": features}}
+        self._call("POST", "/goog/cdp/execute", command)
 
     def screenshot(self, path: Path) -> None:
         """Save the visible page as PNG."""

@@ -31,8 +31,9 @@ class Request:
     """One message of a page.
 
     Attributes:
-        name: "drawn" (int: number of the picture), "view" (a ``View``), "strength" (8-bit scale), "automatic" (bool),
-            "mix" (0 to 1), "snapshot" (bool), "recording" (bool).
+        name: "drawn" (int: number of the picture), "view" (a ``View``), "frozen" (bool), "strength" (8-bit scale),
+            "automatic" (bool), "mix" (0 to 1), "snapshot" (bool), "recording" (bool). They are
+            described in static/messages.json.
         value: of the type that belongs to the name; its range is not checked.
     """
 
@@ -71,7 +72,7 @@ class Actions:
         """Do it.
 
         Args:
-            request: anything but "drawn" and "view", which concern the viewer alone.
+            request: anything but "drawn", "view" and "frozen", which concern the viewer alone.
             number: of the frame that the viewer sees.
             frame: that frame; None before the first.
 
@@ -121,7 +122,7 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number")
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
@@ -129,9 +130,10 @@ def _is_switch(value: object) -> bool:
     return isinstance(value, bool)
 
 
-_VALUES: dict[str, Callable[[object], bool]] = {
-    "drawn": lambda value: isinstance(value, int) and _is_number(value),
+_VALUES: dict[str, Callable[[Any], bool]] = {
+    "drawn": lambda value: _is_number(value) and value == int(value),
     "view": lambda value: isinstance(value, str) and value in PARTS_OF,
+    "frozen": _is_switch,
     "strength": _is_number,
     "automatic": _is_switch,
     "mix": _is_number,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import math
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import web
@@ -20,10 +21,33 @@ __all__ = ["Guard", "Guesses", "choose_token"]
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,128}")
 _TOKEN_BYTES = 16
+# Whoever has no token gets no file of ours, so the form that asks for it has its few lines of style inside.
+_FORM_STYLE = (
+    "body{max-width:26rem;margin:15vh auto;padding:0 1rem;font:1rem/1.5 system-ui,sans-serif}"
+    "input,button{box-sizing:border-box;width:100%;min-height:44px;margin-top:.6rem;font:inherit}"
+)
+_FORM = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>malle-rt: token</title>
+<style>{style}</style>
+<h1>malle-rt</h1>
+<p role="alert">{text}</p>
+<form action="/">
+<label>Token <input name="token" type="password" autocomplete="current-password" required autofocus></label>
+<button>Open</button>
+</form>
+</html>
+"""
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_FORM_STYLE.encode()).digest()).decode()
 _HEADERS = {
-    # Nothing from elsewhere, nothing inline, no frame around us whose page could lead clicks to our buttons.
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    # Nothing from elsewhere, nothing inline but that style, no frame around us whose page could lead clicks to our
+    # buttons.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; "
+    f"style-src 'self' 'sha256-{_STYLE_HASH}'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -92,14 +116,23 @@ class Guard:
         pause = math.ceil(self._guesses.pause(client)) if given else 0
         if pause:  # not even looked at: else guessing on would find it all the same
             text = f"Too many wrong tokens came from your address. Try again in {pause} s.\n"
-            return web.Response(status=429, text=text, headers={"Retry-After": str(pause)})
+            return _answer(request, 429, text, {"Retry-After": str(pause)})
         if _same(given, self._token):
             self._guesses.right(client)
             return None
         if given:
             self._guesses.wrong(client)
-        text = "This page needs its token. Open the address that malle-rt printed.\n"
-        return web.Response(status=403, text=text)
+        return _answer(request, 403, "This page needs its token. Open the address that malle-rt printed.\n")
+
+
+def _answer(
+    request: web.Request, status: int, text: str, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """A refusal: to browsers with a field for the token, to programs as a line of text."""
+    if "text/html" not in request.headers.get("Accept", ""):
+        return web.Response(status=status, text=text, headers=headers)
+    page = _FORM.format(style=_FORM_STYLE, text=text.replace("printed.", "printed, or type the token."))
+    return web.Response(status=status, text=page, content_type="text/html", headers=headers)
 
 
 def _split(url: str) -> SplitResult | None:

@@ -1,4 +1,4 @@
-"""The routes of the page: its files, its socket, its pictures to keep."""
+"""The routes of the page: its files, its socket, its pictures and recordings to keep; openapi.json describes them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from concurrent.futures import Executor
 from importlib import resources
 from pathlib import PurePath
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -22,6 +23,7 @@ _TYPES = {
     ".css": "text/css",
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
+    ".json": "application/json",
 }
 _LONGEST_MESSAGE = 4096
 # Seconds between pings; half of it later a page that has not answered makes room. On a slow link the answer waits
@@ -37,6 +39,7 @@ def make_site(audience: Audience, guard: Guard, door: Door, executor: Executor) 
     application.on_response_prepare.append(guard.seal)
     application.router.add_get("/socket", site.socket)
     application.router.add_get(r"/snapshot/{number:\d{1,15}}/{part:raw|clean}.png", site.snapshot)
+    application.router.add_get("/recordings/{name}", site.recording)
     application.router.add_get("/{name:[a-z]*[.]?[a-z]*}", site.file)
     return application
 
@@ -85,3 +88,12 @@ class _Site:
         name = f"malle-rt-{number}-{part}.png"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return web.Response(body=png, content_type="image/png", headers=headers)
+
+    async def recording(self, request: web.Request) -> web.StreamResponse:
+        """A finished recording, or a part of it by Range."""
+        path = self._audience.recording(request.match_info["name"])
+        if path is None or not path.is_file():
+            raise web.HTTPNotFound(text="There is no such recording, or it has been moved.\n")
+        # RFC 6266: the name as it is, whatever letters it has.
+        headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(path.name, safe='')}"}
+        return web.FileResponse(path, headers=headers)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -24,6 +25,8 @@ _REQUESTS_AT_ONCE = 80
 # Latencies kept for the next statistics, which come four times a second.
 _LATENCIES = 128
 _MOST_VIEWERS = 16
+# Recordings that the statistics name, the newest.
+_MOST_RECORDINGS = 8
 # Seconds between statistics.
 _TELL = 0.25
 # Seconds that pages get to say goodbye.
@@ -38,11 +41,13 @@ class Viewer:
 
     Attributes:
         view: what the page shows, which decides what it is sent.
+        frozen: whether the page keeps its picture; it is sent no other then.
         shown: the last picture that it has drawn; None before the first.
     """
 
     def __init__(self, socket: web.WebSocketResponse, audience: Audience) -> None:
         self.view: View = "split"
+        self.frozen = False
         self.shown: Picture | None = None
         self._socket = socket
         self._audience = audience
@@ -58,11 +63,11 @@ class Viewer:
     @property
     def needs(self) -> frozenset[Part]:
         """What a picture must hold to be of use here."""
-        return PARTS_OF[self.view]
+        return frozenset() if self.frozen else PARTS_OF[self.view]
 
     def lacks(self, picture: Picture) -> bool:
         """Whether this picture is to be sent: it is newer, or has a part that the page has not got yet."""
-        if not self.needs <= picture.jpegs.keys() or picture.number < self._sent_number:
+        if self.frozen or not self.needs <= picture.jpegs.keys() or picture.number < self._sent_number:
             return False
         return picture.number > self._sent_number or not self.needs <= self._sent_parts
 
@@ -147,6 +152,12 @@ class Viewer:
         if request.name == "view":
             self.view = request.value
             self._audience.ask()
+        elif request.name == "frozen":
+            self.frozen = request.value
+            if self.frozen:  # what is on its way will not be drawn
+                self._flying = None
+                self._landed.set()
+            self._audience.ask()
         elif request.name != "drawn":
             number, frame = (self.shown.number, self.shown.frame) if self.shown else (0, None)
             message = self._audience.actions.perform(request, number, frame)
@@ -191,6 +202,10 @@ class Audience:
         finally:
             self._viewers.discard(viewer)
         return None
+
+    def recording(self, name: str) -> Path | None:
+        """The finished recording of that name, which may have been moved meanwhile."""
+        return next((path for path in reversed(self._session.recordings) if path.name == name), None)
 
     async def picture_for(self, viewer: Viewer) -> Picture:
         """Wait for a picture that the viewer lacks, as new as there is."""
@@ -260,7 +275,7 @@ def _figures(session: SessionControl, viewers: int) -> dict[str, Any]:
     Returns:
         The fields of ``Statistics``, of which "automatic" and "mix" are those of the next frame; "strength", what the
         slider shows (the one chosen, or the one in use while it is automatic); "strongest", the end of the slider;
-        "viewers", how many pages watch.
+        "recordings", names of finished files that can be downloaded, the newest last; "viewers", how many pages watch.
     """
     statistics = asdict(session.statistics())
     tuning = session.controls.tuning
@@ -271,5 +286,6 @@ def _figures(session: SessionControl, viewers: int) -> dict[str, Any]:
         "mix": tuning.mix,
         "strength": statistics["used"] if automatic else tuning.strength,
         "strongest": MAX_SIGMA,
+        "recordings": [path.name for path in session.recordings[-_MOST_RECORDINGS:]],
         "viewers": viewers,
     }

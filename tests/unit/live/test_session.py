@@ -3,6 +3,7 @@
 import re
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,9 @@ def test_snapshots_and_recordings_are_told(tmp_path):
         desk.toggle_recording()
         running.wait_for(path.exists)
         running.wait_for(lambda: desk.statistics().message == f"saved {path}")
+        assert desk.recordings == (path,)
+        download = desk.url.replace("/?", f"/recordings/{path.name}?")
+        assert urllib.request.urlopen(download, timeout=10).read() == path.read_bytes()
         assert desk.statistics().recording is None
 
 

@@ -5,7 +5,7 @@ const LONGEST_DELAY = 8000;
 // Statistics come four times a second, but on a slow link they wait behind a whole picture.
 const QUIET = 3000; // worth a word
 const SILENCE = 20000; // taken for the end
-const REFUSED = "The token no longer holds. Open the address that malle-rt prints.";
+const REFUSED = "The token no longer holds. Open the address that malle-rt prints, or load this page again and type the new token.";
 
 export class Connection {
   /** @param {{open, retrying, message, picture, quiet, lost}} on what to call, see main.js */

@@ -33,6 +33,7 @@ export class Controls {
     if (!(performance.now() - this.settling < SETTLE)) byId("automatic").checked = figures.automatic;
     this.markEstimate(figures);
     this.showRecording(figures);
+    offerRecordings(figures.recordings);
   }
 
   /** Offer a snapshot for download. */
@@ -82,6 +83,13 @@ class Slider {
     });
   }
 
+  /** Move it by so many of its units, as the user would. */
+  step(by) {
+    if (this.input.disabled) return;
+    this.input.value = Number(this.input.value) + by;
+    this.input.dispatchEvent(new Event("input"));
+  }
+
   follow(value) {
     if (this.timer || performance.now() - this.touched < SETTLE) return;
     this.input.value = value;
@@ -94,6 +102,21 @@ class Slider {
     this.input.style.setProperty("--at", value / Number(this.input.max));
     setText(`${this.input.id}-value`, text);
   }
+}
+
+/** Finished files as links; a list that has not changed is left alone, and so is the focus in it. */
+function offerRecordings(names) {
+  const list = byId("recordings");
+  const shown = [...list.children].map((item) => item.firstChild.textContent);
+  if (names.length === shown.length && names.every((name, index) => name === shown[index])) return;
+  list.replaceChildren(...names.map((name) => {
+    const link = Object.assign(document.createElement("a"), { href: `recordings/${encodeURIComponent(name)}`, download: "" });
+    link.textContent = name;
+    const item = document.createElement("li");
+    item.append(link);
+    return item;
+  }));
+  list.hidden = !names.length;
 }
 
 /** Seconds as 0:05, 12:34 or 1:02:03. */

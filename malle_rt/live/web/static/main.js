@@ -3,6 +3,7 @@
 import { Connection } from "./connection.js";
 import { Controls } from "./controls.js";
 import { showFigures } from "./figures.js";
+import { Keys } from "./keys.js";
 import { readPicture } from "./picture.js";
 import { Plot } from "./plot.js";
 import { Stage } from "./stage.js";
@@ -21,10 +22,12 @@ const controls = new Controls((name, value) => connection.send(name, value));
 let noticeUntil = 0;
 let described = 0;
 let view = "split";
+let frozen = false;
 
 const connection = new Connection({
   open() {
     connection.send("view", view);
+    connection.send("frozen", frozen);
   },
   retrying() {
     byId("retry").hidden = true;
@@ -43,6 +46,7 @@ const connection = new Connection({
       const picture = await readPicture(buffer);
       // Drawn with the screen; in a hidden tab that waits, and so does the server.
       requestAnimationFrame(() => {
+        if (frozen) return; // it was on its way when the picture was frozen; the server knows
         stage.show(picture);
         plot.add("sent", picture.age);
         if (socket === connection.socket) connection.send("drawn", picture.number);
@@ -99,12 +103,42 @@ function say(id, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+function freeze(wanted) {
+  if (wanted === frozen || (wanted && !stage.picture)) return;
+  frozen = wanted;
+  connection.send("frozen", frozen);
+  noticeUntil = performance.now() + NOTICE_FOR;
+  say("notice", frozen ? "Frozen. Space goes on" : "");
+}
+
 for (const radio of document.querySelectorAll("input[name=view]")) {
   radio.addEventListener("change", () => {
+    freeze(false); // the part that the new view shows may not be here
     view = radio.value;
     stage.setView(view);
     connection.send("view", view);
   });
 }
 byId("retry").addEventListener("click", () => connection.connect());
+byId("fill").addEventListener("click", () => fill());
+byId("fill").hidden = !document.fullscreenEnabled;
+
+function fill() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else byId("screen").requestFullscreen?.().catch(() => say("notice", "This browser does not fill the screen."));
+}
+
+new Keys({
+  view: (name) => document.querySelector(`input[name=view][value=${name}]`).click(),
+  strength: (by) => controls.strength.step(by),
+  automatic: () => byId("automatic").click(),
+  mix: (by) => controls.mix.step(by),
+  freeze: () => freeze(!frozen),
+  fill,
+  snapshot: () => byId("snapshot").click(),
+  record: () => byId("record").click(),
+  statistics() {
+    for (const part of document.querySelectorAll(".statistics, .latency")) part.hidden = !part.hidden;
+  },
+});
 controls.enable(false);

@@ -1,7 +1,10 @@
 """Who gets in: tokens, cookies, names and origins, against the real server over HTTP."""
 
 import asyncio
+import base64
+import hashlib
 import http.client
+import re
 import socket
 from urllib.parse import parse_qs, urlsplit
 
@@ -68,6 +71,19 @@ def test_strangers_get_nothing_at_all(open_server, path, query):
     status, headers, body = get(open_server, path + query)
     assert status == 403 and "Set-Cookie" not in headers
     assert body == b"This page needs its token. Open the address that malle-rt printed.\n"
+
+
+def test_a_browser_without_the_token_gets_a_field_for_it_and_nothing_else(open_server):
+    status, headers, body = get(open_server, "/main.js?token=<b>", Accept="text/html,*/*;q=0.8")
+    assert status == 403 and headers["Content-Type"].startswith("text/html")
+    assert b'name="token"' in body and b"<script" not in body and b"<b>" not in body
+    policy = headers["Content-Security-Policy"]
+    style = re.search(rb"<style>(.*)</style>", body)[1]
+    assert base64.b64encode(hashlib.sha256(style).digest()).decode() in policy
+    for number in range(9):
+        get(open_server, f"/?token=guess-number-{number:04}")
+    status, headers, body = get(open_server, "/?token=guess-number-0000", Accept="text/html")
+    assert status == 429 and int(headers["Retry-After"]) >= 1 and b"Too many wrong tokens" in body
 
 
 def test_the_token_becomes_a_cookie_that_does_not_hold_it(open_server):

@@ -1,15 +1,18 @@
 """The page in a real browser: what is seen, what can be done with mouse, finger and keyboard, and who may."""
 
+import os
 import re
 import time
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from helpers.browser import open_browser
 from helpers.web_session import flat, shot_of
-from livebench.page import END, ENTER, HOME, LEFT, RIGHT, SPACE, TAB
+from livebench.page import END, ENTER, ESCAPE, HOME, LEFT, RIGHT, SPACE, TAB
 
+from malle_rt.live.view.keys import key_help
 from malle_rt.live.web import WebAddress, WebServer
 
 STATE = "return document.getElementById('state').dataset.state"
@@ -184,6 +187,112 @@ def test_everything_works_with_the_keyboard_alone(page, desk):
     wait_until(lambda: desk.controls.tuning.mix == 0)
 
 
+def test_the_keys_are_those_of_the_window(page, desk):
+    shown = page.run(
+        "return [...document.querySelectorAll('#help-keys div')].map(e => [...e.children].map(c => c.textContent))"
+    )
+    rows = dict(map(tuple, shown))
+    ours = {
+        keys.replace("Up, Down, ", ""): does
+        for keys, does in key_help()
+        if "Left" not in keys and "q" not in keys
+    }
+    assert rows == ours
+    page.type("?")
+    page.wait("return document.getElementById('help').open")
+    page.type("h")
+    page.wait("return !document.getElementById('help').open")
+    page.type("r")
+    page.wait(LUMA, 0.9, until=lambda luma: luma < 70)
+    page.type("C")
+    page.wait(LUMA, 0.1, until=lambda luma: luma > 170)
+    page.type("b")
+    page.wait("return document.getElementById('canvas').width", until=lambda width: width == 640)
+    page.type("s")
+    page.wait("return document.getElementById('canvas').width", until=lambda width: width == 320)
+    page.type("++-")
+    wait_until(lambda: desk.controls.tuning.strength == 13)
+    page.type("a")
+    wait_until(lambda: desk.controls.tuning.strength == "auto")
+    page.type("nnm")
+    wait_until(lambda: desk.controls.tuning.mix == 0.9)
+    page.type("p")
+    wait_until(lambda: len(desk.snapshots) == 1)
+    page.type("v")
+    page.wait("return document.getElementById('record-text').textContent.startsWith('Stop')")
+    page.type("i")
+    assert not page.run("return document.getElementById('figures').checkVisibility()")
+    page.type("i")
+    page.click("#keys")
+    page.click("#keys-on")
+    page.type(ESCAPE)
+    page.type("r")
+    assert page.run("return document.getElementById('stage').dataset.view") == "split"
+
+
+def test_space_freezes_the_picture(browser, server, camera):
+    browser.open(server.url)
+    browser.wait(STATE, until=lambda state: state == "live")
+    browser.click("input[value=clean]")
+    browser.run("document.activeElement.blur()")
+    seen = set()
+    browser.wait(INDEX, until=lambda index: seen.add(index) or len(seen) >= 3)
+    browser.type(SPACE)
+    time.sleep(0.3)
+    still = browser.run(INDEX)
+    time.sleep(0.4)
+    assert browser.run(INDEX) == still
+    assert "Frozen" in browser.run("return document.getElementById('notice').textContent")
+    browser.type(SPACE)
+    browser.wait(INDEX, until=lambda index: index != still)
+    browser.type(SPACE)
+    time.sleep(0.3)
+    browser.type("r")  # another view needs another picture
+    seen.clear()
+    browser.wait(INDEX, until=lambda index: seen.add(index) or len(seen) >= 3)
+    assert browser.complaints() == []
+
+
+def test_the_picture_fills_the_screen(page):
+    page.type("f")
+    page.wait("return document.fullscreenElement?.id", until=lambda name: name == "screen")
+    page.wait(
+        "const b = document.getElementById('stage').getBoundingClientRect();"
+        "return Math.max(b.width / innerWidth, b.height / innerHeight)",
+        until=lambda share: share > 0.99,
+    )
+    page.drag("#canvas", 0.25, 0.75)
+    page.wait(NOW, until=lambda now: now == "75")
+    page.type("f")
+    page.wait("return !document.fullscreenElement")
+    page.click("#fill")
+    page.wait("return !!document.fullscreenElement")
+
+
+def test_recordings_can_be_downloaded(page, desk, tmp_path):
+    (tmp_path / "50 % öl#1.mkv").write_bytes(b"moving pictures")
+    desk.recordings = [tmp_path / "50 % öl#1.mkv"]
+    found = page.wait("return document.querySelector('#recordings a')?.href")
+    assert page.run("return document.getElementById('recordings').innerText") == "50 % öl#1.mkv"
+    page.run("fetch(arguments[0]).then((a) => a.text()).then((text) => (window.got = text))", found)
+    page.wait("return window.got", until=lambda text: text == "moving pictures")
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_the_theme_is_the_viewer_s(page, desk, theme):
+    """Each with enough contrast, and the colours of that theme."""
+    page.prefer("prefers-color-scheme", theme)
+    back = page.wait("return getComputedStyle(document.body).backgroundColor")
+    assert back == {"dark": "rgb(20, 23, 28)", "light": "rgb(243, 245, 248)"}[theme]
+    desk.base = replace(desk.base, state="lost", message="The camera is gone")
+    page.wait(STATE, until=lambda state: state == "lost")
+    page.click("#keys")
+    for ratio, text in page.run(CONTRAST):
+        assert ratio >= 4.5, text
+    if folder := os.environ.get("MALLE_PICTURES"):
+        page.screenshot(Path(folder) / f"page-{theme}.png")
+
+
 def test_every_control_has_a_name_and_a_role(page):
     wanted = {
         "#canvas": (
@@ -196,6 +305,8 @@ def test_every_control_has_a_name_and_a_role(page):
         "#mix": ("slider", "Mix"),
         "#snapshot": ("button", "Snapshot"),
         "#record": ("button", "Record"),
+        "#fill": ("button", "Full screen"),
+        "#keys": ("button", "Keys"),
         "input[value=side]": ("radio", "Side by side"),
         ".views": ("group", "View"),
     }
@@ -254,11 +365,11 @@ def test_the_token_lets_in_and_leaves_the_address_bar(browser, desk):
     bare = server.url.split("?")[0]
     try:
         browser.open(bare)
-        text = browser.run("return document.body.innerText")
-        assert text.startswith("This page needs its token") and not browser.run(
-            "return document.scripts.length"
-        )
-        browser.open(server.url)
+        assert "This page needs its token" in browser.run("return document.body.innerText")
+        assert not browser.run("return document.scripts.length") and browser.label("input") == "Token"
+        browser.type("a-wrong-token-of-16" + ENTER)
+        browser.wait("return location.search", until=lambda query: "wrong" in query)
+        browser.type("kitchen-camera-7" + ENTER)
         browser.wait(LUMA, 0.9, until=lambda luma: luma > 170)
         assert browser.run("return location.href") == bare
         assert browser.run("return document.cookie") == ""
