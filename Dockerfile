@@ -1,9 +1,9 @@
 # docker build -t malle-rt .                                     for processors
-# docker build -t malle-rt --build-arg EXTRAS=web,cuda .         for NVIDIA GPUs; docs/container.md
+# docker build -t malle-rt --build-arg EXTRAS=web,watch,cuda .   for NVIDIA GPUs; docs/container.md
 ARG BASE=debian:bookworm-slim
 
 FROM ${BASE} AS build
-ARG EXTRAS=web
+ARG EXTRAS=web,watch
 # The compiler builds the fused operator.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3 python3-venv g++ libgl1 libglib2.0-0 \

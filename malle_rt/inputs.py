@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from malle_rt.media.opening import is_path, plain_location
 from malle_rt.media.own_outputs import clean_name
 from malle_rt.media.sequences import is_sequence
 
-__all__ = ["Inputs", "find_inputs", "means_many"]
+__all__ = ["Inputs", "files_below", "find_inputs", "is_video_name", "means_many"]
 
 # What is taken from a folder, by its name; all others are counted. A file named by itself may be called anything.
 _VIDEOS = (
@@ -132,9 +132,8 @@ class _Finder:
             self.add(line, listed=True)
 
     def _add_folder(self, folder: Path) -> None:
-        own = os.path.realpath(self._output_dir)
-        for path in _files_below(folder, own, recursive=self._recursive):
-            if path.suffix.lower() in _VIDEOS:
+        for path in files_below(folder, [self._output_dir], recursive=self._recursive):
+            if is_video_name(path):
                 self._add_file(path, path.parent.relative_to(folder))
             else:
                 self.others += 1
@@ -166,17 +165,39 @@ class _Finder:
             )
 
 
-def _files_below(folder: Path, left_out: str, *, recursive: bool) -> Iterator[Path]:
-    """Files in a folder by name, those of its folders behind them; neither hidden ones nor those in ``left_out``."""
+def is_video_name(path: Path) -> bool:
+    """Whether a file is called as videos are."""
+    return path.suffix.lower() in _VIDEOS
 
-    def refuse(error: OSError) -> None:
-        raise ConfigError(f"{error.filename}: cannot be read ({error.strerror}). Check its mode and owner")
 
-    for place, folders, files in os.walk(folder, onerror=refuse):
+def _refuse(error: OSError) -> None:
+    raise ConfigError(f"{error.filename}: cannot be read ({error.strerror}). Check its mode and owner")
+
+
+def files_below(
+    folder: Path,
+    left_out: Collection[Path],
+    *,
+    recursive: bool,
+    on_error: Callable[[OSError], None] = _refuse,
+) -> Iterator[Path]:
+    """Files in a folder by name, those of its folders behind them; no hidden ones.
+
+    Args:
+        folder: where to look.
+        left_out: folders that are not entered.
+        recursive: whether others are.
+        on_error: told of each folder that cannot be read.
+
+    Raises:
+        ConfigError: a folder cannot be read, where nothing else was said.
+    """
+    closed = {os.path.realpath(each) for each in left_out}
+    for place, folders, files in os.walk(folder, onerror=on_error):
         folders[:] = sorted(
             name
             for name in folders
-            if recursive and name[0] != "." and os.path.realpath(Path(place, name)) != left_out
+            if recursive and name[0] != "." and os.path.realpath(Path(place, name)) not in closed
         )
         yield from (
             path for name in sorted(files) if name[0] != "." and (path := Path(place, name)).is_file()

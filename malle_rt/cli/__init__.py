@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from malle_rt import __version__
-from malle_rt.cli import analyze, bench, build, completion, demo, doctor, photo, transcode, webcam
+from malle_rt.cli import analyze, bench, build, completion, demo, doctor, photo, transcode, watch, webcam
 from malle_rt.cli.parsing import CommandParser
 from malle_rt.cli.settings import PRESETS, Settings, config_file, parse_with_settings
 from malle_rt.cli.streams import flushed, safe_streams
@@ -26,7 +26,7 @@ from malle_rt.versions import check_versions
 
 __all__ = ["main"]
 
-_COMMANDS = (transcode, photo, webcam, analyze, demo, build, bench, doctor, completion)
+_COMMANDS = (transcode, watch, photo, webcam, analyze, demo, build, bench, doctor, completion)
 _VERBOSE = ("-v", "--verbose")  # before the command or behind it
 
 

@@ -24,10 +24,10 @@ class JsonLines:
 
     Args:
         out: where to.
-        files: how many there are.
+        files: how many there are; None where that is not known.
     """
 
-    def __init__(self, out: TextIO, files: int) -> None:
+    def __init__(self, out: TextIO, files: int | None) -> None:
         self._out: TextIO | None = out
         self._write("start", schema=_SCHEMA, version=__version__, files=files)
 

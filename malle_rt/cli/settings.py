@@ -32,7 +32,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 # Their options may stand outside of a table, or in a variable without the command's name: they are the same ones.
-_VIDEO = ("transcode", "webcam", "analyze")
+_VIDEO = ("transcode", "watch", "webcam", "analyze")
 _PREFIX = "MALLE_RT_"
 _FILE = f"{_PREFIX}CONFIG"
 _LARGEST = 1 << 20  # bytes of a file

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from malle_rt.pipeline import Progress
     from malle_rt.segments.job import SegmentedTranscode
 
-__all__ = ["add_parser", "run"]
+__all__ = ["add_parser", "add_segments", "in_segments", "run"]
 
 _EPILOG = """\
 examples:
@@ -123,18 +123,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     part = parser.add_argument_group("part of the input")
     part.add_argument("--start", type=seconds, metavar="TIME", help="seconds or [HH:]MM:SS[.fraction]")
     part.add_argument("--duration", type=seconds, metavar="TIME", help="length from there")
-    long = parser.add_argument_group("long videos")
-    long.add_argument(
-        "--resume",
-        action="store_true",
-        help="work in segments, kept in OUT.segments: after an interruption of any kind the same command goes on",
-    )
-    long.add_argument(
-        "--jobs",
-        type=_jobs,
-        metavar="N|auto",
-        help="segments at once, each with its share of the processor; resumes, too (auto)",
-    )
+    add_segments(parser)
     parser.add_argument(
         "--fps",
         type=rate,
@@ -177,6 +166,22 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="json: an object a line on standard output, for programs; what people read goes to standard error",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
+
+
+def add_segments(parser: argparse.ArgumentParser) -> None:
+    """How long videos are made."""
+    long = parser.add_argument_group("long videos")
+    long.add_argument(
+        "--resume",
+        action="store_true",
+        help="work in segments, kept in OUT.segments: after an interruption of any kind the same command goes on",
+    )
+    long.add_argument(
+        "--jobs",
+        type=_jobs,
+        metavar="N|auto",
+        help="segments at once, each with its share of the processor; resumes, too (auto)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -39,7 +39,7 @@ from malle_rt.segments.plans import DAMAGED, LONGEST, SHORTEST, FirstPass, Folde
 from malle_rt.segments.worker import Made, SegmentWorker, WorkerDied, WorkerProcess
 from malle_rt.shown import shown_address
 
-__all__ = ["SegmentedTranscode", "require_segmentable", "work_folder"]
+__all__ = ["SegmentedTranscode", "discard_segments", "require_segmentable", "work_folder"]
 
 log = logging.getLogger(__name__)
 
@@ -521,6 +521,13 @@ def work_folder(output: str | os.PathLike[str]) -> Path:
     """Where the segments of an output are kept."""
     path = Path(output)
     return path.with_name(f"{path.name}.segments")
+
+
+def discard_segments(output: str | os.PathLike[str]) -> None:
+    """Remove what runs that did not come to their end have kept of an output."""
+    folder = Folder(work_folder(output))
+    if folder.path.is_dir():
+        folder.remove()
 
 
 @contextmanager

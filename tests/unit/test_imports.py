@@ -60,6 +60,7 @@ ALLOWED = {
     }
     | BASE,
     "batch": {"api", "media", "pipeline", "segments", "config", "errors"},
+    "watch": {"batch", "inputs", "media", "memory", "pipeline", "segments", "errors"},
     "analysis": {"api", "chroma", "cuts", "fields", "learned_estimate", "media", "memory", "telecine"} | BASE,
     "vapoursynth": {"api", "denoiser"} | BASE,
     "gstreamer": {"api", "backends", "denoiser"} | BASE,
@@ -114,6 +115,7 @@ ALLOWED = {
         "pipeline",
         "preview",
         "segments",
+        "watch",
         "config",
         "memory",
         "trt",

@@ -70,7 +70,7 @@ def test_settings_are_no_options_that_a_command_was_given(parsed):
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        ("strenght = 5", "no option 'strenght' of transcode, webcam, analyze. Did you mean strength?"),
+        ("strenght = 5", "no option 'strenght' of transcode, watch, webcam, analyze. Did you mean strength?"),
         ("[transcode]\nquality = 5", "[transcode] has no option 'quality'"),
         ("[transocde]\ncrf = 5", "no command [transocde]. Did you mean transcode?"),
         ("crf = 'x'", "crf: expected a whole number, got 'x'"),
