@@ -6,13 +6,14 @@ import errno
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from malle_rt.errors import ConfigError, OutOfDeviceMemory
 
-__all__ = ["available_memory", "lacks_memory", "require_libraries", "require_memory"]
+__all__ = ["Reservations", "available_memory", "lacks_memory", "require_libraries", "require_memory"]
 
 # Bytes for each pixel of a picture: the network's layers, decoded pictures that wait, the encoder's. Measured:
 # 158 at 8192x4320 with up to 8 pictures waiting between two stages; a run that has a little less than it likes works.
@@ -23,6 +24,7 @@ _CLAIMED = 512 << 20
 _SCARCE = (
     64 << 20
 )  # bytes: a larger piece is not to be had where the most that was ever taken is so near to the limit
+_LOOK_AGAIN = 1.0  # seconds: other programs take and give back memory, too
 _WORDS = re.compile(
     r"bad_alloc|can't alloc|(?:failed to|cannot) (?:allocate|map)|can't start new thread", re.I
 )
@@ -57,6 +59,39 @@ def require_memory(width: int, height: int) -> None:
                 f"{width}x{height} needs about {needed / 2**30:.1f} GiB of memory, {there / 2**30:.1f} GiB can be "
                 "had. Close other programs, raise the limit (ulimit -v, the container's), or take a smaller video"
             )
+
+
+class Reservations:
+    """Memory that threads take at once: who finds too little waits for the others to end."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._taken: dict[int, int] = {}  # bytes, by thread
+
+    def take(self, needed: int) -> int | None:
+        """Reserve bytes for this thread until ``give_back``.
+
+        What others have reserved is counted as if they had taken none of it yet.
+
+        Returns:
+            None: they are reserved; else how many could be had, which is too little even for this thread alone.
+        """
+        with self._changed:
+            self._taken.pop(threading.get_ident(), None)
+            while True:
+                there = available_memory()
+                if there is None or needed + sum(self._taken.values()) <= there:
+                    self._taken[threading.get_ident()] = needed
+                    return None
+                if not self._taken:
+                    return there
+                self._changed.wait(_LOOK_AGAIN)
+
+    def give_back(self) -> None:
+        """This thread has ended its work. May be called twice."""
+        with self._changed:
+            self._taken.pop(threading.get_ident(), None)
+            self._changed.notify_all()
 
 
 def lacks_memory(error: BaseException) -> bool:

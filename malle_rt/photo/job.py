@@ -15,6 +15,7 @@ from PIL import Image
 from malle_rt.config import Strength
 from malle_rt.errors import ConfigError, SinkError, SourceError
 from malle_rt.media.output_file import OutputFile
+from malle_rt.memory import Reservations
 from malle_rt.photo.denoiser import Canvas, PhotoDenoiser
 from malle_rt.photo.picture import LARGE, SUFFIXES, open_picture, without_limit
 from malle_rt.photo.saving import save
@@ -24,6 +25,7 @@ __all__ = ["PhotoReport", "clean_file", "planned"]
 _READ_ONLY = {".gif", ".bmp"}  # become PNG
 _MARK = ".clean"
 _WIDEST, _DETAIL = 640, 300  # pixels of one picture on a sheet: longest side, height of a detail
+_MEMORY = Reservations()
 _PLACES = (0.25, 0.5, 0.75)  # of details, down and across
 
 
@@ -169,27 +171,30 @@ def clean_file(
     for target in targets:
         if target.is_pipe:
             raise SinkError(f"{target.target}: pictures are not written into pipes. Give a file name")
-    picture = open_picture(source)
-    before = _shown(picture.canvas) if compare is not None else []
-    sigma = denoiser.denoise(picture.canvas, strength, mix, on_progress)
-    after = _shown(picture.canvas) if compare is not None else []
-    notes = list(picture.notes)
-    width, height = picture.canvas.width, picture.canvas.height
-    if width * height > LARGE:
-        denoiser.close()  # what it holds is needed for encoding; it is made again for the next picture
-    if sigma is None and form == picture.format and quality is None:
-        _write(targets[0], lambda path: shutil.copyfile(source, path))
-        found_nothing = strength != 0 and mix != 0
-        notes = ["almost no noise found: a copy of the source; strength=4 cleans anyway"] * found_nothing
-    else:
-        _write(targets[0], lambda path: notes.extend(save(picture, path, form, quality)))
-    if compare is not None:
-        widest = max(part.shape[1] for part in before)
-        rows = [_row(*pair, widest) for pair in zip(before, after, strict=True)]
-        sheet = Image.fromarray(np.concatenate(rows))
-        _write(targets[1], sheet.save)
-    seconds = time.monotonic() - begin
-    return PhotoReport(source, output, (width, height), sigma, seconds, tuple(notes), compare)
+    try:
+        picture = open_picture(source, _MEMORY)
+        before = _shown(picture.canvas) if compare is not None else []
+        sigma = denoiser.denoise(picture.canvas, strength, mix, on_progress)
+        after = _shown(picture.canvas) if compare is not None else []
+        notes = list(picture.notes)
+        width, height = picture.canvas.width, picture.canvas.height
+        if width * height > LARGE:
+            denoiser.close()  # what it holds is needed for encoding; it is made again for the next picture
+        if sigma is None and form == picture.format and quality is None:
+            _write(targets[0], lambda path: shutil.copyfile(source, path))
+            found_nothing = strength != 0 and mix != 0
+            notes = ["almost no noise found: a copy of the source; strength=4 cleans anyway"] * found_nothing
+        else:
+            _write(targets[0], lambda path: notes.extend(save(picture, path, form, quality)))
+        if compare is not None:
+            widest = max(part.shape[1] for part in before)
+            rows = [_row(*pair, widest) for pair in zip(before, after, strict=True)]
+            sheet = Image.fromarray(np.concatenate(rows))
+            _write(targets[1], sheet.save)
+        seconds = time.monotonic() - begin
+        return PhotoReport(source, output, (width, height), sigma, seconds, tuple(notes), compare)
+    finally:
+        _MEMORY.give_back()
 
 
 def _write(target: OutputFile, write: Callable[[Path], object]) -> None:

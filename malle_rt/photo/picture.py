@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 import warnings
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from malle_rt.errors import SourceError
-from malle_rt.memory import available_memory
+from malle_rt.memory import Reservations
 from malle_rt.opencv import opencv
 from malle_rt.photo.denoiser import ArrayCanvas, Canvas, Pixels
 from malle_rt.photo.metadata import Metadata, read_metadata
@@ -43,10 +44,13 @@ _UNKNOWN = {
     "CMYK": "it has the inks of a printer (CMYK). Convert it to RGB first, with its colour profile",
     "1": "it is black and white, 1 bit a pixel, and has no noise of a camera",
     "F": "its pixels are floating-point numbers. Convert it to 16 bits first",
-    "I": "its pixels have 32 bits. Convert it to 16 bits first",
+    "I": "its pixels have 32 bits, or signs. Convert it to 16 bits without signs first",
 }
 
-_ORIENTATION = 274  # tag
+# Tags of TIFF, and what they may say.
+_PHOTOMETRIC, _ORIENTATION, _EXTRA_SAMPLES = 262, 274, 338
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _MULTIPLIED = 0, 1, 1  # the last: alpha by which the colours are multiplied
+_ROWS = 256  # at once
 
 _pillow = threading.Lock()  # of its limit for pixels
 
@@ -110,15 +114,19 @@ class Picture:
     notes: list[str] = field(default_factory=list)
 
 
-def open_picture(path: Path) -> Picture:
+def open_picture(path: Path, memory: Reservations | None = None) -> Picture:
     """Decode a picture file.
+
+    Args:
+        path: of the file.
+        memory: where what the picture needs is reserved, by this thread, until ``give_back``; None: for it alone.
 
     Raises:
         SourceError: it cannot be read, is damaged, too large, or of a kind that is not cleaned; one line says which.
     """
     try:
         with _opened(path) as image:
-            _check(path, image)
+            _check(path, image, memory or Reservations())
             return _decoded(path, image)
     except (SourceError, KeyboardInterrupt):
         raise
@@ -162,11 +170,12 @@ def without_limit() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _check(path: Path, image: Image.Image) -> None:
+def _check(path: Path, image: Image.Image, memory: Reservations) -> None:
     """Refuse what cannot be cleaned before its pixels are decoded."""
     frames = int(getattr(image, "n_frames", 1))
     if frames > 1 and image.format != "MPO":
-        what = f"has {frames} pages" if image.format == "TIFF" else f"is animated, {frames} pictures"
+        kinds = {"TIFF": f"has {frames} pages", "HEIF": f"has {frames} pictures"}
+        what = kinds.get(str(image.format), f"is animated, {frames} pictures")
         raise SourceError(f"{path}: {what}; only single pictures are cleaned. Take it apart first")
     if image.mode in _UNKNOWN:
         raise SourceError(f"{path}: {_UNKNOWN[image.mode]}")
@@ -180,8 +189,9 @@ def _check(path: Path, image: Image.Image) -> None:
         raise SourceError(
             f"{path}: {width}x{height} is {pixels / 1e6:.0f} megapixels, {_LARGEST / 1e6:.0f} are the most"
         )
-    needed, there = pixels * (20 if _is_deep(path, image) else 6) + _NETWORK, available_memory()
-    if there is not None and needed > there:
+    needed = pixels * (20 if _is_deep(path, image) else 6) + _NETWORK
+    there = memory.take(needed)
+    if there is not None:
         raise SourceError(
             f"{path}: {width}x{height} needs about {needed / 2**30:.1f} GiB of memory, {there / 2**30:.1f} GiB can be "
             "had. Close other programs, or raise the limit (ulimit -v, the container's)"
@@ -196,13 +206,22 @@ def _decoded(path: Path, image: Image.Image) -> Picture:
         notes.append(
             f"{more} more picture{'s' * (more > 1)} in the file (preview, depth or gain map) not kept"
         )
-    if form == "AVIF" and _avif_bits(path) > 8:
-        notes.append(f"its {_avif_bits(path)} bits became 8")
+    bits = (
+        _avif_bits(path) if form == "AVIF" else int(image.info.get("bit_depth", 8)) if form == "HEIF" else 8
+    )
+    if bits > 8:
+        notes.append(f"its {bits} bits became 8")
+    if lost := _further_channels(image):
+        notes.append(
+            f"{lost} further channel{'s' * (lost > 1)}, which {'are' if lost > 1 else 'is'} no alpha, not kept"
+        )
     if _is_deep(path, image):
         # Pillow turns a TIFF upright while it decodes, OpenCV leaves it as it lies.
         tags = read_metadata(path, image) if form == "TIFF" else None
         image.load()  # finds damage that OpenCV passes over, and without a word on standard error
-        array = _deep_pixels(path)
+        array = _deep_pixels(path, image)
+        if array.ndim == 3 and image.mode in ("L", "LA"):
+            notes.append("its gray became colour")
         view = array if array.ndim == 2 else array[..., 2::-1]  # BGR, alpha last
         return Picture(
             form,
@@ -245,25 +264,42 @@ def _is_deep(path: Path, image: Image.Image) -> bool:
     return False
 
 
-def _deep_pixels(path: Path) -> npt.NDArray[np.uint16]:
+def _further_channels(image: Image.Image) -> int:
+    """Channels of a TIFF that are neither colour nor alpha."""
+    tags = getattr(image, "tag_v2", {})
+    extra = tags.get(_EXTRA_SAMPLES, ())
+    return sum(kind not in (_MULTIPLIED, 2) for kind in (extra if isinstance(extra, tuple) else (extra,)))
+
+
+def _deep_pixels(path: Path, image: Image.Image) -> npt.NDArray[np.uint16]:
     cv2 = opencv()
     found = cv2.imdecode(np.frombuffer(_as_it_lies(path.read_bytes()), np.uint8), cv2.IMREAD_UNCHANGED)
     if found is None or found.dtype != np.uint16 or (found.ndim == 3 and found.shape[2] not in (3, 4)):
         raise SourceError(f"{path}: its 16-bit pixels cannot be read. Save it as PNG first")
     array: npt.NDArray[np.uint16] = found
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(_PHOTOMETRIC, _BLACK_IS_ZERO) == _WHITE_IS_ZERO:
+        np.invert(array, out=array)
+    if array.ndim == 3 and array.shape[2] == 4 and _further_channels(image):
+        array = np.ascontiguousarray(array[..., :3])
+    elif array.ndim == 3 and tags.get(_EXTRA_SAMPLES) in (_MULTIPLIED, (_MULTIPLIED,)):
+        for band in np.array_split(array, max(1, len(array) // _ROWS)):
+            alpha = np.maximum(band[..., 3:], 1).astype(np.float32)
+            band[..., :3] = np.minimum(np.rint(band[..., :3] * (65535 / alpha)), 65535)
     return array
 
 
 def _as_it_lies(data: bytes) -> bytes:
-    """A file without a TIFF's word of how it is to be turned: versions of OpenCV differ in what they do then."""
+    """A file without a TIFF's words of how it lies and whether white is 0: versions of OpenCV differ there."""
     order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
     if data[:4] not in (b"II*\0", b"MM\0*"):
         return data
     begin = int.from_bytes(data[4:8], order)
     count = int.from_bytes(data[begin : begin + 2], order)
     for entry in range(begin + 2, begin + 2 + 12 * count, 12):
-        if int.from_bytes(data[entry : entry + 2], order) == _ORIENTATION:
-            return data[: entry + 8] + (1).to_bytes(2, order) + data[entry + 10 :]
+        tag, value = (int.from_bytes(data[place : place + 2], order) for place in (entry, entry + 8))
+        if tag == _ORIENTATION or (tag == _PHOTOMETRIC and value == _WHITE_IS_ZERO):
+            data = data[: entry + 8] + (1).to_bytes(2, order) + data[entry + 10 :]
     return data
 
 
@@ -288,5 +324,12 @@ def _unidentified(path: Path) -> str:
     if not head:
         return "is empty"
     if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
-        return "HEIC needs pillow-heif: pip install 'malle-rt[photo]'"
+        if importlib.util.find_spec("pillow_heif") is None:
+            return "HEIC needs pillow-heif: pip install 'malle-rt[photo]'"
+        return "is damaged, or no HEIC that can be read"
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return (
+            "is damaged, or a TIFF of a kind that cannot be read: a camera's raw picture, floating-point numbers, "
+            "further channels. Save it with 8 or 16 bits in RGB or gray first"
+        )
     return "is no picture that can be read: JPEG, PNG, TIFF, WebP, AVIF and HEIC are"

@@ -168,8 +168,10 @@ def _heif(picture: Picture, file: IO[bytes], quality: int | None, notes: list[st
 
 
 def _plain(metadata: Metadata) -> dict[str, Any]:
+    """What there is: pillow-heif takes an empty text for broken metadata."""
     exif = b"Exif\0\0" + metadata.exif if metadata.exif else b""
-    return {"exif": exif, "icc_profile": metadata.icc, "xmp": metadata.xmp}
+    carried = {"exif": exif, "icc_profile": metadata.icc, "xmp": metadata.xmp}
+    return {name: content for name, content in carried.items() if content}
 
 
 def _tiff(picture: Picture, file: IO[bytes], _quality: int | None, _notes: list[str]) -> None:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageCms, TiffImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
-from malle_rt.errors import ConfigError, SinkError
+from malle_rt.errors import ConfigError, SinkError, SourceError
 from malle_rt.photo.denoiser import ArrayCanvas, PhotoDenoiser
 from malle_rt.photo.job import clean_file, planned
 from malle_rt.photo.noise import Treatment
@@ -278,6 +278,53 @@ def test_a_picture_takes_what_it_carries_into_another_format(denoiser, tmp_path,
     if name == "deep_tags.tif":
         assert ("its 16 bits became 8" in report.summary()) == (suffix not in (".png", ".tif"))
         assert open_picture(output).canvas.largest == (65535 if suffix in (".png", ".tif") else 255)
+
+
+def test_heic_without_and_with_what_it_carries(denoiser, tmp_path):
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    _, output, report = cleaned(denoiser, tmp_path, "bare.heic", stored("HEIF", quality=90), strength=SIGMA)
+    assert "HEIC of quality 92" in report.summary() and Image.open(output).size == (83, 61)
+    full = stored("HEIF", quality=90, exif=exif(1), icc_profile=ICC, xmp=XMP)
+    _, output, _ = cleaned(denoiser, tmp_path, "full.heic", full, strength=SIGMA)
+    with Image.open(output) as new:
+        assert (
+            new.getexif()[0x010F] == "a camera" and new.info["icc_profile"] == ICC and new.info["xmp"] == XMP
+        )
+    with pytest.raises(SourceError, match=r"cut\.heic: is damaged|cut\.heic: cannot be read"):
+        cleaned(denoiser, tmp_path, "cut.heic", full[:-800])
+
+
+def test_a_deep_tiff_whose_white_is_0_stays_no_negative(denoiser, tmp_path):
+    for flag, wanted in ((1, 1), (0, -1)):
+        _, output, _ = cleaned(denoiser, tmp_path, f"gray{flag}.tif", deep_tiff(1, t262=flag), strength=SIGMA)
+        codes = pixels((61, 83), 1, 16).astype(float)
+        assert np.corrcoef(codes.ravel(), colours(output)[..., 0].ravel())[0, 1] * wanted > 0.8
+        assert open_picture(output).array is not None
+
+
+def test_deep_colours_multiplied_by_alpha_are_divided_again(denoiser, tmp_path):
+    codes = np.full((70, 70, 4), (20000, 10000, 5000, 32768), np.uint16)
+    tags = {"t256": 70, "t257": 70, "t258": (16,) * 4, "t277": 4, "t278": 70, "t279": codes.nbytes}
+    for kind, wanted in ((1, (40000, 20000, 10000)), (2, (20000, 10000, 5000))):
+        data = deep_tiff(4, t338=kind, **tags)
+        data = data[: -pixels((61, 83), 4, 16).nbytes] + codes.astype("<u2").tobytes()
+        _, output, _ = cleaned(denoiser, tmp_path, f"kind{kind}.tif", data, strength=2)
+        assert np.abs(colours(output)[35, 35] * 65535 - wanted).max() < 600
+        assert Image.open(output).tag_v2[338] == (2,)
+
+
+def test_channels_that_are_neither_colour_nor_alpha_are_left_out_and_said(denoiser, tmp_path):
+    _, output, report = cleaned(denoiser, tmp_path, "a.tif", deep_tiff(4, t338=0), strength=SIGMA)
+    assert "1 further channel, which is no alpha, not kept" in report.summary()
+    assert colours(output).shape == (61, 83, 3)
+    assert Image.open(output).tag_v2[277] == 3
+
+
+def test_a_tiff_that_cannot_be_read_is_called_one(denoiser, tmp_path):
+    strange = deep_tiff(t262=32803)  # a camera's sensor
+    with pytest.raises(SourceError, match="a TIFF of a kind that cannot be read: a camera's raw picture"):
+        cleaned(denoiser, tmp_path, "raw.tif", strange)
 
 
 def test_sixteen_bits_stay_sixteen_and_in_order(denoiser, tmp_path):
