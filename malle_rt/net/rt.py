@@ -31,7 +31,10 @@ __all__ = [
     "RTState",
     "ZeroMean",
     "balanced",
+    "conv_layers",
+    "down_layer",
     "head",
+    "keep_variance",
     "without_bias",
 ]
 
@@ -42,9 +45,7 @@ PICTURE_GAIN = 4.0
 SIGMA_GAIN = 8.0
 # Of the leaky rectifiers: with plain ones, half of the thin trunk dies in the first thousand steps.
 SLOPE = 0.1
-_LUMA_TAPS = LUMA_KERNEL**2 + 1
-_CHROMA_TAPS = CHROMA_KERNEL**2 + 1
-_FRAME = 6  # channels of one frame at half resolution: Y unshuffled by 2, U, V
+FRAME = 6  # channels of one frame at half resolution: Y unshuffled by 2, U, V
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,18 +91,20 @@ class RTState(NamedTuple):
     hidden: Tensor
 
 
-def _layers(channels: int, count: int) -> nn.Sequential:
+def conv_layers(channels: int, count: int) -> nn.Sequential:
+    """So many 3x3 layers, each with its rectifier."""
     stack: list[nn.Module] = []
     for _ in range(count):
         stack += [nn.Conv2d(channels, channels, 3, padding=1), nn.LeakyReLU(SLOPE)]
     return nn.Sequential(*stack)
 
 
-def _down(fine: int, coarse: int) -> nn.Sequential:
+def down_layer(fine: int, coarse: int) -> nn.Sequential:
+    """To half the resolution."""
     return nn.Sequential(nn.Conv2d(fine, coarse, 2, stride=2), nn.LeakyReLU(SLOPE))
 
 
-def _keep_variance(net: nn.Module) -> None:
+def keep_variance(net: nn.Module) -> None:
     """He initialisation (He et al., 2015): torch's own lets the picture fade to nothing within six layers."""
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) and module.kernel_size != (1, 1):
@@ -231,21 +234,21 @@ class MalleNetRT(nn.Module):
         self.config = config
         half, quarter, eighth = config.widths
         self.stem = nn.Sequential(
-            nn.Conv2d(2 * _FRAME + 1 + config.hidden, half, 3, padding=1),
+            nn.Conv2d(2 * FRAME + 1 + config.hidden, half, 3, padding=1),
             nn.LeakyReLU(SLOPE),
-            _layers(half, config.depths[0] - 1),
+            conv_layers(half, config.depths[0] - 1),
         )
-        self.to_quarter = _down(half, quarter)
-        self.quarter = _layers(quarter, config.depths[1])
-        self.to_eighth = _down(quarter, eighth)
-        self.eighth = _layers(eighth, config.depths[2])
+        self.to_quarter = down_layer(half, quarter)
+        self.quarter = conv_layers(quarter, config.depths[1])
+        self.to_eighth = down_layer(quarter, eighth)
+        self.eighth = conv_layers(eighth, config.depths[2])
         self.from_eighth = nn.ConvTranspose2d(eighth, quarter, 2, stride=2)
-        self.merge_quarter = _layers(quarter, 1)
+        self.merge_quarter = conv_layers(quarter, 1)
         self.malle = MalleConv(half, eighth, kernel_size=3)
         self.from_quarter = nn.ConvTranspose2d(quarter, half, 2, stride=2)
-        self.merge_half = _layers(half, 1)
+        self.merge_half = conv_layers(half, 1)
         self.tail = nn.Sequential(nn.Conv2d(half, config.tail, 3, padding=1), nn.LeakyReLU(SLOPE))
-        _keep_variance(self)
+        keep_variance(self)
         # One small layer per output rather than one layer and a split: runtimes copy on a channel split.
         self.luma = KernelPair(config.tail, LUMA_KERNEL)
         self.chroma = KernelPair(config.tail, CHROMA_KERNEL)

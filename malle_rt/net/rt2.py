@@ -12,21 +12,18 @@ darker.
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from malle_rt.net.rt import FRAME, SLOPE, RTState, balanced, conv_layers, down_layer, head, keep_variance
 from malle_rt.ops.rt import CHROMA_FINE, LOW, LUMA_FINE, input_in_torch, output_in_torch
 
 __all__ = ["PRESETS", "FoldedRT", "MalleNetRT", "RTConfig", "RTState"]
 
-# Of the leaky rectifiers: with plain ones, half of the thin trunk dies in the first thousand steps.
-SLOPE = 0.1
-_FRAME = 6  # channels of one frame at half resolution: Y unshuffled by 2, U, V
 _KNOWN = 4  # planes that say what the noise is like: luma, chroma, coarseness; and how well the past fits
 
 
@@ -53,52 +50,6 @@ PRESETS = {
 }
 
 
-class RTState(NamedTuple):
-    """What the network carries from frame to frame; to be aligned before it is used.
-
-    Attributes:
-        y: (N, 1, H, W) previous denoised luma, [0, 1].
-        uv: (N, 2, H/2, W/2) previous denoised chroma, [0, 1].
-        hidden: (N, hidden, H/2, W/2), in [-1, 1].
-    """
-
-    y: Tensor
-    uv: Tensor
-    hidden: Tensor
-
-
-def _layers(channels: int, count: int) -> nn.Sequential:
-    stack: list[nn.Module] = []
-    for _ in range(count):
-        stack += [nn.Conv2d(channels, channels, 3, padding=1), nn.LeakyReLU(SLOPE)]
-    return nn.Sequential(*stack)
-
-
-def _down(fine: int, coarse: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(fine, coarse, 2, stride=2), nn.LeakyReLU(SLOPE))
-
-
-def _keep_variance(net: nn.Module) -> None:
-    """He initialisation (He et al., 2015): torch's own lets the picture fade to nothing within six layers."""
-    for module in net.modules():
-        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) and module.kernel_size != (1, 1):
-            # A transposed layer of stride 2 and size 2 meets one tap of each input channel.
-            transposed = isinstance(module, nn.ConvTranspose2d)
-            fan_in = module.in_channels if transposed else module.weight[0].numel()
-            nn.init.normal_(module.weight, std=math.sqrt(2 / ((1 + SLOPE**2) * fan_in)))
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-
-
-def _head(tail: int, start: Tensor) -> nn.Conv2d:
-    """A 1x1 layer from ``tail`` channels that starts out near ``start``, (channels,), everywhere."""
-    layer = nn.Conv2d(tail, len(start), 1)
-    with torch.no_grad():
-        layer.weight.mul_(0.1)
-    layer.bias = nn.Parameter(start)
-    return layer
-
-
 class KernelPair(nn.Module):
     """Kernels over one band of the noisy frame and of the past whose taps, together, sum to one everywhere.
 
@@ -114,15 +65,15 @@ class KernelPair(nn.Module):
     def __init__(self, tail: int, kernel_size: int) -> None:
         super().__init__()
         start = torch.zeros(kernel_size**2)
-        self.before = _head(tail, start.clone())
+        self.before = head(tail, start.clone())
         start[kernel_size**2 // 2] = 1.0
-        self.now = _head(tail, start)
+        self.now = head(tail, start)
 
     def layer(self) -> tuple[Tensor, Tensor]:
         """Weight (2 * kernel_size**2, tail, 1, 1) and bias of both layers, balanced."""
         layers = (self.now, self.before)
-        weights = _balanced([layer.weight for layer in layers], total=0.0)
-        biases = _balanced([cast(Tensor, layer.bias) for layer in layers], total=1.0)
+        weights = balanced([layer.weight for layer in layers], total=0.0)
+        biases = balanced([cast(Tensor, layer.bias) for layer in layers], total=1.0)
         return torch.cat(weights), torch.cat(biases)
 
 
@@ -140,12 +91,6 @@ class Bands(nn.Module):
         self.low = KernelPair(tail, LOW)
 
 
-def _balanced(rows: list[Tensor], *, total: float) -> list[Tensor]:
-    """Shift all taps evenly so that they add up to ``total``."""
-    shift = torch.cat(rows).mean(0, keepdim=True) - total / sum(len(each) for each in rows)
-    return [each - shift for each in rows]
-
-
 class MalleNetRT(nn.Module):
     """Recurrent 4:2:0 denoiser; see the module's text.
 
@@ -160,23 +105,23 @@ class MalleNetRT(nn.Module):
         self.config = config
         half, quarter, eighth = config.widths
         self.stem = nn.Sequential(
-            nn.Conv2d(2 * _FRAME + _KNOWN + config.hidden, half, 3, padding=1),
+            nn.Conv2d(2 * FRAME + _KNOWN + config.hidden, half, 3, padding=1),
             nn.LeakyReLU(SLOPE),
-            _layers(half, config.depths[0] - 1),
+            conv_layers(half, config.depths[0] - 1),
         )
-        self.to_quarter = _down(half, quarter)
-        self.quarter = _layers(quarter, config.depths[1])
-        self.to_eighth = _down(quarter, eighth)
-        self.eighth = _layers(eighth, config.depths[2])
+        self.to_quarter = down_layer(half, quarter)
+        self.quarter = conv_layers(quarter, config.depths[1])
+        self.to_eighth = down_layer(quarter, eighth)
+        self.eighth = conv_layers(eighth, config.depths[2])
         self.from_eighth = nn.ConvTranspose2d(eighth, quarter, 2, stride=2)
-        self.merge_quarter = _layers(quarter, 1)
+        self.merge_quarter = conv_layers(quarter, 1)
         self.from_quarter = nn.ConvTranspose2d(quarter, half, 2, stride=2)
-        self.merge_half = _layers(half, 1)
+        self.merge_half = conv_layers(half, 1)
         self.tail = nn.Sequential(nn.Conv2d(half, config.tail, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE))
-        _keep_variance(self)
+        keep_variance(self)
         self.luma = Bands(config.tail, LUMA_FINE)
         self.chroma = Bands(config.tail, CHROMA_FINE)
-        self.hidden = _head(half, torch.zeros(config.hidden))
+        self.hidden = head(half, torch.zeros(config.hidden))
 
     def kernel_layer(self) -> tuple[Tensor, Tensor]:
         """Weight (168, tail, 1, 1) and bias of the 1x1 layer that all kernels come from, balanced."""
