@@ -200,9 +200,7 @@ class Transcode:
             undo.callback(self._source.close)
             info = self._source.info
             require_memory(info.width, info.height)
-            self.frames = info.frames
-            if self.frames is None and info.duration is not None and info.frame_rate is not None:
-                self.frames = round(info.duration * info.frame_rate)
+            self.frames = info.expected_frames
             self._compare = Path(options.compare) if options.compare is not None else None
             self._shown = self._side_by_side(options.overwrite, self._source.template.location, Path(output))
             surface = self._source.surface if config.mix == 1 else None

@@ -235,3 +235,10 @@ class VideoInfo:
     frames: int | None = None
     color: ColorTags = field(default_factory=ColorTags)
     codec: str = ""
+
+    @property
+    def expected_frames(self) -> int | None:
+        """``frames``, or what ``duration`` and ``frame_rate`` come to; None when neither is known."""
+        if self.frames is None and self.duration is not None and self.frame_rate is not None:
+            return round(self.duration * self.frame_rate)
+        return self.frames

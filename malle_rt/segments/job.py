@@ -145,9 +145,7 @@ class SegmentedTranscode:
                 self.folder / "none", self._worker.template, encode, self._output
             )  # says now what is wrong
             container.close()
-            self.frames = info.frames
-            if self.frames is None and info.duration is not None and info.frame_rate is not None:
-                self.frames = round(info.duration * info.frame_rate)
+            self.frames = info.expected_frames
             self._claim(cores)
             self._worker.work = self._work  # with its threads
             self._look_around()

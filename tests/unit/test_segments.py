@@ -345,4 +345,7 @@ def test_what_segments_cannot_have_is_refused(tmp_path, capsys):
         write_clip(tmp_path / "a.mkv", frames=2)
         assert main(["transcode", str(tmp_path / "a.mkv"), *more, "--resume", "--compare", "-q"]) == 2
         said = capsys.readouterr().err
-        assert "segments cannot be made with --compare PICTURE. Leave out --resume, --jobs N and --gpu all" in said
+        assert (
+            "segments cannot be made with --compare PICTURE. Leave out --resume, --jobs N and --gpu all"
+            in said
+        )

@@ -251,6 +251,6 @@ def _commands(book: Book) -> str:
     return f"""## Again
 
 ```
-python tools/study_malleconv.py --stills DIR --test DIR --out {book.path.name} {options}
-python tools/study_malleconv.py --out {book.path.name} --resume --time --report docs/malleconv_study.md
+python tools/study.py malleconv --stills DIR --test DIR --out {book.path.name} {options}
+python tools/study.py malleconv --out {book.path.name} --resume --time --report docs/malleconv_study.md
 ```"""

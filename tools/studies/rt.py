@@ -215,7 +215,7 @@ def _commands(book: Book) -> str:
     return f"""## Again
 
 ```
-python tools/study_rt.py --clips DIR --stills DIR --validate CLIP... --out {book.path.name} --seeds {seeds} \\
+python tools/study.py rt --clips DIR --stills DIR --validate CLIP... --out {book.path.name} --seeds {seeds} \\
   {options}
-python tools/study_rt.py --out {book.path.name} --resume --time --report docs/rt_study.md
+python tools/study.py rt --out {book.path.name} --resume --time --report docs/rt_study.md
 ```"""

@@ -11,7 +11,7 @@ from studies.backbones import Backbone, BackboneConfig, MalleLayer, cells
 from studies.book import Book
 from studies.malleconv import milliseconds
 from studies.malleconv_report import cost_at, gain, results, write_report
-from study_malleconv import main
+from study import main
 
 from malle_rt.errors import ConfigError
 from malle_rt.net.cost import kmac_per_pixel
@@ -114,12 +114,12 @@ def test_the_program_runs_two_networks_and_goes_on_where_it_stopped(photos, tmp_
     words = ["--stills", str(photos), "--test", str(photos), "--out", str(out), "--threads", "1"]
     words += ["--steps", "3", "--batch", "2", "--size", "32", "--only", "small-malle", "small-matched"]
     words += ["--float32", "--no-compiled-slice"]
-    monkeypatch.setattr("sys.argv", ["study_malleconv.py", *words, "--seeds", "1"])
+    monkeypatch.setattr("sys.argv", ["study.py", "malleconv", *words, "--seeds", "1"])
     assert main() == 0
     first = json.loads(out.read_text())["runs"]
     assert [(run["cell"], run["seed"]) for run in first] == [("small-malle", 0), ("small-matched", 0)]
     assert main() == 2, "an existing study is not overwritten"
-    monkeypatch.setattr("sys.argv", ["study_malleconv.py", *words, "--seeds", "2", "--resume"])
+    monkeypatch.setattr("sys.argv", ["study.py", "malleconv", *words, "--seeds", "2", "--resume"])
     assert main() == 0
     book = Book.read(out)
     assert book.runs[:2] == first and len(book.runs) == 4
@@ -143,7 +143,7 @@ def test_the_same_seed_gives_the_same_network(photos, tmp_path, monkeypatch):
     scores = []
     for name in ("a.json", "b.json"):
         out = ["--out", str(tmp_path / name), "--seeds", "1", "--only", "small-k1", "--threads", "1"]
-        monkeypatch.setattr("sys.argv", ["study_malleconv.py", *words, *out])
+        monkeypatch.setattr("sys.argv", ["study.py", "malleconv", *words, *out])
         assert main() == 0
         scores.append(Book.read(tmp_path / name).runs[0]["psnr"])
     assert scores[0] == scores[1]

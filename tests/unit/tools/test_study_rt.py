@@ -10,7 +10,7 @@ from PIL import Image
 from studies.book import Book
 from studies.rt import difference, measure, milliseconds, write_report
 from studies.rt_variants import BASE, VARIANTS, OneBalanced, Placed
-from study_rt import main
+from study import main
 from video_task import FIRST, denoise, noisy_clip
 
 from malle_rt.errors import ConfigError
@@ -136,7 +136,7 @@ def test_the_program_trains_times_reports_and_goes_on_where_it_stopped(tmp_path,
     picture = np.random.default_rng(0).integers(0, 255, (80, 96, 3), np.uint8)
     Image.fromarray(picture).save(tmp_path / "stills" / "a.png")
     out = tmp_path / "study.json"
-    words = ["study_rt.py", "--clips", tmp_path / "clips", "--stills", tmp_path / "stills", "--validate"]
+    words = ["study.py", "rt", "--clips", tmp_path / "clips", "--stills", tmp_path / "stills", "--validate"]
     words += [tmp_path / "clips" / "a.nut", "--cache", tmp_path / "cache.pt", "--out", out, "--threads", "1"]
     words += ["--steps", "2", "--batch", "1", "--frames", "4", "--chunk", "2", "--size", "32"]
     words += ["--only", BASE, "now-only", "--float32", "--no-compiled-slice"]
