@@ -27,6 +27,8 @@ _ALTERNATIVES = (("matroska", ".mkv"), ("mov", ".mov"))
 _AAC_LC = 2
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 _AAC_CHANNELS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 8: 7}
+# Muxers beside MP4's that store AAC without a header before each frame.
+_AAC_BARE = ("matroska", "flv")
 _NO_LANGUAGE = "und"
 _EMPTY_STSD = 16  # bytes of the box: its size, name, version and number of entries
 
@@ -208,8 +210,13 @@ class CarriedTrack:
         lenient = container.format.flags & cast(int, Flags.ts_nonstrict.value)
         self._step = 0 if lenient or source.type in ("subtitle", "data") else 1
         self._reframe: BitStreamFilterContext | None = None
-        if self._keeps_hidden and source.type == "audio" and is_bare_aac(source):
-            if (description := aac_description(source)) is not None:
+        self._headed = self._warned = (
+            False  # whether packets begin with a header; whether a broken one was said
+        )
+        stores_bare = self._keeps_hidden or container.format.name in _AAC_BARE
+        if stores_bare and source.type == "audio" and is_bare_aac(source):
+            # Matroska takes it from the first packet.
+            if self._keeps_hidden and (description := aac_description(source)) is not None:
                 stream.codec_context.extradata = description
             self._reframe = BitStreamFilterContext("aac_adtstoasc", source)
 
@@ -223,10 +230,13 @@ class CarriedTrack:
         if packet.is_discard and not self._keeps_hidden:
             return []
         self._place(packet, shift)
-        if self._reframe is None or not _has_adts_header(packet):
-            packet.stream = self._stream
-            return [packet]
-        return self._reframed(packet, self._reframe)
+        if self._reframe is not None and _has_adts_header(packet):
+            self._headed = True
+            return self._reframed(packet, self._reframe)
+        if self._headed:
+            return self._broken()
+        packet.stream = self._stream
+        return [packet]
 
     def flush(self) -> list[av.Packet[Any]]:
         """Nothing is held."""
@@ -256,10 +266,19 @@ class CarriedTrack:
     def _reframed(self, packet: av.Packet[Any], reframe: BitStreamFilterContext) -> list[av.Packet[Any]]:
         """AAC as MP4 stores it: without the header before each frame, which only streams need."""
         unit = packet.time_base
-        made = reframe.filter(packet)
+        try:
+            made = reframe.filter(packet)
+        except av.error.InvalidDataError:  # the muxer's own filter would end the whole file here
+            return self._broken()
         for bare in made:
             bare.time_base, bare.stream = unit, self._stream
         return made
+
+    def _broken(self) -> list[av.Packet[Any]]:
+        if not self._warned:
+            log.warning("damaged AAC sound, as lost packets leave it, is skipped; said once")
+        self._warned = True
+        return []
 
 
 def is_bare_aac(source: Any) -> bool:

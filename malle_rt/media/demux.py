@@ -14,12 +14,16 @@ from malle_rt.errors import SourceError
 from malle_rt.media.compat import exact
 from malle_rt.media.timeline import PacketClock, frame_rate_of
 
-__all__ = ["VideoInput", "transparent_decoder"]
+__all__ = ["Silence", "VideoInput", "transparent_decoder"]
 
 log = logging.getLogger(__name__)
 
 # Reading errors in a row, without one good packet, after which the rest of the file counts as lost.
 _HOPELESS = 100
+
+
+class Silence(SourceError):
+    """A network stream from which nothing came any more."""
 
 
 class VideoInput:
@@ -57,7 +61,7 @@ class VideoInput:
             note: told of each packet before its time is corrected.
 
         Raises:
-            SourceError: a network stream that stalled or broke.
+            Silence: a network stream that stalled.
         """
         errors = 0
         while errors < _HOPELESS:
@@ -74,10 +78,11 @@ class VideoInput:
                 # PyAV before 19, at the end of a stream that has got a further track meanwhile.
                 return
             except (av.error.TimeoutError, av.error.ExitError) as exc:
-                raise SourceError(f"{self._name}: no data any more, gave up waiting. Reconnect") from exc
+                raise Silence(f"{self._name}: no data any more, gave up waiting. Reconnect") from exc
             except av.error.FFmpegError as exc:
                 errors += 1
-                self._count(exc)
+                if errors == 1:  # what is asked for again and again is one gap, or the end
+                    self._count(exc)
         log.warning("%s: nothing readable follows; treated as its end", self._name)
 
     def decode(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:

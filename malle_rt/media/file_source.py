@@ -17,7 +17,7 @@ from malle_rt.frame import ColorTags, Frame, Packet, Surface, VideoInfo
 from malle_rt.media.compat import exact
 from malle_rt.media.conversion import color_tags, planes_of
 from malle_rt.media.deinterlace import Deinterlace, Deinterlacer
-from malle_rt.media.demux import VideoInput, transparent_decoder
+from malle_rt.media.demux import Silence, VideoInput, transparent_decoder
 from malle_rt.media.hardware import (
     NotOnGpu,
     in_memory,
@@ -64,6 +64,11 @@ _SEEK_MARGIN = Fraction(12)
 # By this the streams of one variant of an HLS play list are known.
 _VARIANT = "variant_bitrate"
 _FASTEST = 1000  # pictures a second
+# UDP does not wait for who reads it.
+_LOST = (
+    "packets were lost on the way, {} are cut or follow a gap; where denoising is slower than the stream, record it "
+    "first (ffmpeg -i ADDRESS -c copy FILE.ts)"
+)
 # Places of a broadcast at which it is looked for interlaced pictures.
 _PLACES = 12
 
@@ -133,7 +138,7 @@ class FileSource:
         self.rate = frame_rate or DEFAULT_RATE
         self._carry = carry_other_streams
         self._strict = strict
-        self._at_end = self._packets_only = False
+        self._at_end = self._packets_only = self._silent = False
         self._pipe = PipeInput()
         self._deinterlace = deinterlace
         self._items: Iterator[Frame | Packet] = iter(())
@@ -178,9 +183,14 @@ class FileSource:
         """What the input lacked, a line each; known once everything has been read."""
         found = []
         if self.corrupt_packets:
-            found.append(f"{self.corrupt_packets} corrupt packets in the input were skipped")
+            found.append(f"corrupt packets in the input were skipped: {self.corrupt_packets}")
         if self.damaged_frames:
-            found.append(f"{self.damaged_frames} frames of the input are damaged")
+            found.append(f"frames of the input are damaged: {self.damaged_frames}")
+        # In a file, this is how recordings are joined.
+        if self._losses.corrupt and self._location.lower().startswith("udp"):
+            found.append(_LOST.format(self._losses.corrupt))
+        if self._silent:
+            found.append("the input stopped in the middle: nothing came any more, what came before is kept")
         missing = self._losses.missing(whole=not self._window.has_start) if self._at_end else None
         return (*found, missing) if missing else tuple(found)
 
@@ -281,7 +291,7 @@ class FileSource:
         self.template = describe(
             self._location, container, video, first, self._color or ColorTags(), self._window, others
         )
-        if self._carry and is_path(self._location):
+        if self._carry:
             self._late = LateTracks(container, self._location, self._shown)
             self.template = replace(self.template, late=self._late.found)
         if self._deinterlacer is None and self.template.fields is None and self._may_change():
@@ -375,7 +385,7 @@ class FileSource:
         self._at_end = False
         announced = self._pipe.announced.tracks
         known = {stream.id for stream in self._container.streams} | set(announced)
-        for packet in self._input.packets(self._losses.packet):
+        for packet in self._until_silence():
             if self._carry and announced.keys() - known:
                 self._tell_late(known, packet)
             if packet.stream_index == self._video.index:
@@ -394,14 +404,23 @@ class FileSource:
             yield from self._watched(self._input.drain())
             self._refuse_losses()
 
+    def _until_silence(self) -> Iterator[av.Packet[Any]]:
+        """All packets. A stream that stops once there are pictures has ended there."""
+        try:
+            yield from self._input.packets(self._losses.packet)
+        except Silence:
+            if not self._losses.pictures:
+                raise
+            self._silent = True
+
     def _tell_late(self, known: set[int], packet: av.Packet[Any]) -> None:
-        """Warn of tracks that a pipe announces only now: outputs have their tracks already."""
+        """Warn of tracks that what comes once announces only now: outputs have their tracks already."""
         for number, kind in self._pipe.announced.tracks.items():
             if number not in known:
                 known.add(number)
                 log.warning(
-                    "%s: a track of %s (id %#x) that begins at about %.0f s is left out: a pipe is looked at once "
-                    "only. Give a file, to have it",
+                    "%s: a track of %s (id %#x) that begins at about %.0f s is left out: what comes only once "
+                    "is looked at once. Save it as a file first, to have it",
                     self._shown,
                     kind,
                     number,

@@ -27,12 +27,14 @@ class Losses:
 
     Attributes:
         damaged: pictures that the decoder could not restore wholly.
+        corrupt: packets that FFmpeg found cut, or behind a gap, once pictures came.
+        pictures: pictures that were decoded.
     """
 
     def __init__(self, container: InputContainer, video: av.VideoStream) -> None:
         """Note what is promised."""
         formats = container.format.name.split(",")
-        self.damaged = 0
+        self.damaged = self.corrupt = self.pictures = 0
         self._video = video.index
         self._frames = video.frames if any(name in formats for name in _COUNTED) else 0
         rate = exact(video.average_rate) if video.average_rate else Fraction(25)
@@ -47,12 +49,14 @@ class Losses:
     def packet(self, packet: av.Packet[Any]) -> None:
         """One packet was read, of any track, its timestamps not yet moved."""
         self._seen += packet.stream_index == self._video
+        self.corrupt += packet.is_corrupt and self._clean
         ticks = packet.pts if packet.pts is not None else packet.dts
         if ticks is not None and packet.time_base:
             self._last = max(self._last, (ticks + (packet.duration or 0)) * exact(packet.time_base))
 
     def picture(self, picture: av.VideoFrame) -> None:
         """One picture was decoded. A stream may begin between two keyframes: what comes before the first is no loss."""
+        self.pictures += 1
         corrupt = bool(picture.is_corrupt)
         self._clean = self._clean or not corrupt
         self.damaged += corrupt and self._clean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from malle_rt.media.sequences import is_sequence
 from malle_rt.shown import shown_address
 
 __all__ = [
+    "BROADCASTS",
     "INDEX_BEHIND",
     "check_file",
     "is_attached_picture",
@@ -33,11 +35,19 @@ __all__ = [
     "is_pipe",
     "is_url",
     "main_video",
+    "open_address",
     "open_file",
     "open_input",
     "plain_location",
+    "size_of",
 ]
 
+log = logging.getLogger(__name__)
+
+# Formats whose tracks may begin anywhere, and that can be read from any place on: MPEG-TS and program streams.
+BROADCASTS = ("mpegts", "mpeg")
+# What gives bytes that come once.
+_BYTES = ("udp://", "udplite://", "tcp://")
 # Seconds to open a network stream, and to wait for its next packet.
 _NETWORK_TIMEOUT = (10.0, 20.0)
 # A pipe cannot be looked at twice, so its beginning is looked at for longer, as far as something is unknown yet:
@@ -71,7 +81,7 @@ def open_input(location: str, pipe: PipeInput) -> InputContainer:
 
     Args:
         location: of a file, a URL, or "-".
-        pipe: what "-" and named pipes are read with.
+        pipe: what is read with that comes once: "-", named pipes, broadcasts over the network.
 
     Raises:
         SourceError: what is wrong with it, and what to do.
@@ -80,18 +90,62 @@ def open_input(location: str, pipe: PipeInput) -> InputContainer:
     if not url and location != "-":
         check_file(location)
     try:
-        if url:
-            options = UDP_OPTIONS | address_options(location)
-            return open_reading(location, timeout=_NETWORK_TIMEOUT, options=options)
+        if url and not location.lower().startswith(_BYTES):
+            return _open_url(location, pipe)
         if is_path(location):
             return open_file(location)
-        if location != "-":
+        if url:
+            pipe.open_address(location, UDP_OPTIONS | address_options(location), _NETWORK_TIMEOUT)
+        elif location != "-":
             pipe.open(location)
         return open_reading(pipe, options=PIPE_OPTIONS | _LONG_LOOK)
     except (av.error.FFmpegError, OSError, ValueError) as exc:
         if pipe.is_mp4:
             raise SourceError(f"{location}: {INDEX_BEHIND}") from exc
         raise SourceError(_why_not(location, exc, url)) from exc
+
+
+def open_address(address: str, *, form: str | None = None, **more: str) -> InputContainer:
+    """Open an address for reading; what it leads to can open no file of this machine.
+
+    Args:
+        address: of a server or a stream.
+        form: its format; None: FFmpeg finds out.
+        more: further options of FFmpeg's.
+
+    Raises:
+        av.error.FFmpegError: it cannot be opened; OSError and ValueError likewise.
+    """
+    options = address_options(address) | more
+    return open_reading(address, format=form, timeout=_NETWORK_TIMEOUT, options=options)
+
+
+def size_of(container: InputContainer) -> int:
+    """Bytes of an input; 0 where they are not known, as for a pipe or a stream without an end."""
+    return max(0, container.size or 0)
+
+
+def _open_url(address: str, pipe: PipeInput) -> InputContainer:
+    """A broadcast without an end is opened as bytes: what begins on the way must be seen.
+
+    A small one with an end too, of which FFmpeg 8 finds no packets any more once it has looked at all of it.
+    """
+    container = open_address(address)
+    if container.format.name not in BROADCASTS or size_of(container):
+        return container
+    try:
+        pipe.open_address(address, address_options(address), _NETWORK_TIMEOUT)
+        watched = open_reading(pipe, options=PIPE_OPTIONS | _LONG_LOOK)
+    except (av.error.FFmpegError, OSError, ValueError) as exc:
+        log.warning(
+            "%s: lets itself be opened only once (%s): tracks that begin later are left out in silence",
+            shown_address(address),
+            getattr(exc, "strerror", None) or exc,
+        )
+        pipe.close()
+        return container
+    container.close()
+    return watched
 
 
 def open_file(path: str | os.PathLike[str], **more: Any) -> InputContainer:
