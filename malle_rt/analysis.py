@@ -56,7 +56,7 @@ class Plan:
 
     Attributes:
         backend: what would run, and why.
-        sigma: strengths from the weakest to the strongest, 8-bit scale.
+        sigma: from the least to the most, 8-bit scale.
         codec: of the output's video.
         fps: frames of the input a second, as tried on a part of it; 0 where nothing was tried.
         seconds: for the whole video; None where its length is not known.
@@ -238,7 +238,7 @@ def _tried(
     frames = info.frames or (round(info.duration * rate) if info.duration else None)
     return Plan(
         backend=backend,
-        sigma=_strengths(config, seen),
+        sigma=_sigmas(config, seen),
         codec=encode.codec if encode is not None else "libx264",
         fps=fps,
         seconds=frames / fps if frames and fps else None,
@@ -246,7 +246,7 @@ def _tried(
     )
 
 
-def _strengths(config: DenoiseConfig, seen: _Seen) -> tuple[float, float]:
+def _sigmas(config: DenoiseConfig, seen: _Seen) -> tuple[float, float]:
     if not isinstance(config.strength, str):
         return float(config.strength), float(config.strength)
     found = [SHARES[config.strength] * (shot.sigma or 0.0) for shot in seen.shots]

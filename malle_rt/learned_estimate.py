@@ -32,7 +32,7 @@ WITNESSES = (
     5  # frames of a measurement: of so many, two show different pictures, even where 15 come in 60 a second
 )
 REPEATED = 0.3  # of the noise's standard deviation: the mean change to a frame with noise of its own is 1.1
-# The strength was learned on sequences of six frames. Where a picture stands still for longer, more is better if the
+# Sigma was learned on sequences of six frames. Where a picture stands still for longer, more is better if the
 # noise is coarse. It stands still where moving it changes next to nothing.
 STILL = 0.97  # of the difference between two frames, that is left of it when the older one has been moved
 LONGER, COARSE = 0.4, 0.3  # share that is added from such a coarseness on, and less below

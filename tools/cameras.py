@@ -257,10 +257,10 @@ def _tape(clean: Tensor, dice: _Dice) -> Pair:
     noisy = Planes420(target.y + luma * streaks + lines, target.uv + chroma * colours)
     if dice.chance(0.3):  # dot crawl: the colour carrier shows in the luma, and moves
         carrier = _carrier(target.y.shape, clean.device)
-        strength = dice.between(0.1, 0.5) * F.interpolate(
+        amplitude = dice.between(0.1, 0.5) * F.interpolate(
             (target.uv - 0.5).norm(dim=1, keepdim=True), scale_factor=2.0
         )
-        noisy = Planes420(noisy.y + carrier * strength, noisy.uv)
+        noisy = Planes420(noisy.y + carrier * amplitude, noisy.uv)
     return noisy, target, 0.5
 
 
@@ -275,10 +275,10 @@ def _film(clean: Tensor, dice: _Dice) -> Pair:
     """Grain of a scanned film: correlated, strongest in the middle tones, little colour of its own."""
     target = rgb_to_planes(clean, matrix="bt709" if dice.chance(0.7) else "bt601", full_range=False)
     size = dice.between(0.4, 1.3)
-    strength = dice.between(1, 14) / 255
+    sigma = dice.between(1, 14) / 255
     tone = 0.35 + 0.65 * (4 * target.y * (1 - target.y)).clamp(0, 1)
-    noisy_y = target.y + strength * tone * _grain(dice, tuple(target.y.shape), size, size)
-    colours = _grain(dice, tuple(target.uv.shape), size / 2, size / 2) * (strength * dice.between(0.2, 0.7))
+    noisy_y = target.y + sigma * tone * _grain(dice, tuple(target.y.shape), size, size)
+    colours = _grain(dice, tuple(target.uv.shape), size / 2, size / 2) * (sigma * dice.between(0.2, 0.7))
     return Planes420(noisy_y, target.uv + colours), target, 0.6
 
 

@@ -68,8 +68,8 @@ def parse() -> argparse.Namespace:
 
 def measure(clean: list[Frame], noisy: list[Frame], options: argparse.Namespace) -> None:
     """Denoise in all ways, and print a row for each."""
-    strength = options.sigma if options.strength is None else options.strength
-    config = DenoiseConfig(model=options.model, strength=strength)
+    told = options.sigma if options.strength is None else options.strength
+    config = DenoiseConfig(model=options.model, strength=told)
     truth, given = woven(clean), woven(noisy)
     halves = [split_fields(frame) for frame in given]
     tops, bottoms = (denoised([pair[parity] for pair in halves], config) for parity in (0, 1))

@@ -1,4 +1,4 @@
-"""Noise as cameras leave it: what `auto` makes of it, beside the best strength there is.
+"""Noise as cameras leave it: what `auto` makes of it, beside the best sigma there is.
 
     python tools/real_noise.py --pairs DIR --out DIR --json real_noise.json
     python tools/real_noise.py --photographs DIR --strength 8 16 --out DIR
@@ -32,7 +32,7 @@ from malle_rt.estimate import estimate_sigma
 from malle_rt.measuring import processor_name, psnr
 
 FRAMES = 16
-STRENGTHS = (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0, 14.0, 17.0, 20.0)
+SIGMAS = (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0, 14.0, 17.0, 20.0)
 
 
 def main() -> int:
@@ -97,30 +97,30 @@ def still_video(mean: Picture, real: Picture, seed: int) -> tuple[Pictures, Pict
 
 
 def measured(name: str, clean: Pictures, noisy: Pictures, options: argparse.Namespace) -> dict[str, Any]:
-    """Strengths and what they make of the last frame."""
+    """Sigmas and what they make of the last frame."""
     truth = luma(clean[0])
-    automatic, strength = last_frame(noisy, options.model, "auto")
+    automatic, sigma = last_frame(noisy, options.model, "auto")
     white = estimate_sigma(luma(noisy[-1])) or 0.0
-    results = {each: last_frame(noisy, options.model, each)[0] for each in (white, *STRENGTHS)}
+    results = {each: last_frame(noisy, options.model, each)[0] for each in (white, *SIGMAS)}
     scores = {each: psnr(truth, luma(result)) for each, result in results.items()}
-    best = max(STRENGTHS, key=scores.__getitem__)
+    best = max(SIGMAS, key=scores.__getitem__)
     if options.out:
-        shown = {"noisy": noisy[-1], f"auto: {strength:.1f}": automatic, f"best: {best:g}": results[best]}
+        shown = {"noisy": noisy[-1], f"auto: {sigma:.1f}": automatic, f"best: {best:g}": results[best]}
         save_picture(options.out / f"{name}.png", [*shown.items(), ("mean of many", clean[0])])
     return {
         "noisy_dB": psnr(truth, luma(noisy[-1])),
         "white": white,
         "white_dB": scores[white],
-        "auto": strength,
+        "auto": sigma,
         "auto_dB": psnr(truth, luma(automatic)),
         "best": best,
         "best_dB": scores[best],
     }
 
 
-def last_frame(noisy: Pictures, model: str, strength: float | Literal["auto"]) -> tuple[Pictures, float]:
-    """The last of the frames, (H * 3 // 2, W), and the strength that it was denoised with."""
-    clean, used = denoised(noisy, DenoiseConfig(model=model, strength=strength))
+def last_frame(noisy: Pictures, model: str, sigma: float | Literal["auto"]) -> tuple[Pictures, float]:
+    """The last of the frames, (H * 3 // 2, W), and the sigma that it was denoised with."""
+    clean, used = denoised(noisy, DenoiseConfig(model=model, strength=sigma))
     return clean[-1], used
 
 

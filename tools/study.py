@@ -25,8 +25,8 @@ from compiledslice import fastest_slice
 from evaluation.stills import load_stills
 from studies import malleconv, malleconv_report, rt
 from studies.backbones import Backbone, BackboneConfig, cells
-from studies.book import Book
 from studies.rt_variants import VARIANTS, Variant
+from studies.study_file import StudyFile
 from torch import nn
 from training import add_computing_options, computing
 from trainset import Photographs, TrainSet, validation_clip
@@ -57,12 +57,12 @@ class Study:
     about: Callable[[Any], dict[str, Any]]
     net: Callable[[Any], nn.Module]
     kmac: Callable[[Any], float]
-    prepare: Callable[[Book, dict[str, Any], Options, torch.device], tuple[Run, bool]]
+    prepare: Callable[[StudyFile, dict[str, Any], Options, torch.device], tuple[Run, bool]]
     milliseconds: Callable[[dict[str, Any], torch.device], dict[str, float]]
     runtime: Callable[[torch.device], str]
-    report: Callable[[Book, Path], None]
+    report: Callable[[StudyFile, Path], None]
 
-    def describe(self, book: Book, name: str) -> None:
+    def describe(self, book: StudyFile, name: str) -> None:
         """Note what a cell is and its arithmetic."""
         cell = self.cells[name]
         book.describe(name, self.about(cell), self.kmac(self.net(cell).eval()))
@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.benchmark = True  # every crop has the same size
     try:
-        book = Book.open(options.out, resume=options.resume)
+        book = StudyFile.open(options.out, resume=options.resume)
         book.check({name: study.about(cell) for name, cell in chosen.items()})
         if options.stills:
             train(study, book, chosen, options, device)
@@ -147,7 +147,9 @@ def parse(arguments: list[str] | None = None) -> Options:
     return options
 
 
-def train(study: Study, book: Book, chosen: dict[str, Any], options: Options, device: torch.device) -> None:
+def train(
+    study: Study, book: StudyFile, chosen: dict[str, Any], options: Options, device: torch.device
+) -> None:
     """Make every run that the book lacks: all networks of a seed before the next seed."""
     with fastest_slice(device, compiled=options.compiled_slice) as slice_name:
         run, float32 = study.prepare(book, chosen, options, device)
@@ -163,7 +165,7 @@ def train(study: Study, book: Book, chosen: dict[str, Any], options: Options, de
 
 
 def prepare_malleconv(
-    book: Book, chosen: dict[str, BackboneConfig], options: Options, device: torch.device
+    book: StudyFile, chosen: dict[str, BackboneConfig], options: Options, device: torch.device
 ) -> tuple[Run, bool]:
     """See ``Study``."""
     data = Photographs.load(options.stills, device, seed=0)
@@ -181,7 +183,9 @@ def prepare_malleconv(
     return lambda config, seed: malleconv.train_cell(config, plan, data, seed, test), plan.float32
 
 
-def prepare_rt(book: Book, _: dict[str, Variant], options: Options, device: torch.device) -> tuple[Run, bool]:
+def prepare_rt(
+    book: StudyFile, _: dict[str, Variant], options: Options, device: torch.device
+) -> tuple[Run, bool]:
     """See ``Study``."""
     data = TrainSet.load(options.clips, [options.stills], options.cache, device, seed=0)
     checks = [validation_clip(path, device) for path in options.validate]

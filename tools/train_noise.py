@@ -9,7 +9,7 @@ or move by whole pixels, as screens do. Of each, pairs of frames are described (
 networks with two hidden layers, whose mean counts, learn
 
 * what the noise is like (``described``): an encoder's own damage, which a clean copy shows, is no noise;
-* what strength takes it away best. Each noisy sequence is denoised by ``--model`` at several; what is learned is to
+* what sigma takes it away best. Each noisy sequence is denoised by ``--model`` at several; what is learned is to
   lose as few dB as possible against the best of them, and to leave clean ones alone.
 
 Drawing is the slow part: ``--draws`` adds files to the folder of samples. Every tenth sequence is held out; figures are
@@ -46,7 +46,7 @@ FRAMES, SIZE = 6, 176  # the lowest clip has 180 rows
 KEPT = (1, 2, 4, 5)  # frames of a sequence that are kept
 PAIRS = ((0, 1), (2, 3))  # of these
 JUDGED = 3  # frames before are not compared: averaging has only begun
-STRENGTHS = (0.0, 1.0, 1.6, 2.5, 4.0, 6.3, 10.0, 16.0, 25.0, 40.0, 63.0)
+SIGMAS = (0.0, 1.0, 1.6, 2.5, 4.0, 6.3, 10.0, 16.0, 25.0, 40.0, 63.0)
 FILE = 100  # sequences in a file
 CLEAN, CLEAN_ENCODED, WEAK = (
     0.24,
@@ -60,9 +60,9 @@ WEAK_MIX = NoiseMix(gaussian=1, poisson=0, planes=0, correlated=0.15, encoded=0.
 HIDDEN, NETWORKS = 48, 3
 HELD_OUT = 10  # one sequence in so many
 SHAKEN = 0.1  # standard deviations that the features are shaken by
-UNSEEN = 0.5  # strength that does no harm to a clean sequence; from there, each doubling costs
+UNSEEN = 0.5  # sigma that does no harm to a clean sequence; from there, each doubling costs
 HARM = 1.5  # dB
-STEPS_OF_STRENGTH = torch.linspace(float(np.log2(FLOOR)), float(np.log2(75 + FLOOR)), 70)
+STEPS_OF_SIGMA = torch.linspace(float(np.log2(FLOOR)), float(np.log2(75 + FLOOR)), 70)
 Arrays = npt.NDArray[Any]
 
 
@@ -95,7 +95,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--cache", type=Path, default=Path("runs/trainset.pt"), help="decoded data, made once"
     )
-    parser.add_argument("--model", default="rt-s", help="network whose best strength is learned (rt-s)")
+    parser.add_argument("--model", default="rt-s", help="network whose best sigma is learned (rt-s)")
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=0, help="of the draws, or of the training")
     parser.add_argument("--write", action="store_true", help="put the result into engines/")
@@ -125,7 +125,7 @@ def draw(options: argparse.Namespace) -> None:
 
 
 def sample(data: TrainSet, session: Session) -> dict[str, Any]:
-    """A sequence, what its noise is like, and how well each strength takes it away."""
+    """A sequence, what its noise is like, and how well each sigma takes it away."""
     states: list[Tensor] = []
 
     def encode(planes: Planes420, dice: torch.Generator) -> Planes420:
@@ -148,7 +148,7 @@ def sample(data: TrainSet, session: Session) -> dict[str, Any]:
         "uv": codes[1][list(KEPT)],
         "name": name,
         "told": told,
-        "errors": np.full(len(STRENGTHS), np.nan) if name == "clean" else tried(codes, clean, session),
+        "errors": np.full(len(SIGMAS), np.nan) if name == "clean" else tried(codes, clean, session),
     }
 
 
@@ -198,16 +198,16 @@ def shifted(data: TrainSet) -> Tensor:
 
 
 def tried(codes: list[Arrays], clean: Planes420, session: Session) -> Arrays:
-    """Mean square errors of the luma at each of ``STRENGTHS``, codes; NaN where it is far from the best."""
+    """Mean square errors of the luma at each of ``SIGMAS``, codes; NaN where it is far from the best."""
     wanted = clean.y.mul(255).numpy()[JUDGED:-1, 0]
-    found = np.full(len(STRENGTHS), np.nan, np.float32)
+    found = np.full(len(SIGMAS), np.nan, np.float32)
     found[0] = best = np.square(codes[0][JUDGED:-1, 0] - wanted).mean()
-    for number, strength in enumerate(STRENGTHS[1:], 1):
-        if strength < 0.4 * found[0] ** 0.5 and number + 1 < len(STRENGTHS):
+    for number, sigma in enumerate(SIGMAS[1:], 1):
+        if sigma < 0.4 * found[0] ** 0.5 and number + 1 < len(SIGMAS):
             continue
         state, lumas = None, []
         for y, (u, v) in zip(codes[0][:-1, 0], codes[1][:-1], strict=True):
-            result, state = session.start((y, u, v), Noise.white(strength), state)
+            result, state = session.start((y, u, v), Noise.white(sigma), state)
             lumas.append(result()[0])
         found[number] = np.square(np.stack(lumas[JUDGED:]) - wanted).mean()
         best = min(best, found[number])
@@ -237,7 +237,7 @@ class Data:
     Attributes:
         seen: (N, 3, COUNT) features, normalised: two pairs of frames, and one of fields.
         told: (N, 4) logarithms of three standard deviations, and coarseness.
-        lost: (N, steps) dB that each of ``STEPS_OF_STRENGTH`` is below the best.
+        lost: (N, steps) dB that each of ``STEPS_OF_SIGMA`` is below the best.
         names: of the kinds of noise.
         mean, spread: (COUNT,) that the features were normalised with.
     """
@@ -302,12 +302,12 @@ def alignment(rows: int) -> Alignment:
 
 
 def lost(curve: Arrays, clean: bool) -> npt.NDArray[np.float32]:
-    """DB below the best at each of ``STEPS_OF_STRENGTH``, from mean square errors at ``STRENGTHS``."""
-    steps = STEPS_OF_STRENGTH.numpy()
+    """DB below the best at each of ``STEPS_OF_SIGMA``, from mean square errors at ``SIGMAS``."""
+    steps = STEPS_OF_SIGMA.numpy()
     if clean:
         return np.asarray(HARM * np.maximum(steps - np.log2(UNSEEN + FLOOR), 0), np.float32)
     known = ~np.isnan(curve)
-    places, levels = np.log2(np.array(STRENGTHS)[known] + FLOOR), -10 * np.log10(curve[known])
+    places, levels = np.log2(np.array(SIGMAS)[known] + FLOOR), -10 * np.log10(curve[known])
     found = np.interp(steps, places, levels)
     falls = min((levels[-1] - levels[-2]) / (places[-1] - places[-2]), -0.5)
     beyond = steps > places[-1]
@@ -316,7 +316,7 @@ def lost(curve: Arrays, clean: bool) -> npt.NDArray[np.float32]:
 
 
 class Net(nn.Module):
-    """Two hidden layers, and a direct way past them; five outputs: ``told``, and the strength's logarithm last."""
+    """Two hidden layers, and a direct way past them; five outputs: ``told``, and the sigma's logarithm last."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -337,10 +337,10 @@ class Net(nn.Module):
         return [layer for layer in self.deep if isinstance(layer, nn.Linear)]
 
 
-def lost_at(losses: Tensor, strengths: Tensor) -> Tensor:
-    """DB lost by strengths (N,), logarithms."""
-    first, step = STEPS_OF_STRENGTH[0], STEPS_OF_STRENGTH[1] - STEPS_OF_STRENGTH[0]
-    places = ((strengths - first) / step).clamp(0, losses.shape[1] - 1.001)
+def lost_at(losses: Tensor, sigmas: Tensor) -> Tensor:
+    """DB lost by sigmas (N,), logarithms."""
+    first, step = STEPS_OF_SIGMA[0], STEPS_OF_SIGMA[1] - STEPS_OF_SIGMA[0]
+    places = ((sigmas - first) / step).clamp(0, losses.shape[1] - 1.001)
     below = places.long()
     share = places - below
     low, high = (losses.gather(1, at[:, None])[:, 0] for at in (below, below + 1))
@@ -351,7 +351,7 @@ def train(data: Data, steps: int, seed: int) -> Net:
     """One network."""
     torch.manual_seed(seed)
     taught = torch.nonzero(~held_out(len(data.seen)))[:, 0]
-    best = STEPS_OF_STRENGTH[data.lost.argmin(1)]
+    best = STEPS_OF_SIGMA[data.lost.argmin(1)]
     weights = torch.tensor([1, 1, 1, 0.3])
     net = Net()
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=1e-2)
@@ -390,17 +390,17 @@ def report(data: Data, nets: list[Net]) -> None:
         output, losses = found[which][:, 0], data.lost[which]
         off = (output[:, :4] - data.told[which]).abs()
         factors = (2 ** off[:, :3].median(0).values).tolist()
-        strengths = 2 ** output[:, 4] - FLOOR
+        sigmas = 2 ** output[:, 4] - FLOOR
         print(
             f"{name}: {int(which.sum())}; {float(lost_at(losses, output[:, 4]).mean()):.2f} dB below the best "
-            f"strength (0: {float(losses[:, 0].mean()):.2f}); strength {float(strengths.median()):.1f}, nine in "
-            f"ten below {float(strengths.quantile(0.9)):.1f}; off by factors, half of them: dark, bright, chroma "
+            f"sigma (0: {float(losses[:, 0].mean()):.2f}); sigma {float(sigmas.median()):.1f}, nine in "
+            f"ten below {float(sigmas.quantile(0.9)):.1f}; off by factors, half of them: dark, bright, chroma "
             f"{', '.join(f'{each:.2f}' for each in factors)}; coarseness {float(off[:, 3].median()):.2f}"
         )
 
 
 def write(data: Data, nets: list[Net], path: Path) -> None:
-    """Keep the networks as one that gives their mean, whole or not at all; the strength comes before coarseness."""
+    """Keep the networks as one that gives their mean, whole or not at all; the sigma comes before coarseness."""
     order = [0, 1, 2, 4, 3]
     first, second, third = zip(*(net.layers for net in nets), strict=True)
     values = {

@@ -66,9 +66,9 @@ def run(plan: Plan, say: Say) -> Result:
     """
     others = OtherLoad()
     with tempfile.TemporaryDirectory(prefix="malle-bench-") as name:
-        workshop = _Workshop(plan, Path(name), say)
-        limits = workshop.limits()
-        reports, reference = workshop.rounds()
+        workers = _Workers(plan, Path(name), say)
+        limits = workers.limits()
+        reports, reference = workers.rounds()
     rates, work = limits.get("rates", {}), limits.get("work", [])
     rows, skipped = _rows(reports)
     busy = others.cores()
@@ -89,7 +89,7 @@ def run(plan: Plan, say: Say) -> Result:
     )
 
 
-class _Workshop:
+class _Workers:
     """Clips in a folder, and workers that use them."""
 
     def __init__(self, plan: Plan, folder: Path, say: Say) -> None:

@@ -18,7 +18,7 @@ from malle_rt.cli import analyze, bench, build, completion, demo, doctor, photo,
 from malle_rt.cli.parsing import CommandParser
 from malle_rt.cli.settings import PRESETS, Settings, config_file, parse_with_settings
 from malle_rt.cli.streams import flushed, safe_streams
-from malle_rt.cli.telling import in_flags, tell
+from malle_rt.cli.telling import in_flags, report_error
 from malle_rt.errors import ConfigError
 from malle_rt.memory import require_libraries
 from malle_rt.shown import without_secrets
@@ -48,7 +48,7 @@ def _run(argv: Sequence[str] | None) -> int:
     try:
         options, settings = parse_with_settings(parser, words)
     except ConfigError as error:
-        return tell(error, verbose=False)
+        return report_error(error, verbose=False)
     level = logging.DEBUG if options.verbose else logging.WARNING
     logging.basicConfig(level=level)
     logging.raiseExceptions = options.verbose  # a message that cannot be written is no reason for a traceback
@@ -62,9 +62,9 @@ def _run(argv: Sequence[str] | None) -> int:
     except BrokenPipeError:  # who read our output has gone, as head does
         return 1
     except ConfigError as error:
-        return tell(_with_origins(error, settings), verbose=options.verbose)
+        return report_error(_with_origins(error, settings), verbose=options.verbose)
     except (Exception, KeyboardInterrupt) as error:
-        return tell(error, verbose=options.verbose)
+        return report_error(error, verbose=options.verbose)
 
 
 def _say_preset(options: argparse.Namespace, settings: Settings) -> None:

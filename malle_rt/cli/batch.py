@@ -14,7 +14,7 @@ from malle_rt.cli.json_lines import OUTCOMES, JsonLines
 from malle_rt.cli.options import encode_config
 from malle_rt.cli.progress import ProgressBar, clock
 from malle_rt.cli.signals import watched_signals
-from malle_rt.cli.telling import tell
+from malle_rt.cli.telling import report_error
 from malle_rt.cli.transcode import in_segments, transcode_options
 from malle_rt.errors import ConfigError
 
@@ -130,7 +130,7 @@ class _Text:
             self._bar.close()
             self._bar = None
         if error is not None:
-            tell(error, verbose=self._verbose)
+            report_error(error, verbose=self._verbose)
         elif item.outcome == "failed":
             print(f"malle-rt: error: {item.reason}", file=sys.stderr)
         elif item.outcome == "losses":
@@ -167,7 +167,7 @@ class _Json:
 
     def ended(self, item: BatchItem, error: Exception | None) -> None:
         if error is not None:
-            tell(error, verbose=False)
+            report_error(error, verbose=False)
         self._lines.file_end(
             self._number(item), item.source, item.output, item.outcome, item.reason, item.report
         )

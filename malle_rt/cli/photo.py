@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from malle_rt.cli.options import strength
 from malle_rt.cli.signals import watched_signals
-from malle_rt.cli.telling import in_flags, tell
+from malle_rt.cli.telling import in_flags, report_error
 from malle_rt.config import check_tuning
 from malle_rt.errors import ConfigError
 
@@ -175,7 +175,7 @@ class _Screen:
         self._ended += 1
         self.clear()
         if isinstance(outcome, Exception):
-            self.code = max(self.code, tell(outcome, verbose=self._options.verbose))
+            self.code = max(self.code, report_error(outcome, verbose=self._options.verbose))
         elif not self._options.quiet:
             print(in_flags(outcome.summary()), flush=True)
 

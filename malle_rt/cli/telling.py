@@ -9,7 +9,7 @@ import sys
 from malle_rt.errors import ConfigError, MalleError, PipelineError
 from malle_rt.memory import lacks_memory
 
-__all__ = ["exit_code", "in_flags", "one_line", "tell"]
+__all__ = ["exit_code", "in_flags", "one_line", "report_error"]
 
 _LONGEST = 1000  # characters of a message
 # Options as texts of the library name them, in Python: ``overwrite=True``, ``backend="openvino"``.
@@ -20,7 +20,7 @@ _OPTION = re.compile(
 _FLAGS = {"container_format": "format", "frame_rate": "fps"}  # that are called otherwise
 
 
-def tell(error: Exception | KeyboardInterrupt, *, verbose: bool) -> int:
+def report_error(error: Exception | KeyboardInterrupt, *, verbose: bool) -> int:
     """Print the error in one line, with its traceback where ``verbose``.
 
     Returns:

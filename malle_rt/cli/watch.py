@@ -19,7 +19,7 @@ from malle_rt.cli.options import (
 )
 from malle_rt.cli.progress import ProgressBar, clock
 from malle_rt.cli.signals import watched_signals
-from malle_rt.cli.telling import tell
+from malle_rt.cli.telling import report_error
 from malle_rt.cli.transcode import add_segments, in_segments, transcode_options
 from malle_rt.config import HWACCELS
 
@@ -187,7 +187,7 @@ class _Text:
             self._bar.close()
             self._bar = None
         if error is not None:
-            tell(error, verbose=self._verbose)
+            report_error(error, verbose=self._verbose)
         elif item.outcome == "failed":
             print(f"malle-rt: {item.source}: {item.reason}", file=sys.stderr)
         if then:
@@ -224,6 +224,6 @@ class _Json:
         self._index += not self._begun
         self._begun = False
         if error is not None:
-            tell(error, verbose=False)
+            report_error(error, verbose=False)
         reason = "; ".join(part for part in (item.reason, then) if part)
         self._lines.file_end(self._index, item.source, item.output, item.outcome, reason, item.report)

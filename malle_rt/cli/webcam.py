@@ -22,7 +22,7 @@ from malle_rt.cli.options import (
 )
 from malle_rt.cli.secret import revealed
 from malle_rt.cli.signals import stopped_by_signals
-from malle_rt.cli.telling import tell
+from malle_rt.cli.telling import report_error
 from malle_rt.errors import MalleError, SourceError
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         code = _watch(options)
     except MalleError as error:
-        code = tell(error, verbose=options.verbose)
+        code = report_error(error, verbose=options.verbose)
     if any(thread.name.startswith("malle-") for thread in threading.enumerate()):
         _leave(code)
     return code

@@ -378,13 +378,13 @@ def checksum(frame: Frame) -> int:
     return total
 
 
-class _Blind:
+class _IdentityBackend:
     """A backend that gives every picture back: a denoiser on it looks at frames and does no more."""
 
     info = BackendInfo("none", "none", "fp32", "nothing", "")
     ahead = 0
 
-    def prepare(self, shape: FrameShape) -> _Blind:
+    def prepare(self, shape: FrameShape) -> _IdentityBackend:
         return self
 
     def start(
@@ -415,7 +415,7 @@ class FirstPass:
         """
         self._work, self._folder = work, Folder(Path(work.folder))
         self._header, self._strict = header, strict
-        self._watcher = FrameDenoiser(_Blind(), work.config) if looks else None
+        self._watcher = FrameDenoiser(_IdentityBackend(), work.config) if looks else None
         self._reader = FrameReader(work, header)
         self._counts = {"corrupt": 0, "damaged": 0, "repaired": 0}
 

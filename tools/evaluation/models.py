@@ -35,7 +35,7 @@ def denoised(noisy: Pictures, config: DenoiseConfig) -> tuple[Pictures, float]:
         config: which network, how strongly.
 
     Returns:
-        the same clean, and the strength of the last frame, 8-bit scale.
+        the same clean, and the sigma of the last frame, 8-bit scale.
 
     Raises:
         BackendUnavailable: the backend asked for cannot run here.

@@ -10,7 +10,7 @@ import torch
 from evaluation.peernets import FRAMES, DnCNN, DRUNet, FastDVDnet, FFDNet
 from evaluation.swinir import SwinIR
 from export import PortableRT, example
-from studies.book import openvino_call
+from studies.study_file import openvino_call
 from torch import Tensor, nn
 
 from malle_rt.backends.base import FrameShape

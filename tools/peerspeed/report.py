@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluation.plot import frontier
-from studies.book import table
+from studies.study_file import table
 
 from malle_rt.errors import ConfigError
 from peerspeed.timings import Table, title

@@ -16,7 +16,7 @@ from trainset import Photographs
 
 from malle_rt.measuring import processor_name
 from studies.backbones import Backbone, BackboneConfig
-from studies.book import fastest, openvino_call
+from studies.study_file import fastest, openvino_call
 
 __all__ = ["Plan", "milliseconds", "runtime_name", "seconds_per_step", "train_cell"]
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studies.backbones import SIZES
-from studies.book import Book
+from studies.study_file import StudyFile
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 from malle_rt.errors import ConfigError
 from studies.backbones import ABLATED, ablation
-from studies.book import CALLS, table
 from studies.malleconv import Plan
+from studies.study_file import CALLS, table
 
 __all__ = ["PLAIN", "Result", "cost_at", "gain", "plot", "results", "write_report"]
 
@@ -51,7 +51,7 @@ class Result:
         return _deviation(list(self.psnr.values()))
 
 
-def results(book: Book) -> dict[str, Result]:
+def results(book: StudyFile) -> dict[str, Result]:
     """Networks with at least one good run, by name, in the order of their cost."""
     found = {}
     for cell, config in book.cells.items():
@@ -138,7 +138,7 @@ def _panel(panel: Axes, found: dict[str, Result], costs: dict[str, float], label
 TITLE = "# What one MalleConv in a plain backbone buys"
 
 
-def write_report(book: Book, path: Path) -> None:
+def write_report(book: StudyFile, path: Path) -> None:
     """Write the Markdown file, and the plot under the same name with .png.
 
     Raises:
@@ -156,7 +156,7 @@ def write_report(book: Book, path: Path) -> None:
     path.write_text("\n\n".join(part for part in parts if part) + "\n")
 
 
-def _method(book: Book, found: dict[str, Result]) -> str:
+def _method(book: StudyFile, found: dict[str, Result]) -> str:
     plan = Plan(**book.plan)
     minutes = [run["minutes"] for run in book.runs]
     devices = "; ".join(sorted({run["device"] for run in book.runs}))
@@ -238,14 +238,14 @@ def _spread(deviation: float) -> str:
     return "" if math.isnan(deviation) else f" ± {deviation:.2f}"
 
 
-def _times(book: Book) -> str:
+def _times(book: StudyFile) -> str:
     return "\n".join(
         f"[{index + 1}] {name}, the networks in turn, the fastest of {CALLS} calls."
         for index, name in enumerate(book.times)
     )
 
 
-def _commands(book: Book) -> str:
+def _commands(book: StudyFile) -> str:
     plan = Plan(**book.plan)
     options = f"--steps {plan.steps} --batch {plan.batch} --size {plan.size} --rate {plan.rate:g}"
     return f"""## Again

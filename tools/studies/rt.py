@@ -20,8 +20,8 @@ from video_task import FIRST, VideoRecipe, VideoTask, denoise, noisy_clip
 from malle_rt.errors import ConfigError
 from malle_rt.measuring import processor_name
 from malle_rt.net.rt import MalleNetRT, RTState
-from studies.book import CALLS, Book, fastest, openvino_call, table
 from studies.rt_variants import BASE, VARIANTS
+from studies.study_file import CALLS, StudyFile, fastest, openvino_call, table
 
 __all__ = [
     "SIGMAS",
@@ -114,7 +114,7 @@ Scores = dict[int, dict[str, dict[str, float]]]
 """PSNR by seed, then by sigma, then of "y" and "uv"."""
 
 
-def write_report(book: Book, path: Path) -> None:
+def write_report(book: StudyFile, path: Path) -> None:
     """Write the Markdown file.
 
     Raises:
@@ -142,16 +142,16 @@ def difference(variant: Scores, base: Scores, planes: str) -> tuple[float, float
     return statistics.fmean(seeds), statistics.stdev(seeds) if len(seeds) > 1 else math.nan
 
 
-def _scores(book: Book, name: str) -> Scores:
+def _scores(book: StudyFile, name: str) -> Scores:
     """Of the runs that came to something."""
     return {run["seed"]: run["psnr"] for run in book.runs if run["cell"] == name and run["psnr"]}
 
 
-def _runs(book: Book, name: str) -> int:
+def _runs(book: StudyFile, name: str) -> int:
     return sum(run["cell"] == name for run in book.runs)
 
 
-def _method(book: Book, base: Scores) -> str:
+def _method(book: StudyFile, base: Scores) -> str:
     plan, material = Plan(**book.plan), book.material
     minutes = [run["minutes"] for run in book.runs]
     devices = "; ".join(sorted({run["device"] for run in book.runs}))
@@ -173,7 +173,7 @@ def _hint(base: Scores) -> str:
     return ", of which there are few: take it for a hint" if 1 < len(base) < 3 else ""
 
 
-def _question(book: Book, question: str, found: dict[str, Scores]) -> str:
+def _question(book: StudyFile, question: str, found: dict[str, Scores]) -> str:
     names = [name for name, each in VARIANTS.items() if each.question == question and _runs(book, name)]
     if not names:
         return ""
@@ -183,7 +183,7 @@ def _question(book: Book, question: str, found: dict[str, Scores]) -> str:
     return f"## {question}\n\n{table(heads, rows)}"
 
 
-def _row(book: Book, name: str, found: dict[str, Scores]) -> list[str]:
+def _row(book: StudyFile, name: str, found: dict[str, Scores]) -> list[str]:
     scores = found[name].values()
     times = [f"{times[name]:.1f}" if name in times else "-" for times in book.times.values()]
     begin = [name, VARIANTS[name].what, f"{book.cells[name]['kmac_per_pixel']:.1f}", *times]
@@ -200,7 +200,7 @@ def _above(name: str, found: dict[str, Scores], planes: str) -> str:
     return f"{mean:+.2f}" + ("" if math.isnan(spread) else f" ± {spread:.2f}")
 
 
-def _notes(book: Book) -> str:
+def _notes(book: StudyFile) -> str:
     notes = (
         f"[{i + 1}] {name}, the networks in turn, the fastest of {CALLS} frames."
         for i, name in enumerate(book.times)
@@ -208,7 +208,7 @@ def _notes(book: Book) -> str:
     return "\n".join(notes)
 
 
-def _commands(book: Book) -> str:
+def _commands(book: StudyFile) -> str:
     seeds = len({run["seed"] for run in book.runs})
     options = " ".join(f"--{name} {value}" for name, value in book.plan.items() if name != "float32")
     options += " --float32" if book.plan.get("float32") else ""

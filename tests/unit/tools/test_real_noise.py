@@ -28,7 +28,7 @@ def test_a_still_video_ends_with_the_exposure_itself_and_no_two_frames_are_alike
 def test_pairs_are_measured_and_drawn(tmp_path, monkeypatch, capsys):
     for kind, picture in zip(("mean", "real"), camera_picture(), strict=True):
         cv2.imwrite(str(tmp_path / f"a_{kind}.png"), picture[..., ::-1])
-    monkeypatch.setattr(real_noise, "STRENGTHS", (4.0, 10.0))
+    monkeypatch.setattr(real_noise, "SIGMAS", (4.0, 10.0))
     out = tmp_path / "out"
     monkeypatch.setattr(
         "sys.argv", ["x", "--pairs", str(tmp_path), "--out", str(out), "--json", str(tmp_path / "r.json")]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from studies.backbones import Backbone, BackboneConfig, MalleLayer, cells
-from studies.book import Book
 from studies.malleconv import milliseconds
 from studies.malleconv_report import cost_at, gain, results, write_report
+from studies.study_file import StudyFile
 from study import main
 
 from malle_rt.errors import ConfigError
@@ -39,7 +39,7 @@ def made_book(path, psnr):
     ]
     described = {cell: {"kmac_per_pixel": kmac} for cell, (kmac, _) in psnr.items()}
     times = {"a machine": {cell: kmac / 2 for cell, (kmac, _) in psnr.items()}}
-    return Book(path, plan, runs, described, times, {"test": "made", "tested": 2, "trained": 2})
+    return StudyFile(path, plan, runs, described, times, {"test": "made", "tested": 2, "trained": 2})
 
 
 @pytest.mark.parametrize("name", sorted(cells()))
@@ -106,7 +106,7 @@ def test_the_report_says_what_the_figures_say(tmp_path):
 
 def test_a_report_of_nothing_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="no finished run"):
-        write_report(Book(tmp_path / "s.json"), tmp_path / "study.md")
+        write_report(StudyFile(tmp_path / "s.json"), tmp_path / "study.md")
 
 
 def test_the_program_runs_two_networks_and_goes_on_where_it_stopped(photos, tmp_path, monkeypatch):
@@ -121,7 +121,7 @@ def test_the_program_runs_two_networks_and_goes_on_where_it_stopped(photos, tmp_
     assert main() == 2, "an existing study is not overwritten"
     monkeypatch.setattr("sys.argv", ["study.py", "malleconv", *words, "--seeds", "2", "--resume"])
     assert main() == 0
-    book = Book.read(out)
+    book = StudyFile.read(out)
     assert book.runs[:2] == first and len(book.runs) == 4
     assert all(5 < run["psnr"] < 60 for run in book.runs)
     assert book.plan["steps"] == 3 and book.plan["float32"]
@@ -129,7 +129,7 @@ def test_the_program_runs_two_networks_and_goes_on_where_it_stopped(photos, tmp_
 
 
 def test_a_name_that_stands_for_another_network_now_is_refused(tmp_path):
-    book = Book(tmp_path / "study.json")
+    book = StudyFile(tmp_path / "study.json")
     config = cells()["small-matched"]
     book.describe("small-matched", asdict(config), 31.8)
     book.check({"small-matched": asdict(config), "small-plain": {}})
@@ -145,7 +145,7 @@ def test_the_same_seed_gives_the_same_network(photos, tmp_path, monkeypatch):
         out = ["--out", str(tmp_path / name), "--seeds", "1", "--only", "small-k1", "--threads", "1"]
         monkeypatch.setattr("sys.argv", ["study.py", "malleconv", *words, *out])
         assert main() == 0
-        scores.append(Book.read(tmp_path / name).runs[0]["psnr"])
+        scores.append(StudyFile.read(tmp_path / name).runs[0]["psnr"])
     assert scores[0] == scores[1]
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from media import write_clip
 from PIL import Image
-from studies.book import Book
 from studies.rt import difference, measure, milliseconds, write_report
 from studies.rt_variants import BASE, VARIANTS, OneBalanced, Placed
+from studies.study_file import StudyFile
 from study import main
 from video_task import FIRST, denoise, noisy_clip
 
@@ -116,7 +116,7 @@ def test_the_report_has_a_table_for_each_question_that_was_asked(tmp_path):
     times = {"a machine": {name: 12.34 for name in cells}}
     plan = {"steps": 9, "batch": 4, "float32": False}
     material = {"clips": 2, "stills": 3, "tested": 1}
-    write_report(Book(tmp_path / "s.json", plan, runs, cells, times, material), tmp_path / "r.md")
+    write_report(StudyFile(tmp_path / "s.json", plan, runs, cells, times, material), tmp_path / "r.md")
     text = (tmp_path / "r.md").read_text()
     row = "5.0 | 12.3 | 28.20 | 28.20 | 28.20 | -1.90 ± 0.14 | +0.00 ± 0.00 | 2 |"
     assert f"| painted | the direct term alone is the picture | {row}" in text
@@ -126,7 +126,7 @@ def test_the_report_has_a_table_for_each_question_that_was_asked(tmp_path):
     assert "--seeds 2 \\\n  --steps 9 --batch 4" in text
     assert "What the output is made of" in text and "What it remembers" not in text
     with pytest.raises(ConfigError, match="no finished run of base"):
-        write_report(Book(tmp_path / "s.json"), tmp_path / "none.md")
+        write_report(StudyFile(tmp_path / "s.json"), tmp_path / "none.md")
 
 
 def test_the_program_trains_times_reports_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
@@ -151,7 +151,7 @@ def test_the_program_trains_times_reports_and_goes_on_where_it_stopped(tmp_path,
     assert [(each["cell"], each["seed"]) for each in first] == [(BASE, 0), ("now-only", 0)]
     assert run() == 2, "an existing study is not overwritten"
     assert run("--seeds", "2", "--resume", "--report", tmp_path / "r.md") == 0
-    book = Book.read(out)
+    book = StudyFile.read(out)
     assert book.runs[:2] == first and len(book.runs) == 4
     assert all(5 < planes["y"] < 60 for each in book.runs for planes in each["psnr"].values())
     assert "no kernels over the previous output" in (tmp_path / "r.md").read_text()

@@ -1,4 +1,4 @@
-"""What the studies share: the book of their runs, tables, and the time of a call."""
+"""What the studies share: the file of their runs, tables, and the time of a call."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from malle_rt.errors import BackendUnavailable, ConfigError
 from malle_rt.ops.onnx import export_onnx
 
-__all__ = ["CALLS", "Book", "fastest", "openvino_call", "table"]
+__all__ = ["CALLS", "StudyFile", "fastest", "openvino_call", "table"]
 
 
 @dataclass
-class Book:
+class StudyFile:
     """What has been measured so far; the file is rewritten, whole, after every run.
 
     Attributes:
@@ -39,8 +39,8 @@ class Book:
     material: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: Path, *, resume: bool) -> Book:
-        """A new study's book, or one to go on with.
+    def open(cls, path: Path, *, resume: bool) -> StudyFile:
+        """A new study's file, or one to go on with.
 
         Raises:
             ConfigError: there is a file already, and it is not to be resumed; or there is none to resume, or no
@@ -55,7 +55,7 @@ class Book:
         return cls.read(path) if resume else cls(path)
 
     @classmethod
-    def read(cls, path: Path) -> Book:
+    def read(cls, path: Path) -> StudyFile:
         """A file of ``write``."""
         return cls(path, **json.loads(path.read_text()))
 
