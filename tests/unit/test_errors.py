@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import malle_rt
-from malle_rt.cli.telling import in_flags, tell
+from malle_rt.cli.telling import in_flags, report_error
 from malle_rt.errors import MalleError, PipelineError, SinkError
 
 LIBRARY = Path(malle_rt.__file__).parent
@@ -37,7 +37,7 @@ def test_the_command_line_shows_options_as_its_own(capsys):
     assert said == "use --backend tensorrt-rtx or --hwaccel none"
     assert in_flags("clean both with output_dir=DIR") == "clean both with --output-dir DIR"
     assert in_flags("x264-params=asm=avx2") == "x264-params=asm=avx2"
-    assert tell(SinkError("a: exists", hint="Pass overwrite=True"), verbose=False) == 1
+    assert report_error(SinkError("a: exists", hint="Pass overwrite=True"), verbose=False) == 1
     assert capsys.readouterr().err == "malle-rt: error: a: exists. Pass --overwrite\n"
 
 

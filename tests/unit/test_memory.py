@@ -11,7 +11,7 @@ import av
 import pytest
 
 from malle_rt import memory
-from malle_rt.cli.telling import tell
+from malle_rt.cli.telling import report_error
 from malle_rt.errors import BackendError, ConfigError, OutOfDeviceMemory, PipelineError, SinkError
 from malle_rt.frame import Frame
 from malle_rt.media.demux import VideoInput
@@ -47,7 +47,7 @@ def test_a_limit_of_addresses_has_to_hold_what_libraries_claim(monkeypatch):
 
 def tell_line(error):
     with redirect_stderr(StringIO()) as told:
-        assert tell(error, verbose=False) == 1
+        assert report_error(error, verbose=False) == 1
     return told.getvalue()
 
 
