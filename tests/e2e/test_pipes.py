@@ -11,6 +11,8 @@ import av
 import pytest
 from media import instants, write_clip, write_film
 
+pytestmark = pytest.mark.slow  # each starts the program
+
 MALLE = [sys.executable, "-m", "malle_rt", "transcode"]
 PLAIN = ["--backend", "none"]
 

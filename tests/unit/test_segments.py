@@ -66,7 +66,14 @@ def plain(source, output, *, config=NOTHING, encode=LOSSLESS, **more):
 
 
 @pytest.mark.parametrize(
-    "name", ["out.mkv", "out.mp4", "out.ts", "hevc.mp4", "vp9.webm", "av1.mkv", "prores.mov", "mpeg2.ts"]
+    "name",
+    [
+        "out.mkv",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("out.mp4", "out.ts", "hevc.mp4", "vp9.webm", "av1.mkv", "prores.mov", "mpeg2.ts")
+        ),
+    ],
 )
 def test_times_sound_and_number_of_frames_are_those_of_one_run(tmp_path, name):
     codecs = {"hevc": "libx265", "vp9": "libvpx-vp9", "av1": "libsvtav1", "prores": "prores_ks"}
