@@ -20,7 +20,8 @@ from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.opening import main_video, open_file
 from malle_rt.media.own_outputs import difference_of, has_own_name, read_mark
 from malle_rt.pipeline import Progress
-from malle_rt.segments.job import SegmentedTranscode, require_segmentable
+from malle_rt.segments.conditions import require_segmentable
+from malle_rt.segments.job import SegmentedTranscode
 
 __all__ = ["Batch", "BatchItem", "BatchOptions", "Outcome", "Watcher"]
 

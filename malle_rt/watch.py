@@ -33,7 +33,8 @@ from malle_rt.media.own_outputs import clean_name, has_own_name
 from malle_rt.media.verify import ends_where_it_says
 from malle_rt.memory import lacks_memory
 from malle_rt.pipeline import Progress
-from malle_rt.segments.job import discard_segments, require_segmentable
+from malle_rt.segments.conditions import require_segmentable
+from malle_rt.segments.job import discard_segments
 
 __all__ = ["FolderWatch", "WatchOptions", "WatchReporter"]
 

@@ -19,7 +19,7 @@ from malle_rt.bench.program_peer import ProgramFilter
 from malle_rt.bench.proof import prove
 from malle_rt.opencv import opencv
 
-__all__ = ["PEERS", "PeerMeasurement", "measure_peer"]
+__all__ = ["PEERS", "PeerMeasurement", "measure_peer", "reformatted"]
 
 # At the strengths a search found best for sigma 15 (tools/compare.py, between those of 10 and of 25).
 _FILTERS = {"ffmpeg nlmeans": ("nlmeans", "s=5.4:p=5:r=11"), "ffmpeg hqdn3d": ("hqdn3d", "22:22:24:24")}
@@ -121,12 +121,13 @@ def _by_program(graph: str, clip: Clip, folder: Path) -> PeerMeasurement:
 
 
 def _by_opencv(picture: Picture) -> Picture:
-    image = _reformatted(picture, "yuv420p", "bgr24")
+    image = reformatted(picture, "yuv420p", "bgr24")
     clean = opencv().fastNlMeansDenoisingColored(image, None, _OPENCV_STRENGTH, _OPENCV_STRENGTH)
-    return _reformatted(clean.astype(np.uint8, copy=False), "bgr24", "yuv420p")
+    return reformatted(clean.astype(np.uint8, copy=False), "bgr24", "yuv420p")
 
 
-def _reformatted(picture: Picture, source: str, target: str) -> Picture:
+def reformatted(picture: Picture, source: str, target: str) -> Picture:
+    """A picture, as FFmpeg stores it raw, in another pix_fmt: BT.709, yuv420p of limited range, RGB of full."""
     full, limited = ColorRange.JPEG, ColorRange.MPEG
     converted = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=source).reformat(
         format=target,

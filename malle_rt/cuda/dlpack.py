@@ -20,12 +20,10 @@ __all__ = [
     "HOST_DEVICES",
     "Tensor",
     "contiguous_strides",
-    "device_name",
     "give",
     "take",
 ]
 
-_DEVICES = {1: "the CPU", 2: "an NVIDIA GPU", 3: "page-locked memory", 10: "an AMD GPU", 13: "managed memory"}
 HOST_DEVICES = {1, 3}
 CUDA = 2
 CUDA_DEVICES = {CUDA, 13}
@@ -164,11 +162,6 @@ def contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]
         strides.append(itemsize)
         itemsize *= size
     return tuple(reversed(strides))
-
-
-def device_name(kind: int) -> str:
-    """A DLDeviceType for people."""
-    return _DEVICES.get(kind, f"a device of DLPack type {kind}")
 
 
 def _delete(address: int) -> None:

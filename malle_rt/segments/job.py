@@ -10,7 +10,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from fractions import Fraction
@@ -24,22 +24,24 @@ from malle_rt.api import TranscodeOptions, TranscodeReport, copy_times
 from malle_rt.backends.base import usable_cpus
 from malle_rt.cuda.libcuda import device_count
 from malle_rt.errors import ConfigError, SinkError
-from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.file_sink import FileSink
-from malle_rt.media.opening import is_path, is_pipe, plain_location
 from malle_rt.media.output_file import OutputFile, lock_file
 from malle_rt.media.own_outputs import difference_of, source_digest
-from malle_rt.media.segment_file import UNSPLIT, SegmentFile, join_segments, open_encoder
-from malle_rt.media.sequence_sink import are_pictures
-from malle_rt.media.standard_output import is_standard_output
-from malle_rt.memory import available_memory, require_memory
+from malle_rt.media.segment_file import SegmentFile, join_segments, open_encoder
+from malle_rt.memory import require_memory
 from malle_rt.models import model_digest
 from malle_rt.pipeline import Latency, Progress, Report
+from malle_rt.segments.conditions import (
+    difference_between,
+    likely_jobs,
+    require_files,
+    require_segmentable,
+    with_threads,
+)
 from malle_rt.segments.plans import DAMAGED, LONGEST, SHORTEST, FirstPass, Folder, Instants, Plan, SegmentWork
 from malle_rt.segments.worker import Made, SegmentWorker, WorkerDied, WorkerProcess
-from malle_rt.shown import shown_address
 
-__all__ = ["SegmentedTranscode", "discard_segments", "require_segmentable", "work_folder"]
+__all__ = ["SegmentedTranscode", "discard_segments", "work_folder"]
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,6 @@ _BITS = 0.25
 _FORMAT = 1  # of the folder
 _TRIES = 2  # of a segment whose process has died
 _MOST_SAID = 1000
-_CORES_PER_JOB = 4
 
 
 class SegmentedTranscode:
@@ -94,7 +95,7 @@ class SegmentedTranscode:
         """
         options = options or TranscodeOptions()
         require_segmentable(options)
-        location = _plain_file(source, output)
+        location = require_files(source, output)
         config = options.config
         self._gpus: Sequence[int] = ()
         if config.gpu == "all":
@@ -250,7 +251,7 @@ class SegmentedTranscode:
         if found is None:
             found = wanted | {"encoder_threads": max(1, cores // self.jobs)}
             self._files.write(self._files.job, found)
-        elif (difference := _difference(found, wanted)) is not None:
+        elif (difference := difference_between(found, wanted)) is not None:
             raise ConfigError(
                 f"{self.folder} holds segments {difference}. Give the same again, or delete the folder to begin anew"
             )
@@ -554,88 +555,3 @@ def _said_once() -> Iterator[None]:
     finally:
         for each in loggers:
             each.removeFilter(new)
-
-
-def likely_jobs(cores: int, width: int, height: int, *, gpu: bool = False) -> int:
-    """How many segments at once make the most of a machine; docs/batch.md has the model.
-
-    Args:
-        cores: that may be used.
-        width: of the picture.
-        height: of the picture.
-        gpu: whether the network runs on a GPU, which one job fills.
-    """
-    if gpu:
-        return 1
-    jobs = max(1, cores // _CORES_PER_JOB)
-    memory = available_memory()
-    while jobs > 1 and memory is not None and jobs * (width * height * 160 + (512 << 20)) > memory:
-        jobs -= 1
-    return jobs
-
-
-def with_threads(encode: EncodeConfig, threads: int) -> EncodeConfig:
-    """The settings with so many threads for the encoder, whose pictures may depend on their number."""
-    options, codec = dict(encode.options), encode.codec
-    if codec == "libx265":
-        own = options.get("x265-params", "log-level=error")
-        if "pools" not in own:
-            options["x265-params"] = f"{own}:pools={threads}:frame-threads={min(4, threads)}"
-    elif codec == "libsvtav1":
-        own = options.get("svtav1-params", "")
-        if "lp=" not in own:
-            options["svtav1-params"] = f"{own}:lp={threads}".lstrip(":")
-    elif "threads" not in options:
-        options["threads"] = str(threads)
-    return replace(encode, options=options)
-
-
-def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
-    """What makes segments that are there others than those that are wanted; None where nothing does."""
-    if found.get("format") != wanted["format"] or found.get("version") != wanted["version"]:
-        return f"made by {found.get('version')}, this is {wanted['version']}"
-    if found["source"] != wanted["source"]:
-        return "of another source, or it has changed since"
-    if found["options"].get("model") == wanted["options"]["model"] and found["weights"] != wanted["weights"]:
-        return "made with other weights of the network"
-    for name, value in wanted["options"].items():
-        if found["options"].get(name) != value:
-            return f"made with {name.replace('_', '-')} {found['options'].get(name)}, not {value}"
-    if found["backend"] != wanted["backend"]:
-        return f"made with {found['backend']}, not {wanted['backend']}"
-    return None if found["header"] == wanted["header"] else "of another source, or it has changed since"
-
-
-def require_segmentable(options: TranscodeOptions) -> None:
-    """Check that a video can be made so in segments.
-
-    Raises:
-        ConfigError: it cannot.
-    """
-    unfit = {
-        "compare=PICTURE": options.compare is not None,
-        "keep_partial=True": options.keep_partial,
-        "container_format=NAME": options.container_format is not None,
-        "frame_rate=RATE": options.frame_rate is not None,
-        'hwaccel="cuda"': options.hwaccel == "cuda",
-    }
-    if names := ", ".join(name for name, given in unfit.items() if given):
-        raise ConfigError(f"segments cannot be made with {names}", hint=UNSPLIT)
-
-
-def _plain_file(source: str | os.PathLike[str], output: str | os.PathLike[str]) -> Path:
-    """The source's path, where it and the output are files.
-
-    Raises:
-        ConfigError: they are not.
-    """
-    location = plain_location(source)
-    if not is_path(location):
-        raise ConfigError(
-            f"{shown_address(location)}: cannot be read twice, or from its middle", hint=UNSPLIT
-        )
-    if is_standard_output(output) or is_pipe(os.fspath(output)):
-        raise ConfigError(f"{os.fspath(output)}: a stream cannot be joined at the end", hint=UNSPLIT)
-    if are_pictures(output):
-        raise ConfigError(f"{os.fspath(output)}: pictures are no video that could be split", hint=UNSPLIT)
-    return Path(location)

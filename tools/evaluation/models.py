@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import av
 import numpy as np
 import torch
-from av.video.reformatter import ColorRange, Colorspace
 from yardstick.clips import Pictures, to_yuv420p
 from yardstick.raw import to_frame, to_picture
 
@@ -16,6 +14,7 @@ from evaluation.peernets import DnCNN, FFDNet, load_dncnn, load_ffdnet
 from evaluation.stills import StillDenoiser
 from evaluation.video import VideoDenoiser
 from malle_rt.api import open_denoiser
+from malle_rt.bench.peers import reformatted
 from malle_rt.config import MAX_SIGMA, DenoiseConfig
 from malle_rt.denoiser import FrameDenoiser
 from malle_rt.errors import BackendUnavailable, ConfigError
@@ -132,17 +131,7 @@ def _frame_by_frame(net: FFDNet | DnCNN, noisy: Pictures, luma_sigma: float) -> 
     share = float(np.sqrt(0.2126**2 + 0.7152**2 + 0.0722**2)) * 219 / 255
     results = []
     for picture in noisy:
-        rgb = torch.from_numpy(_rgb(picture)).permute(2, 0, 1)[None].float() / 255
+        rgb = torch.from_numpy(reformatted(picture, "yuv420p", "rgb24")).permute(2, 0, 1)[None].float() / 255
         clean = net(rgb, luma_sigma / share)[0].clamp(0, 1).mul(255).round().byte()
         results.append(to_yuv420p(clean.permute(1, 2, 0).contiguous().numpy()[None])[0])
     return np.stack(results)
-
-
-def _rgb(picture: Pictures) -> Pictures:
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="yuv420p").reformat(
-        format="rgb24",
-        src_colorspace=Colorspace.ITU709,
-        src_color_range=ColorRange.MPEG,
-        dst_color_range=ColorRange.JPEG,
-    )
-    return frame.to_ndarray().astype(np.uint8, copy=False)

@@ -12,17 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from av.video.reformatter import ColorRange, Colorspace
 from cameras import record
 from encoded import h264, through_encoder
 from numpy.typing import NDArray
 from trainset import load_clip
 
+from malle_rt.bench.peers import reformatted
 from malle_rt.net.noise import Planes420
 from yardstick.raw import luma
 
@@ -197,17 +196,7 @@ def add_noise(clip: Pictures, sigma: float, seed: int) -> Pictures:
 
 def to_yuv420p(clip: Pictures) -> Pictures:
     """RGB frames (T, H, W, 3) as (T, H * 3 // 2, W), by libswscale."""
-    return np.stack([_converted(frame) for frame in clip])
-
-
-def _converted(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24").reformat(
-        format="yuv420p",
-        dst_colorspace=Colorspace.ITU709,
-        src_color_range=ColorRange.JPEG,
-        dst_color_range=ColorRange.MPEG,
-    )
-    return picture.to_ndarray().astype(np.uint8, copy=False)
+    return np.stack([reformatted(frame, "rgb24", "yuv420p") for frame in clip])
 
 
 EVALUATION = 7_700_000  # added to the seed: training counts its own from 0

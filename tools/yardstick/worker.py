@@ -13,10 +13,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import av
 import numpy as np
 import numpy.typing as npt
-from av.video.reformatter import ColorRange, Colorspace
 
 Picture = npt.NDArray[np.uint8]
 """(H * 3 // 2, W): Y, then U and V."""
@@ -54,13 +52,15 @@ def opencv(h: str, h_color: str) -> Timed:
     """OpenCV's non-local means, on BGR."""
     import cv2
 
+    from malle_rt.bench.peers import reformatted
+
     def denoise(picture: Picture) -> tuple[Picture, float, float]:
         start = time.perf_counter()
-        image = _reformatted(picture, "yuv420p", "bgr24")
+        image = reformatted(picture, "yuv420p", "bgr24")
         begun = time.perf_counter()
         clean = cv2.fastNlMeansDenoisingColored(image, None, float(h), float(h_color))
         ended = time.perf_counter()
-        result = _reformatted(clean.astype(np.uint8, copy=False), "bgr24", "yuv420p")
+        result = reformatted(clean.astype(np.uint8, copy=False), "bgr24", "yuv420p")
         return result, ended - begun, begun - start + time.perf_counter() - ended
 
     return denoise
@@ -70,18 +70,6 @@ def _planes(picture: Picture) -> tuple[Picture, Picture, Picture]:
     height, width = picture.shape[0] * 2 // 3, picture.shape[1]
     u, v = picture[height:].reshape(2, height // 2, width // 2)
     return picture[:height], u, v
-
-
-def _reformatted(picture: Picture, source: str, target: str) -> Picture:
-    full, limited = ColorRange.JPEG, ColorRange.MPEG
-    converted = av.VideoFrame.from_ndarray(picture, format=source).reformat(
-        format=target,
-        src_colorspace=Colorspace.ITU709,
-        dst_colorspace=Colorspace.ITU709,
-        src_color_range=limited if source == "yuv420p" else full,
-        dst_color_range=limited if target == "yuv420p" else full,
-    )
-    return converted.to_ndarray().astype(np.uint8, copy=False)
 
 
 def denoise_file(
