@@ -49,7 +49,8 @@ def add_denoising(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         default="rt-s",
         metavar="NAME",
         help="network: rt-s, rt-m or rt-l, small to large; engines/NAME.md says what they can do (default: rt-s); "
-        "transcode with mallenet-s or mallenet-m: each frame by itself, as photographs",
+        "transcode with mallenet-s or mallenet-m: each frame by itself, as photographs; webcam with auto: the best "
+        "that keeps the source's rate",
     )
     group.add_argument(
         "--strength",

@@ -77,6 +77,13 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--list", action="store_true", help="show the cameras and their modes, and end")
     group.add_argument("--size", type=_size, metavar="WxH", help="picture size to ask the camera for")
     group.add_argument("--fps", type=float, metavar="N", help="frame rate to ask the camera for")
+    group.add_argument(
+        "--scale",
+        default="1",
+        metavar="SHARE",
+        help="denoise and show at this share of the size: 1, 3/4, 1/2, 1/3 or 1/4; auto: the largest that keeps the "
+        "source's rate (1). With --model auto the network is chosen for the rate, too",
+    )
     group.add_argument("--fourcc", metavar="CODE", help="pixel format to ask the camera for, such as MJPG")
     group.add_argument("--loop", action="store_true", help="begin a file again at its end")
 
@@ -173,6 +180,8 @@ def _leave(code: int) -> NoReturn:
 def _introduce(session: LiveSession, *, quiet: bool) -> None:
     if not quiet:
         print(f"source: {session.source}\nbackend: {session.backend}", file=sys.stderr)
+        if session.fit is not None:
+            print(f"fit: {session.fit}", file=sys.stderr)
     if session.url:  # also where quiet: nobody could guess the token
         print(f"page: {session.url}", file=sys.stderr, flush=True)
         if not quiet and sys.stderr.isatty():
@@ -214,6 +223,7 @@ def _config(options: argparse.Namespace) -> LiveConfig:
             deinterlace=options.deinterlace,
         ),
         denoise=denoise_config(options),
+        scale=options.scale,
         encode=encode_config(options, default_codec(options.record or "")),
         window=not options.no_window,
         view=options.view,

@@ -10,6 +10,7 @@ from malle_rt.errors import ConfigError
 from malle_rt.live.capture.device import CaptureRequest
 from malle_rt.live.frame import VIEWS, View
 from malle_rt.live.outlets.address import PushAddress
+from malle_rt.live.scaling import Scale, check_scale
 from malle_rt.live.web.address import WebAddress
 from malle_rt.media.encode_config import EncodeConfig
 
@@ -22,9 +23,10 @@ class LiveConfig:
 
     Attributes:
         capture: where pictures come from.
-        denoise: how they are denoised at first.
+        denoise: how they are denoised at first; its model may be "auto": the best that keeps the source's rate.
         encode: how recordings are encoded.
         window: whether a window shows the picture.
+        scale: share of width and height that pictures are denoised and shown at; "auto": what keeps the source's rate.
         view: what it shows at first, one of ``VIEWS``.
         record: path of a recording that begins at once; None: only when asked for.
         overwrite: whether it may replace an existing file.
@@ -44,6 +46,7 @@ class LiveConfig:
     denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
     encode: EncodeConfig = field(default_factory=EncodeConfig)
     window: bool = True
+    scale: Scale = "1"
     view: View = "split"
     record: Path | None = None
     overwrite: bool = False
@@ -58,6 +61,7 @@ class LiveConfig:
     def __post_init__(self) -> None:
         if self.view not in VIEWS:
             raise ConfigError(f"view must be one of {', '.join(VIEWS)}, got {self.view!r}")
+        check_scale(self.scale)
         for name, value in (("max_latency", self.max_latency), ("duration", self.duration)):
             if value is not None and value <= 0:
                 raise ConfigError(f"{name} must be positive, got {value:g} s")

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from malle_rt.config import MAX_SIGMA, Strength, check_tuning
 from malle_rt.live.frame import Latest, LiveFrame
+from malle_rt.live.scaling import SCALES, Scale, check_scale
 from malle_rt.live.statistics import Statistics
 
 __all__ = ["Controls", "SessionControl", "Tuning"]
@@ -22,6 +23,7 @@ class Tuning:
     Attributes:
         strength: sigma on the 8-bit scale, 0 (pictures pass through) to 75, or a word as in ``DenoiseConfig``.
         mix: share of the denoised picture, 0 to 1.
+        scale: share of its width and height that a picture is denoised at; "auto" keeps the source's rate.
 
     Raises:
         ConfigError: for a value outside its range.
@@ -29,9 +31,11 @@ class Tuning:
 
     strength: Strength = "auto"
     mix: float = 1.0
+    scale: Scale = "1"
 
     def __post_init__(self) -> None:
         check_tuning(self.strength, self.mix)
+        check_scale(self.scale)
 
 
 class Controls:
@@ -85,6 +89,21 @@ class Controls:
         """Raise or lower the share of the denoised picture; stops at 0 and 1."""
         with self._lock:
             self._tuning = replace(self._tuning, mix=min(max(round(self._tuning.mix + by, 2), 0.0), 1.0))
+
+    def set_scale(self, scale: Scale) -> None:
+        """Choose the share of the size that pictures are denoised at.
+
+        Raises:
+            ConfigError: no such share; nothing is changed.
+        """
+        with self._lock:
+            self._tuning = replace(self._tuning, scale=scale)
+
+    def next_scale(self) -> None:
+        """The next smaller share; behind the smallest "auto", then the whole size."""
+        with self._lock:
+            following = SCALES[(SCALES.index(self._tuning.scale) + 1) % len(SCALES)]
+            self._tuning = replace(self._tuning, scale=following)
 
     def note_used(self, sigma: float) -> None:
         """The denoiser tells what it used, so that a change by hand begins there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
@@ -10,6 +11,7 @@ from malle_rt.denoiser import FrameDenoiser
 from malle_rt.frame import Frame
 from malle_rt.live.control import Controls
 from malle_rt.live.frame import LiveFrame
+from malle_rt.live.scaling import SizeKeeper, scaled_frame
 
 __all__ = ["LiveDenoiser"]
 
@@ -19,12 +21,17 @@ class LiveDenoiser:
 
     Args:
         inner: what denoises; None: pictures pass through, to see what the rest costs.
-        controls: where strength and mix come from.
+        controls: where strength, mix and scale come from.
+        keeper: chooses the share of the size while that is automatic.
     """
 
-    def __init__(self, inner: FrameDenoiser | None, controls: Controls) -> None:
+    def __init__(
+        self, inner: FrameDenoiser | None, controls: Controls, keeper: SizeKeeper | None = None
+    ) -> None:
         self._inner = inner
         self._controls = controls
+        self._keeper = keeper or SizeKeeper()
+        self._size = (0, 0)
         self._connection: int | None = None
 
     @property
@@ -39,21 +46,31 @@ class LiveDenoiser:
 
     def start(self, frame: Frame) -> Callable[[], LiveFrame]:
         """Begin to clean one frame; errors as ``FrameDenoiser.start``."""
-        live = cast(LiveFrame, frame)
+        begin = time.monotonic()
+        tuning, keeper = self._controls.tuning, self._keeper
+        if tuning.scale != "auto":
+            keeper.choose(tuning.scale)
+        live = scaled_frame(cast(LiveFrame, frame), keeper.scale)
         inner = self._inner
         if inner is None:
             return lambda: replace(live, raw=live)
-        if live.connection != self._connection:
-            # Behind a gap the old picture has nothing to do with the new one.
+        size = live.width, live.height
+        if (live.connection, size) != (self._connection, self._size):
+            # Behind a gap the old picture has nothing to do with the new one, and another size is another network.
             inner.forget()
-            self._connection = live.connection
-        tuning = self._controls.tuning
+            self._connection, self._size = live.connection, size
         inner.adjust(strength=tuning.strength, mix=tuning.mix)
         finish = inner.start(live)
         sigma, estimated = inner.sigma, inner.estimated
         if tuning.mix > 0:  # else nothing was used, and a change by hand begins where it was before
             self._controls.note_used(sigma)
-        return lambda: replace(cast(LiveFrame, finish()), raw=live, sigma=sigma, estimated=estimated)
+
+        def result() -> LiveFrame:
+            clean = replace(cast(LiveFrame, finish()), raw=live, sigma=sigma, estimated=estimated)
+            keeper.add(time.monotonic() - begin)
+            return clean
+
+        return result
 
     def close(self) -> None:
         """Close the inner denoiser. May be called twice."""

@@ -10,6 +10,7 @@ from malle_rt.live.capture.source import LiveSource
 from malle_rt.live.control import Controls
 from malle_rt.live.outlets.outlet import Outlet
 from malle_rt.live.outlets.recording import Recordings
+from malle_rt.live.scaling import SizeKeeper
 from malle_rt.live.statistics import LiveReport, Meter, Statistics, StatusLine
 from malle_rt.pipeline import Progress
 
@@ -29,6 +30,7 @@ class Overview:
     Attributes:
         source, meter, controls, recordings, outputs, status_line: the parts.
         running_on: name, model and precision of what denoises.
+        keeper: the share of the size in force.
         max_latency: seconds; None: no bound.
         progress: the pipeline's newest figures.
     """
@@ -40,6 +42,7 @@ class Overview:
     outputs: Sequence[Outlet]
     status_line: StatusLine
     running_on: str
+    keeper: SizeKeeper
     max_latency: float | None
     progress: Progress | None = None
 
@@ -67,6 +70,9 @@ class Overview:
             recorded_seconds=recording.recorded_seconds if recording else 0.0,
             outputs=tuple(f"{outlet.name}: {outlet.note}" for outlet in self.outputs),
             seconds=meter.seconds,
+            size=(last.width, last.height) if last else None,
+            scale=self.keeper.scale,
+            automatic_scale=tuning.scale == "auto",
         )
 
     def report(self, backend: str, untouched: int) -> LiveReport:
@@ -94,6 +100,12 @@ class Overview:
             notes=(*self.recordings.notes, *slow),
             problems=(*self.recordings.problems, *broken),
         )
+
+    def report_scale(self) -> None:
+        """Let the share of the size follow the source's rate where that is automatic, and say so."""
+        if self.controls.tuning.scale == "auto" and self.keeper.look(self.source.captured_fps):
+            size = "the whole size" if self.keeper.scale == "1" else f"{self.keeper.scale} of the size"
+            self.status_line.say(f"denoising at {size}, to keep {self.source.captured_fps:.0f} fps")
 
     def report_pace(self, watch: PaceWatch) -> None:
         """Say once that the picture does not keep up with its source, and what helps."""
@@ -131,11 +143,13 @@ class PaceWatch:
     Args:
         model: the network that runs.
         sizeable: whether the source can be asked for a smaller picture.
+        scalable: whether pictures could be denoised at a smaller size; not so where that is automatic.
     """
 
-    def __init__(self, model: str, *, sizeable: bool) -> None:
+    def __init__(self, model: str, *, sizeable: bool, scalable: bool = True) -> None:
         self._model = model
         self._sizeable = sizeable
+        self._scalable = scalable
         self._behind_since: float | None = None
         self._told = False
 
@@ -181,6 +195,8 @@ class PaceWatch:
             smaller = fitting[0] if fitting else _SIZES[-1]
             if smaller[0] * smaller[1] < size[0] * size[1]:
                 ways.append(f"--size {smaller[0]}x{smaller[1]}")
+        elif self._scalable:
+            ways.append("--scale auto")
         else:
             ways.append("a source with a smaller picture")
         if self._model != _SMALLEST_MODEL:

@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 from malle_rt.backends.select import select_backend
 from malle_rt.config import DenoiseConfig
@@ -27,6 +29,7 @@ from malle_rt.live.outlets.recording import Recording, Recordings
 from malle_rt.live.outlets.snapshots import Snapshots
 from malle_rt.live.outlets.virtual_camera import VirtualCameraSink
 from malle_rt.live.overview import Overview, PaceWatch
+from malle_rt.live.scaling import SizeKeeper, fitting, noise_frames, scaled_size
 from malle_rt.live.statistics import LiveReport, Meter, Statistics, StatusLine
 from malle_rt.live.view.window import Window, require_display
 from malle_rt.live.web.server import WebServer
@@ -40,6 +43,8 @@ log = logging.getLogger(__name__)
 
 _POLL = 0.1  # seconds between two looks of a main thread that has no window
 
+# What --model auto chooses from.
+_FASTEST_FIRST = ("rt-s", "rt-m", "rt-l")
 # One denoised frame waits at most: an older one would only be shown later than it could be.
 _SHALLOW = PipelineConfig(depth=1)
 
@@ -49,6 +54,7 @@ class LiveSession:
 
     Attributes:
         backend: what denoises, and why, one line.
+        fit: what was chosen to keep the source's rate, one line; None where nothing was.
         controls: strength and mix.
         latest: the newest denoised frame.
     """
@@ -62,13 +68,14 @@ class LiveSession:
             BackendUnavailable: the backend asked for cannot run here.
         """
         self._config = config
-        self.controls = Controls(Tuning(strength=config.denoise.strength, mix=config.denoise.mix))
+        self.controls = Controls(
+            Tuning(strength=config.denoise.strength, mix=config.denoise.mix, scale=config.scale)
+        )
         self.latest = Latest()
         self._meter = Meter()
         self._status_line = StatusLine()
-        self._pace = PaceWatch(
-            config.denoise.model, sizeable=DeviceAddress.parse(config.capture.device).takes_modes
-        )
+        self.fit: str | None = None
+        self._keeper = SizeKeeper()
         self._stopping = False
         self._failure: BaseException | None = None
         self._ended = threading.Event()
@@ -86,11 +93,13 @@ class LiveSession:
             require_display()
         if config.record is not None:  # before a camera is switched on in vain
             OutputFile(config.record, overwrite=config.overwrite)
-        inner, self.backend, running_on = _open_denoiser(config.denoise)
-        self._denoiser = LiveDenoiser(inner, self.controls)
-        undo.callback(self._denoiser.close)
+        measures = "auto" in (config.denoise.model, config.scale) and config.denoise.backend != "none"
+        if not measures:  # what cannot run is said before a camera is switched on
+            running_on = self._open_denoiser(config.denoise, undo)
         self._source = LiveSource(partial(open_capture, config.capture))
         undo.callback(self._source.close)
+        if measures:
+            running_on = self._open_denoiser(self._fitted(), undo)
         undo.callback(self._fan_out.finish)
         self._snapshots = Snapshots(config.folder, self._status_line.say)
         undo.callback(self._snapshots.close)
@@ -103,6 +112,7 @@ class LiveSession:
             self._outputs,
             self._status_line,
             running_on,
+            self._keeper,
             config.max_latency,
         )
         if config.record is not None:
@@ -114,6 +124,36 @@ class LiveSession:
             self._web = WebServer(self, config.web, token=config.token, counts_display=not config.window)
             undo.callback(self._web.close)
             self._web.start()
+
+    def _open_denoiser(self, config: DenoiseConfig, undo: ExitStack) -> str:
+        """Open it; gives name, model and precision of what denoises."""
+        self._pace = PaceWatch(
+            config.model,
+            sizeable=DeviceAddress.parse(self._config.capture.device).takes_modes,
+            scalable=self._config.scale != "auto",
+        )
+        inner, self.backend, running_on = _open_denoiser(config)
+        self._denoiser = LiveDenoiser(inner, self.controls, self._keeper)
+        undo.callback(self._denoiser.close)
+        return running_on
+
+    def _fitted(self) -> DenoiseConfig:
+        """The configuration with the network, and the share of the size, that keep the source's rate."""
+        config, info = self._config, self._source.info
+        models = _FASTEST_FIRST if config.denoise.model == "auto" else (config.denoise.model,)
+        rate = float(info.frame_rate or 30)
+
+        def seconds_of(model: str, width: int, height: int) -> float:
+            return _seconds_of(replace(config.denoise, model=model), width, height, rate)
+
+        model, scale, seconds = fitting(info, models, config.scale, seconds_of)
+        self._keeper.choose(scale)
+        width, height = scaled_size(info.width, info.height, scale)
+        self.fit = (
+            f"{model} at {width}x{height}, {scale} of the source's size, takes about {1000 * seconds:.0f} ms of the "
+            f"{1000 / rate:.0f} ms between two pictures"
+        )
+        return replace(config.denoise, model=model)
 
     def _open_outputs(self) -> None:
         template = self._source.template
@@ -229,6 +269,7 @@ class LiveSession:
         self._overview.progress = progress
         self._recordings.look(self._source.lost_since)
         self._report_problems()
+        self._overview.report_scale()
         self._overview.report_pace(self._pace)
         duration = self._config.duration
         if (duration is not None and progress.seconds >= duration) or self._is_pointless():
@@ -247,6 +288,24 @@ class LiveSession:
         """Whether nobody can see the pictures, and nothing takes them any more."""
         seen = self._config.window or self._web is not None
         return not (seen or self._recordings.active or any(outlet.running for outlet in self._outputs))
+
+
+def _seconds_of(config: DenoiseConfig, width: int, height: int, rate: float) -> float:
+    """What a frame of this size takes, in seconds: the middle of a few, or of fewer where they take far too long."""
+    denoiser, _, _ = _open_denoiser(replace(config, strength=20.0))
+    if denoiser is None:
+        return 0.0
+    taken: list[float] = []
+    try:
+        for frame in noise_frames(width, height, 6):
+            begin = time.perf_counter()
+            denoiser.start(frame)()
+            taken.append(time.perf_counter() - begin)
+            if sum(taken[1:]) > 8 / rate:
+                break
+    finally:
+        denoiser.close()
+    return median(taken[1:])  # the first one sets things up
 
 
 def _open_denoiser(config: DenoiseConfig) -> tuple[FrameDenoiser | None, str, str]:

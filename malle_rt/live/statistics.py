@@ -49,6 +49,9 @@ class Statistics:
         recorded_seconds: its length so far.
         outputs: one line on each further output.
         seconds: the session has run.
+        size: (width, height) of a picture, as it is denoised; None before the first.
+        scale: which share of the source's size that is, such as "1/2".
+        automatic_scale: whether the share is chosen so that the source's rate is kept.
     """
 
     source: str
@@ -70,6 +73,9 @@ class Statistics:
     recorded_seconds: float = 0.0
     outputs: tuple[str, ...] = ()
     seconds: float = 0.0
+    size: tuple[int, int] | None = None
+    scale: str = "1"
+    automatic_scale: bool = False
 
 
 class Meter:

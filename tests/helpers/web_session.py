@@ -66,6 +66,8 @@ class TestDesk:
             automatic=tuning.strength == "auto",
             used=self.base.used if tuning.strength == "auto" else tuning.strength,
             mix=tuning.mix,
+            scale="1" if tuning.scale == "auto" else tuning.scale,
+            automatic_scale=tuning.scale == "auto",
             recording=None if since is None else "/videos/live.mkv",
             recorded_seconds=0.0 if since is None else time.monotonic() - since,
         )

@@ -100,7 +100,7 @@ ALLOWED = {
         "",
     }
     | BASE,
-    "live": {"backends", "child", "denoiser", "media", "opencv", "pipeline", "shown"} | BASE,
+    "live": {"backends", "child", "denoiser", "fields", "media", "opencv", "pipeline", "shown"} | BASE,
     "cli": {
         "analysis",
         "models",

@@ -10,6 +10,7 @@ import av
 
 from malle_rt.frame import Frame, Packet
 from malle_rt.media.compat import exact
+from malle_rt.media.mp4_boxes import PictureBoxes
 from malle_rt.media.template import Template
 from malle_rt.media.timeline import shifted
 from malle_rt.pipeline.channel import Channel
@@ -138,6 +139,16 @@ def live_template(template: Template) -> Template:
     """What an output may know of a live source: nothing of its length, its clock or its open container."""
     info = replace(template.info, duration=None, frames=None)
     return replace(template, info=info, container=None, origin=Fraction(0), shift=Fraction(0))
+
+
+def sized(template: Template, first: Frame) -> Template:
+    """The template for frames as large as the first: live pictures may be smaller than their source."""
+    size = first.width, first.height
+    if size == (template.info.width, template.info.height):
+        return template
+    return replace(
+        template, info=replace(template.info, width=size[0], height=size[1]), boxes=PictureBoxes(), video=None
+    )
 
 
 class Beginning:

@@ -15,7 +15,7 @@ import av
 from malle_rt.errors import SinkError
 from malle_rt.frame import Frame, Packet, VideoInfo
 from malle_rt.live.outlets.address import PushAddress
-from malle_rt.live.outlets.outlet import Beginning, live_template
+from malle_rt.live.outlets.outlet import Beginning, live_template, sized
 from malle_rt.live.outlets.relay import PIPE_FORMAT, Relay, relay_command
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.output_streams import OutputStreams
@@ -138,7 +138,7 @@ class PushSink:
         return time.monotonic() >= self._due and not self._interrupted.is_set()
 
     def _connect(self, first: Frame) -> Connection:
-        return Connection(self._command, self._template, self._config, first, self._interrupted)
+        return Connection(self._command, sized(self._template, first), self._config, first, self._interrupted)
 
     def _disconnect(self, reason: str) -> None:
         self.abort()

@@ -13,7 +13,7 @@ from malle_rt.errors import MalleError, SinkError
 from malle_rt.frame import Frame, Packet
 from malle_rt.live.fan_out import FanOut
 from malle_rt.live.outlets.naming import free_stem
-from malle_rt.live.outlets.outlet import Beginning, Outlet, live_template
+from malle_rt.live.outlets.outlet import Beginning, Outlet, live_template, sized
 from malle_rt.live.statistics import StatusLine
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.file_sink import FileSink
@@ -108,7 +108,7 @@ class Recording:
         if self._sink is None or self._beginning is None:
             self._beginning = Beginning(frame)
             self._sink = FileSink(
-                self.path, self._template, self._config, overwrite=self._overwrite, live=True
+                self.path, sized(self._template, frame), self._config, overwrite=self._overwrite, live=True
             )
         moved = self._beginning.frame(frame)
         self._write(self._sink, moved)

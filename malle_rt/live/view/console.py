@@ -97,6 +97,12 @@ class Console:
         self._session.controls.change_mix(steps * _MIX_STEP)
         self._notice(f"mix {self._session.controls.tuning.mix:.0%}")
 
+    def next_scale(self) -> None:
+        """Denoise at the next share of the size."""
+        self._session.controls.next_scale()
+        scale = self._session.controls.tuning.scale
+        self._notice("size automatic" if scale == "auto" else f"size {scale} of the source's")
+
     def toggle_frozen(self) -> None:
         """Let the picture stand, or go on; the session runs in any case."""
         self._change(frozen=not self.settings.frozen and self.frame is not None)

@@ -90,6 +90,7 @@ _TABLE = (
         "mix: more, less of the clean picture",
         {"m": lambda console: console.change_mix(1), "n": lambda console: console.change_mix(-1)},
     ),
+    _Row("z", "size: next share, or automatic", {"z": Console.next_scale}),
     _Row("Space", "freeze", {"Space": Console.toggle_frozen}),
     _Row("f", "full screen", {"f": Console.toggle_full_screen}),
     _Row("p", "save the picture, raw and clean", {"p": Console.snapshot}),

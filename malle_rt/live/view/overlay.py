@@ -119,12 +119,20 @@ def statistics_rows(statistics: Statistics) -> list[tuple[str, str]]:
     return [
         ("noise", f"{estimated} estimated"),
         ("strength", f"{now.used:.1f} {chosen}" + ("" if now.mix == 1 else f", mix {now.mix:.0%}")),
+        ("size", _size(now)),
         ("camera", f"{now.captured_fps:.1f} fps"),
         ("output", f"{now.shown_fps:.1f} fps"),
         ("dropped", f"{now.dropped}"),
         ("late", f"{now.late}"),
         ("latency", latency),
     ]
+
+
+def _size(now: Statistics) -> str:
+    if now.size is None:
+        return "--"
+    share = "" if now.scale == "1" else f", {now.scale}"
+    return f"{now.size[0]}x{now.size[1]}{share}{' auto' if now.automatic_scale else ''}"
 
 
 def draw_statistics(picture: Picture, statistics: Statistics, area: Rect, size: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from malle_rt.errors import ConfigError
 from malle_rt.live.control import SessionControl
 from malle_rt.live.frame import LiveFrame
+from malle_rt.live.scaling import SCALES
 from malle_rt.live.web.picture import PARTS_OF
 
 __all__ = ["Actions", "Bucket", "Message", "Request", "read_request"]
@@ -32,7 +33,7 @@ class Request:
 
     Attributes:
         name: "drawn" (int: number of the picture), "view" (a ``View``), "frozen" (bool), "strength" (8-bit scale),
-            "automatic" (bool), "mix" (0 to 1), "snapshot" (bool), "recording" (bool). They are
+            "automatic" (bool), "mix" (0 to 1), "scale" (a ``Scale``), "snapshot" (bool), "recording" (bool). They are
             described in static/messages.json.
         value: of the type that belongs to the name; its range is not checked.
     """
@@ -85,6 +86,8 @@ class Actions:
                 controls.set_strength(float(request.value))
             elif request.name == "mix":
                 controls.set_mix(float(request.value))
+            elif request.name == "scale":
+                controls.set_scale(request.value)
             elif request.name == "automatic":
                 # Asked for by state, not as a toggle: two pages that switch at once mean the same.
                 if request.value != isinstance(controls.tuning.strength, str):
@@ -137,6 +140,7 @@ _VALUES: dict[str, Callable[[Any], bool]] = {
     "strength": _is_number,
     "automatic": _is_switch,
     "mix": _is_number,
+    "scale": lambda value: isinstance(value, str) and value in SCALES,
     "snapshot": _is_switch,
     "recording": _is_switch,
 }

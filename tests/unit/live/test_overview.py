@@ -31,7 +31,7 @@ def test_a_source_that_gives_nothing_is_not_outrun():
     [
         ("rt-s", True, (1920, 1080), "Faster: --size 960x540"),
         ("rt-m", True, (1280, 720), "Faster: --size 640x480 or --model rt-s"),
-        ("rt-l", False, (640, 360), "Faster: a source with a smaller picture or --model rt-s"),
+        ("rt-l", False, (640, 360), "Faster: --scale auto or --model rt-s"),
         ("rt-s", True, (320, 240), "a faster machine"),
     ],
 )

@@ -6,12 +6,14 @@ import time
 import urllib.request
 from pathlib import Path
 
+import av
 import pytest
 from helpers.streams import free_port
 
 from malle_rt.config import DenoiseConfig
 from malle_rt.errors import ConfigError, SourceError
 from malle_rt.live import overview
+from malle_rt.live import session as session_module
 from malle_rt.live.capture.device import CaptureRequest
 from malle_rt.live.config import LiveConfig
 from malle_rt.live.denoiser import LiveDenoiser
@@ -199,7 +201,7 @@ def test_a_picture_slower_than_its_source_is_said_once_with_the_figures(tmp_path
     assert re.search(
         r"at \d+\.\d of the source's \d+\.\d fps: denoising 160x96 takes \d+ ms a frame", told[0]
     )
-    assert "openvino rt-s" in told[0] and "a source with a smaller picture" in told[0]
+    assert "openvino rt-s" in told[0] and "--scale auto" in told[0]
 
 
 @pytest.mark.slow
@@ -210,3 +212,29 @@ def test_a_clean_source_is_left_alone_and_that_is_said(tmp_path):
     by_hand = DenoiseConfig(strength=4)
     report = LiveSession(config(tmp_path, capture=gray, duration=1.0, denoise=by_hand, overwrite=True)).run()
     assert report.untouched == 0 and "almost no noise" not in report.summary()
+
+
+def test_a_recording_is_as_large_as_what_is_denoised(tmp_path):
+    with Running(config(tmp_path, scale="1/2")) as running:
+        desk = running.session
+        running.wait_for(lambda: desk.statistics().frames_out > 3)
+        seen = desk.statistics()
+        assert (seen.size, seen.scale, seen.automatic_scale) == ((80, 48), "1/2", False)
+        running.wait_for(lambda: desk.statistics().recorded_seconds > 0.2)
+    with av.open(str(tmp_path / "a.mkv")) as container:
+        assert (container.streams.video[0].width, container.streams.video[0].height) == (80, 48)
+
+
+def test_the_network_and_the_size_that_keep_the_rate_are_chosen_and_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(session_module, "_FASTEST_FIRST", ("rt-s", "rt-m"))
+    times = {("rt-s", 160): 0.06}
+    monkeypatch.setattr(
+        session_module, "_seconds_of", lambda asked, width, height, rate: times[asked.model, width]
+    )
+    chosen = config(tmp_path, scale="auto", denoise=DenoiseConfig(model="auto"))
+    with Running(chosen) as running:
+        desk = running.session
+        assert "rt-s" in desk.backend
+        assert desk.fit.startswith("rt-s at 80x48, 1/2 of the source's size, takes about 15 ms of the 40 ms")
+        running.wait_for(lambda: desk.statistics().frames_out > 1)
+        assert desk.statistics().automatic_scale

@@ -17,6 +17,10 @@ export class Controls {
       send("strength", value);
     }, (value) => value.toFixed(1));
     this.mix = new Slider(byId("mix"), (value) => send("mix", value / 100), (value) => `${Math.round(value)} %`);
+    byId("scale").addEventListener("change", ({ target }) => {
+      this.settling = performance.now();
+      send("scale", target.value);
+    });
     byId("automatic").addEventListener("change", ({ target }) => {
       this.settling = performance.now();
       send("automatic", target.checked);
@@ -30,10 +34,15 @@ export class Controls {
     byId("strength").max = figures.strongest;
     this.strength.follow(figures.strength);
     this.mix.follow(figures.mix * 100);
-    if (!(performance.now() - this.settling < SETTLE)) byId("automatic").checked = figures.automatic;
+    if (!(performance.now() - this.settling < SETTLE)) this.showSwitches(figures);
     this.markEstimate(figures);
     this.showRecording(figures);
     offerRecordings(figures.recordings);
+  }
+
+  showSwitches({ automatic, automatic_scale: follows, scale }) {
+    byId("automatic").checked = automatic;
+    byId("scale").value = follows ? "auto" : scale;
   }
 
   /** Offer a snapshot for download. */
@@ -47,7 +56,7 @@ export class Controls {
     this.enabled = enabled;
     // A disabled element loses the focus; who works with the keyboard gets it back.
     if (!enabled) this.focused = document.activeElement;
-    for (const id of ["strength", "automatic", "mix", "snapshot", "record"]) byId(id).disabled = !enabled;
+    for (const id of ["strength", "automatic", "mix", "scale", "snapshot", "record"]) byId(id).disabled = !enabled;
     if (enabled && document.activeElement === document.body) this.focused?.focus();
   }
 

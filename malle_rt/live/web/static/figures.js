@@ -7,6 +7,7 @@ function rows(figures, own) {
   const { latency } = figures;
   return [
     ["Backend", figures.backend],
+    ["Picture", figures.size ? `${figures.size.join("×")}${figures.scale === "1" ? "" : `, ${figures.scale}`}` : "–"],
     ["Camera", `${figures.captured_fps.toFixed(1)} fps`],
     ["Output", `${figures.shown_fps.toFixed(1)} fps`],
     ["This page", own ? `${own.fps.toFixed(1)} fps` : "–"],

@@ -19,6 +19,7 @@ export class Keys {
       }],
       ["a", "automatic strength on, off", { a: does.automatic }],
       ["m, n", "mix: more, less of the clean picture", { m: () => does.mix(10), n: () => does.mix(-10) }],
+      ["z", "size: next share, or automatic", { z: does.scale }],
       ["Space", "freeze", { " ": does.freeze }],
       ["f", "full screen", { f: does.fill }],
       ["p", "save the picture, raw and clean", { p: does.snapshot }],

@@ -133,6 +133,11 @@ new Keys({
   strength: (by) => controls.strength.step(by),
   automatic: () => byId("automatic").click(),
   mix: (by) => controls.mix.step(by),
+  scale() {
+    const list = byId("scale");
+    list.selectedIndex = (list.selectedIndex + 1) % list.options.length;
+    list.dispatchEvent(new Event("change"));
+  },
   freeze: () => freeze(!frozen),
   fill,
   snapshot: () => byId("snapshot").click(),

@@ -23,7 +23,7 @@ MESSAGES = json.loads(FILES.joinpath("messages.json").read_text())
 REQUEST = jsonschema.Draft202012Validator({**MESSAGES, "$ref": "#/$defs/request"})
 MESSAGE = jsonschema.Draft202012Validator({**MESSAGES, "$ref": "#/$defs/message"})
 NAMES = [each["properties"]["do"]["const"] for each in MESSAGES["$defs"]["request"]["oneOf"]]
-VALUES = [True, False, None, 0, 1, -1, 7, 0.5, 75, 75.5, 1e13, "split", "clean", "", [], {}]
+VALUES = [True, False, None, 0, 1, -1, 7, 0.5, 75, 75.5, 1e13, "split", "clean", "", "auto", "1/2", [], {}]
 
 
 class Nowhere:

@@ -216,6 +216,9 @@ def test_the_keys_are_those_of_the_window(page, desk):
     wait_until(lambda: desk.controls.tuning.strength == "auto")
     page.type("nnm")
     wait_until(lambda: desk.controls.tuning.mix == 0.9)
+    page.type("z")
+    wait_until(lambda: desk.controls.tuning.scale == "3/4")
+    page.wait("return document.getElementById('scale').value", until=lambda value: value == "3/4")
     page.type("p")
     wait_until(lambda: len(desk.snapshots) == 1)
     page.type("v")
@@ -307,6 +310,7 @@ def test_every_control_has_a_name_and_a_role(page):
         "#record": ("button", "Record"),
         "#fill": ("button", "Full screen"),
         "#keys": ("button", "Keys"),
+        "#scale": ("combobox", "Size"),
         "input[value=side]": ("radio", "Side by side"),
         ".views": ("group", "View"),
     }
