@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from compiledslice import fastest_slice
 from evaluation.stills import load_stills
-from studies import malleconv, malleconv_report, rt
+from studies import malleconv, rt
 from studies.backbones import Backbone, BackboneConfig, cells
 from studies.rt_variants import VARIANTS, Variant
 from studies.study_file import StudyFile
@@ -214,7 +214,7 @@ STUDIES = {
         prepare=prepare_malleconv,
         milliseconds=malleconv.milliseconds,
         runtime=malleconv.runtime_name,
-        report=malleconv_report.write_report,
+        report=malleconv.write_report,
     ),
     "rt": Study(
         cells=VARIANTS,

@@ -145,6 +145,7 @@ def test_a_run_that_was_stopped_is_gone_on_with_from_the_middle(tmp_path, name, 
     assert pictures(tmp_path / "parts.mkv") == pictures(tmp_path / "whole.mkv")
 
 
+@pytest.mark.slow
 def test_seams_are_not_seen(tmp_path):
     """No frame of segments is 0.1 dB worse than in one run, and they are the same whoever makes them."""
     noisy = SyntheticSource(96, (128, 96), noise_sigma=12)
@@ -268,6 +269,7 @@ def test_what_cannot_be_split_is_refused_in_one_line(tmp_path, monkeypatch, sour
         segmented(source, output)
 
 
+@pytest.mark.slow
 def test_a_job_that_dies_is_made_again_and_none_outlives_its_parent(tmp_path):
     source = write_clip(tmp_path / "in.mkv", frames=240)
     plain(source, tmp_path / "whole.mkv")
@@ -291,6 +293,7 @@ def test_a_job_that_dies_is_made_again_and_none_outlives_its_parent(tmp_path):
     assert pictures(tmp_path / "out.mkv") == pictures(tmp_path / "whole.mkv")
 
 
+@pytest.mark.slow
 def test_the_command_resumes_after_a_kill(tmp_path):
     source = write_clip(tmp_path / "in.mkv", frames=600)
     output = tmp_path / "out.mkv"
@@ -319,6 +322,7 @@ def test_the_command_resumes_after_a_kill(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mkv", "out.mkv"]
 
 
+@pytest.mark.slow
 def test_jobs_take_all_gpus_in_turns(tmp_path, monkeypatch):
     began = []
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evaluation.plot import frontier
+from evaluate import frontier
 from studies.study_file import table
 
 from malle_rt.errors import ConfigError

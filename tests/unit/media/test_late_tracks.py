@@ -128,6 +128,7 @@ def through_a_pipe(path, pipe):
     return thread
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["mpegts", "vob"])
 @pytest.mark.parametrize(("sound_from", "kept"), [(10, True), (30, False)])
 def test_through_a_pipe_late_sound_is_kept_or_said(tmp_path, caplog, form, sound_from, kept):
@@ -154,6 +155,7 @@ def test_a_track_that_a_pipe_announces_late_is_said(tmp_path, joined, caplog):
     assert not sound_of(tmp_path / "out.mkv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["mpegts", "vob"])
 @pytest.mark.parametrize("with_size", [True, False])
 def test_late_sound_of_a_server_is_kept_or_said(tmp_path, caplog, form, with_size):
@@ -166,6 +168,7 @@ def test_late_sound_of_a_server_is_kept_or_said(tmp_path, caplog, form, with_siz
     assert not found or 39.9 < found[0][1] < 40.1
 
 
+@pytest.mark.slow
 def test_a_track_that_udp_announces_late_is_said(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(opening, "_NETWORK_TIMEOUT", (10.0, 0.5))
     first = write_broadcast(tmp_path / "a.ts", seconds=60, sound_from=None)
@@ -176,6 +179,7 @@ def test_a_track_that_udp_announces_late_is_said(tmp_path, caplog, monkeypatch):
     assert "a track of sound (id 0x101) that begins at about 60 s" in said
 
 
+@pytest.mark.slow
 def test_packets_that_udp_loses_are_said(tmp_path):
     path = write_broadcast(tmp_path / "in.ts", seconds=20, sound_from=0)
     data = path.read_bytes()

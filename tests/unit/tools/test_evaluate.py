@@ -7,10 +7,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from evaluate import main
+from evaluate import frontier, main, plot
 from evaluation.models import macs
 from evaluation.peernets import DnCNN, FFDNet, load_dncnn, load_ffdnet
-from evaluation.plot import frontier, plot
 from evaluation.stills import load_stills, measure, noisy_still
 from evaluation.video import cut_ghost, flicker_ratio, still_gain
 from evaluation.video import measure as measure_video

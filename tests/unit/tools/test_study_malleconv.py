@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 from studies.backbones import Backbone, BackboneConfig, MalleLayer, cells
-from studies.malleconv import milliseconds
-from studies.malleconv_report import cost_at, gain, results, write_report
+from studies.malleconv import cost_at, gain, milliseconds, results, write_report
 from studies.study_file import StudyFile
 from study import main
 
