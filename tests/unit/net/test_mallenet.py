@@ -12,6 +12,7 @@ def test_any_size_comes_back_at_its_size(size):
     assert MalleNet(TINY)(x).shape == x.shape
 
 
+@pytest.mark.slow
 def test_a_malleconv_in_each_level_and_all_of_it_trains():
     torch.manual_seed(0)
     net = MalleNet(TINY)

@@ -71,6 +71,7 @@ def test_the_same_seed_gives_the_same_noise():
     assert torch.equal(first[0].y, second[0].y)
 
 
+@pytest.mark.slow
 def test_a_share_is_encoded_and_told_down_to_half_of_its_noise():
     mix = NoiseMix(**NOTHING | {"planes": 1.0, "encoded": 0.5})
     seen = []

@@ -26,6 +26,7 @@ def test_a_fresh_network_returns_its_input():
     assert hidden.shape == (2, 3, 16, 24)
 
 
+@pytest.mark.slow
 def test_sigma_state_and_every_parameter_take_part():
     torch.manual_seed(0)
     net = MalleNetRT(TINY)

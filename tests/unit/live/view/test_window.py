@@ -6,6 +6,8 @@ from helpers.screen import SIZE as SCREEN
 from helpers.screen import eventually, open_screen
 from helpers.shown import shown_window
 
+pytestmark = pytest.mark.slow  # each opens a window on a server of its own
+
 BRIGHT = 120  # between the lumas of the captured and of the denoised pictures
 
 
