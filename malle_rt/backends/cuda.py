@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 from malle_rt.backends.base import BackendInfo, FrameShape, Session
-from malle_rt.backends.gpu.opening import open_session
+from malle_rt.backends.gpu.opening import open_session, precision_for
 from malle_rt.cuda.driver import Driver
 from malle_rt.cuda.kernels import Kernels
 from malle_rt.cuda.launches import Storage, padded_size
@@ -41,6 +40,7 @@ class CudaBackend:
         adapter: of the CUDA driver, "auto", "cuda-bindings" or "pycuda".
         device: CUDA's number of the GPU.
         graphs: whether a frame may run as one CUDA graph.
+        widen: whether depths that fp16 cannot hold are computed in fp32.
 
     Raises:
         BackendUnavailable: no GPU, no driver, or a torch without CUDA.
@@ -55,6 +55,7 @@ class CudaBackend:
         adapter: str = "auto",
         device: int = 0,
         graphs: bool = True,
+        widen: bool = False,
     ) -> None:
         if precision not in _STORAGE:
             raise ConfigError(f"backend 'cuda' runs in {' or '.join(_STORAGE)}, not in {precision}")
@@ -62,13 +63,13 @@ class CudaBackend:
             raise BackendUnavailable(
                 f"backend 'cuda' needs a torch with CUDA and a GPU; torch {torch.__version__} finds none here"
             )
-        path = model_file(model, ".safetensors")
-        self._storage = _STORAGE[precision]
+        self._path = path = model_file(model, ".safetensors")
+        self._widen = widen
         self._driver: Driver = open_driver(adapter, device)
         self._device = torch.device("cuda", self._driver.device.index)
         try:
             self._kernels = Kernels(self._driver)
-            self._net = self._loaded(path, torch.float16 if precision == "fp16" else torch.float32)
+            self._nets = {precision: self._loaded(precision)}
         except BaseException:
             self._driver.close()
             raise
@@ -90,10 +91,15 @@ class CudaBackend:
     def prepare(self, shape: FrameShape) -> Session:
         """Allocate for a size, run it once and capture it."""
         size = padded_size(shape.width, shape.height)
+        precision = self._info.precision
+        if self._widen:
+            precision = precision_for(precision, shape.bits)
+        if precision not in self._nets:
+            self._nets[precision] = self._loaded(precision)
         return open_session(
             self._driver,
             self._kernels,
-            lambda: TorchNetwork(self._net, *size, self._storage, self._kernels),
+            lambda: TorchNetwork(self._nets[precision], *size, _STORAGE[precision], self._kernels),
             shape,
             capture=self._capture,
             model=self._info.model,
@@ -103,9 +109,10 @@ class CudaBackend:
         """Release the driver's context. May be called twice."""
         self._driver.close()
 
-    def _loaded(self, path: Path, dtype: torch.dtype) -> rt.MalleNetRT | rt2.FoldedRT:
+    def _loaded(self, precision: str) -> rt.MalleNetRT | rt2.FoldedRT:
         """The network on the GPU; raises ``BackendUnavailable`` where this torch was not built for it."""
-        loaded = load_video_net(path)
+        loaded = load_video_net(self._path)
+        dtype = torch.float16 if precision == "fp16" else torch.float32
         net = rt2.FoldedRT(loaded).eval() if isinstance(loaded, rt2.MalleNetRT) else loaded.folded()
         try:
             net = net.to(self._device, dtype)

@@ -122,7 +122,11 @@ def _cuda(config: DenoiseConfig) -> Backend:
     from malle_rt.backends.cuda import CudaBackend
 
     return CudaBackend(
-        config.model, precision=_on_gpu(config), adapter=config.cuda_adapter, device=_gpu_number(config)
+        config.model,
+        precision=_on_gpu(config),
+        adapter=config.cuda_adapter,
+        device=_gpu_number(config),
+        widen=config.precision == "auto",
     )
 
 
@@ -135,6 +139,7 @@ def _tensorrt(config: DenoiseConfig, flavour: str) -> Backend:
         precision=_on_gpu(config),
         adapter=config.cuda_adapter,
         device=_gpu_number(config),
+        widen=config.precision == "auto",
         engine=Path(config.engine) if config.engine is not None else None,
         trust_engine=config.trust_engine,
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from malle_rt.backends.base import BackendInfo, FrameShape, Session
 from malle_rt.backends.gpu.engine import EngineRunner
+from malle_rt.backends.gpu.opening import precision_for
 from malle_rt.cuda.kernels import Kernels
 from malle_rt.cuda.opening import open_driver
 from malle_rt.models import checksum, graph_file
@@ -27,6 +28,7 @@ class TensorRTBackend:
         adapter: of the CUDA driver, "auto", "cuda-bindings" or "pycuda".
         device: CUDA's number of the GPU.
         graphs: whether a frame may run as one CUDA graph, where the adapter can.
+        widen: whether depths that fp16 cannot hold are computed in fp32.
         engine: an engine from outside the private cache; None: the cache, built where it has none.
         trust_engine: whether the user vouches for ``engine``.
 
@@ -44,12 +46,13 @@ class TensorRTBackend:
         adapter: str = "auto",
         device: int = 0,
         graphs: bool = True,
+        widen: bool = False,
         engine: Path | None = None,
         trust_engine: bool = False,
     ) -> None:
         graph = graph_file(model, precision)
         self._flavour = load_flavour(flavour)
-        self._engine, self._trust = engine, trust_engine
+        self._engine, self._trust, self._widen = engine, trust_engine, widen and engine is None
         self._cache = EngineCache()
         self._driver = driver = open_driver(adapter, device)
         try:
@@ -76,12 +79,15 @@ class TensorRTBackend:
 
     def prepare(self, shape: FrameShape) -> Session:
         """Load the engine of the profile that takes this size, built and tried first where there is none."""
+        precision = self._info.precision
+        if self._widen:
+            precision = precision_for(precision, shape.bits)
         spec = specify(
             self._flavour,
             profile_for(shape.width, shape.height),
             self._driver.device,
             model=self._info.model,
-            precision=self._info.precision,
+            precision=precision,
             kernels=self._kernels.checksum,
         )
         if self._engine is not None:

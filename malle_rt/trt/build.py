@@ -36,6 +36,7 @@ class BuildRequest:
         profile: frame sizes.
         capabilities: architectures to build for, ("sm_89",), where the flavour can be told; the engine then uses
             nothing that the least of them lacks.
+        widen: whether a graph in float16 is to be one in float32.
         gpu: whether there is a GPU here.
         optimization_level: 0 (fast build) to 5 (fast engine).
         workspace: MiB of GPU memory that a layer may use while it runs; None: no limit.
@@ -46,6 +47,7 @@ class BuildRequest:
     graph: Path
     profile: Profile
     capabilities: tuple[str, ...] = ()
+    widen: bool = False
     gpu: bool = False
     optimization_level: int = 3
     workspace: int | None = None

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from malle_rt.cuda.driver import DeviceInfo
 from malle_rt.errors import BackendUnavailable, EngineMismatch
-from malle_rt.models import graph_file
+from malle_rt.models import float_graph, graph_file
 from malle_rt.trt.build import BuildProgress, BuildRequest, BuiltEngine, build_engine
 from malle_rt.trt.cache import EngineCache
 from malle_rt.trt.flavour import Flavour
@@ -80,13 +80,14 @@ def specify(
         ConfigError: no such model, or none of it in this precision; an option out of its range.
         BackendUnavailable: the flavour does not serve this GPU, or not in this precision.
     """
-    graph = graph_file(model, precision)
+    graph = float_graph(model) if precision == "fp32" else graph_file(model, precision)
     capabilities = served_capabilities(flavour, device, precision)
     request = BuildRequest(
         flavour=flavour.name,
         graph=graph,
         profile=profile,
         capabilities=capabilities,
+        widen=precision == "fp32",
         gpu=device is not None,
         optimization_level=optimization_level,
         workspace=workspace,

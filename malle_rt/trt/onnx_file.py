@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+import numpy as np
 
 from malle_rt.errors import BackendError
 
-__all__ = ["without_functions"]
+__all__ = ["widened", "without_functions"]
 
 # Of ModelProto in onnx.proto; the wire format: https://protobuf.dev/programming-guides/encoding
 _FUNCTIONS = 25
 _VARINT, _BYTES = 0, 2
+# ModelProto.graph; of it initializers, and the inputs, outputs and other values that have a type.
+_GRAPH, _INITIALIZER, _VALUES = 7, 5, (11, 12, 13)
+_DATA_TYPE, _RAW = 2, 9  # of TensorProto
+_TYPE, _TENSOR_TYPE, _ELEMENT = 2, 1, 1  # ValueInfoProto.type, TypeProto.tensor_type, its elem_type
+_FLOAT, _FLOAT16 = 1, 10  # of TensorProto.DataType
 
 
 def without_functions(model: bytes) -> bytes:
@@ -28,6 +35,67 @@ def without_functions(model: bytes) -> bytes:
         raise BackendError(
             f"this graph is no ONNX file ({exc}); reinstall malle-rt or export it again"
         ) from exc
+
+
+def widened(model: bytes) -> bytes:
+    """The model with float32 wherever it has float16: what is computed in float32 need not be shipped twice.
+
+    Raises:
+        BackendError: this is no ONNX file.
+    """
+    try:
+        return _changed(model, {_GRAPH: _wide_graph})
+    except (IndexError, ValueError) as exc:
+        raise BackendError(
+            f"this graph is no ONNX file ({exc}); reinstall malle-rt or export it again"
+        ) from exc
+
+
+def _wide_graph(graph: bytes) -> bytes:
+    def value(message: bytes) -> bytes:
+        return _changed(message, {_TYPE: lambda kind: _changed(kind, {_TENSOR_TYPE: tensor})})
+
+    def tensor(message: bytes) -> bytes:
+        return _typed(message, _ELEMENT)
+
+    return _changed(graph, {_INITIALIZER: _wide_tensor, **dict.fromkeys(_VALUES, value)})
+
+
+def _wide_tensor(tensor: bytes) -> bytes:
+    wide = _typed(tensor, _DATA_TYPE)
+    if wide == tensor:
+        return tensor
+    return _changed(wide, {_RAW: lambda raw: np.frombuffer(raw, "<f2").astype("<f4").tobytes()})
+
+
+def _typed(message: bytes, field: int) -> bytes:
+    """The message with float32 where its ``field`` says float16."""
+    half, single = (bytes((field << 3, kind)) for kind in (_FLOAT16, _FLOAT))
+    return b"".join(
+        single if message[start:end] == half else message[start:end] for _, start, end in _fields(message)
+    )
+
+
+def _changed(message: bytes, changes: dict[int, Callable[[bytes], bytes]]) -> bytes:
+    """The message with the contents of some of its fields, by their numbers, made anew."""
+    parts = []
+    for number, start, end in _fields(message):
+        if number not in changes:
+            parts.append(message[start:end])
+            continue
+        _, at = _varint(message, start)
+        _, begin = _varint(message, at)
+        content = changes[number](message[begin:end])
+        parts.append(message[start:at] + _as_varint(len(content)) + content)
+    return b"".join(parts)
+
+
+def _as_varint(value: int) -> bytes:
+    groups = []
+    while value >= 0x80:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*groups, value))
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int, int]]:

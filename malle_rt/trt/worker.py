@@ -11,7 +11,7 @@ from malle_rt.cuda.driver import Stream
 from malle_rt.errors import BackendError, BackendUnavailable, ConfigError
 from malle_rt.trt.build import ENGINE, BuildRequest
 from malle_rt.trt.flavour import Flavour, load_flavour
-from malle_rt.trt.onnx_file import without_functions
+from malle_rt.trt.onnx_file import widened, without_functions
 from malle_rt.trt.plugin import NAME, PluginLibrary, plugin_library
 from malle_rt.trt.private import write_whole
 from malle_rt.trt.profiles import Profile
@@ -30,7 +30,7 @@ def _build(request: BuildRequest, tell: Callable[[Any], None]) -> int:
     # Since TensorRT 11, and in TensorRT-RTX, every network is so, and the flag is ignored.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, flavour.messages.logger)
-    _parse(flavour, library, parser, request.graph)
+    _parse(flavour, library, parser, request.graph, widen=request.widen)
     plugins = _count_plugins(trt, network)
     if not plugins:
         raise BackendError(
@@ -80,9 +80,11 @@ def _load_kernels(library: PluginLibrary) -> Stream:
     return driver.stream()
 
 
-def _parse(flavour: Flavour, library: PluginLibrary, parser: Any, graph: Path) -> None:
+def _parse(flavour: Flavour, library: PluginLibrary, parser: Any, graph: Path, *, widen: bool) -> None:
     try:
         content = without_functions(graph.read_bytes())
+        if widen:
+            content = widened(content)
     except OSError as exc:
         raise ConfigError(f"cannot read the graph {graph}: {exc.strerror}") from exc
     if not parser.parse(content):

@@ -12,11 +12,20 @@ from malle_rt.cuda.driver import Driver
 from malle_rt.cuda.kernels import Kernels
 from malle_rt.errors import BackendError, OutOfDeviceMemory
 
-__all__ = ["FEWEST_SLOTS", "open_session"]
+__all__ = ["FEWEST_SLOTS", "open_session", "precision_for"]
 
 log = logging.getLogger(__name__)
 
 FEWEST_SLOTS = 2
+_HALF_BITS = 11  # significant bits of a float16
+
+
+def precision_for(precision: str, bits: int) -> str:
+    """What a depth is computed in where a backend chose ``precision``: float16 cannot hold every code of 12 bits."""
+    if precision != "fp16" or bits <= _HALF_BITS:
+        return precision
+    log.info("%d bits are computed in fp32: fp16 would lose codes", bits)
+    return "fp32"
 
 
 def open_session(

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from malle_rt.net.cost import rt_kmac_per_pixel
@@ -96,3 +97,11 @@ def test_weights_come_back(tmp_path):
     assert again.config == TINY
     for name, value in again.state_dict().items():
         assert torch.equal(value, net.state_dict()[name])
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_layer_has_channels_that_tensor_cores_take_without_padding(preset):
+    """Multiples of 8, the first layer's inputs, too: 24 and 32, where the first generation has 21, 29 and 45."""
+    net = MalleNetRT(PRESETS[preset])
+    layers = [each for each in net.modules() if isinstance(each, (nn.Conv2d, nn.ConvTranspose2d))]
+    assert not [each for each in layers if each.in_channels % 8]

@@ -41,6 +41,13 @@ def test_every_slice_of_the_shipped_graphs_is_a_plugin_of_the_plan(precision):
     assert int8_writers(built.data) == 0
 
 
+def test_a_graph_in_float16_is_built_in_float32_where_that_is_wanted():
+    """What 12 bits are computed by, of a network that ships no graph in float32."""
+    graph = graph_file("rt-m", "fp16")
+    built = build_engine(request(graph, widen=True))
+    assert built.plugins == slices(graph)
+
+
 class Calibration(quantization.CalibrationDataReader):
     """One random frame."""
 

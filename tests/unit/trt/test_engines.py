@@ -163,3 +163,9 @@ def test_two_at_once_build_one_engine(cache, caplog):
     ]
     assert caplog.text.count("building the engine") == 1
     assert found[0].loaded == found[1].loaded
+
+
+def test_a_network_without_a_float32_graph_is_widened():
+    assert spec(model="rt-m", precision="fp32").request.widen
+    assert spec(model="rt-m", precision="fp32").request.graph == graph_file("rt-m", "fp16")
+    assert not spec(model="rt-m").request.widen

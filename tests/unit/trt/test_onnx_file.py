@@ -4,7 +4,7 @@ from helpers.slice_graph import slice_graph
 
 from malle_rt.errors import BackendError
 from malle_rt.models import graph_file
-from malle_rt.trt.onnx_file import without_functions
+from malle_rt.trt.onnx_file import widened, without_functions
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -24,6 +24,27 @@ def test_a_graph_without_functions_stays_as_it_is():
 
 
 @pytest.mark.parametrize("content", [b"# a text", b"\xff" * 9, graph_file("rt-s", "fp16").read_bytes()[:-3]])
-def test_other_files_are_refused(content):
+@pytest.mark.parametrize("change", [widened, without_functions])
+def test_other_files_are_refused(content, change):
     with pytest.raises(BackendError, match="no ONNX file"):
-        without_functions(content)
+        change(content)
+
+
+@pytest.mark.parametrize("model", ["rt-s", "rt-m"])
+def test_a_wide_graph_computes_in_float32(model):
+    content = graph_file(model, "fp16").read_bytes()
+    before, after = (onnx.load_from_string(each) for each in (content, widened(content)))
+    onnx.checker.check_model(after)
+    pairs = zip(before.graph.initializer, after.graph.initializer, strict=True)
+    floats = [(half, single) for half, single in pairs if half.data_type == 10]
+    assert floats and all(single.data_type == 1 for _, single in floats)
+    for half, single in floats:
+        assert (onnx.numpy_helper.to_array(half) == onnx.numpy_helper.to_array(single)).all()
+    values = [*after.graph.input, *after.graph.output, *after.graph.value_info]
+    assert not [each.name for each in values if each.type.tensor_type.elem_type == 10]
+    assert after.graph.node == before.graph.node
+
+
+def test_a_graph_in_float32_is_wide_already():
+    content = graph_file("rt-s", "fp32").read_bytes()
+    assert widened(content) == content

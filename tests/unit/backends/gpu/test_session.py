@@ -136,6 +136,33 @@ def test_the_order_holds_whatever_the_device_does_first(driver, fake):
         ours.close()
 
 
+@pytest.mark.parametrize(("bits", "widen", "wide"), [(10, True, False), (12, True, True), (12, False, False)])
+def test_depths_that_float16_cannot_hold_are_computed_in_float32(fake, monkeypatch, bits, widen, wide):
+    """Twelve bits through float16 lose up to a code; where the user asks for fp16 by name, fp16 it is."""
+    from malle_rt.backends import cuda
+
+    def on_host(net, rows, columns, storage, kernels):
+        return HostNetwork(net, rows, columns, storage, fake.library)
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr(cuda, "TorchNetwork", on_host)
+    monkeypatch.setattr(cuda.CudaBackend, "_loaded", lambda self, precision: network())
+    monkeypatch.setattr(cuda, "capture", lambda device: None)
+    shape = FrameShape(72, 40, bits)
+    frames = list(clip(shape, 3))
+    backend = cuda.CudaBackend("rt-s", precision="fp16", graphs=False, widen=widen)
+    ours = backend.prepare(shape)
+    results = list(zip(ahead(ours, frames), reference(shape, frames), strict=True))
+    ours.close()
+    backend.close()
+    if wide:
+        for got, wanted in results:
+            assert_same(got, wanted)
+    pairs = [pair for got, wanted in results for pair in zip(got, wanted, strict=True)]
+    off = sum((ours.astype(int) != theirs.astype(int)).sum() for ours, theirs in pairs)
+    assert (off < 10) == wide
+
+
 def test_half_precision_stays_close(driver, fake):
     frames = list(clip(SHAPE, 5))
     ours = session(driver, fake, SHAPE, storage="f16")
