@@ -55,7 +55,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=run)
     _add_source(parser)
     add_deinterlacing(parser)
-    add_denoising(parser)
+    add_denoising(parser).add_argument(
+        "--hwaccel",
+        default="auto",
+        metavar="NAME",
+        help="decode network streams on the GPU that denoises: auto or none (auto)",
+    )
     _add_outputs(parser)
     add_encoding(parser)
     parser.add_argument(
@@ -225,6 +230,7 @@ def _config(options: argparse.Namespace) -> LiveConfig:
         denoise=denoise_config(options),
         scale=options.scale,
         encode=encode_config(options, default_codec(options.record or "")),
+        hwaccel=options.hwaccel,
         window=not options.no_window,
         view=options.view,
         record=Path(options.record) if options.record is not None else None,

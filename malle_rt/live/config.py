@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from malle_rt.config import DenoiseConfig
 from malle_rt.errors import ConfigError
@@ -25,6 +26,7 @@ class LiveConfig:
         capture: where pictures come from.
         denoise: how they are denoised at first; its model may be "auto": the best that keeps the source's rate.
         encode: how recordings are encoded.
+        hwaccel: "auto" lets NVDEC decode network streams where the network runs on an NVIDIA GPU; "none" does not.
         window: whether a window shows the picture.
         scale: share of width and height that pictures are denoised and shown at; "auto": what keeps the source's rate.
         view: what it shows at first, one of ``VIEWS``.
@@ -45,6 +47,7 @@ class LiveConfig:
     capture: CaptureRequest = field(default_factory=CaptureRequest)
     denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
     encode: EncodeConfig = field(default_factory=EncodeConfig)
+    hwaccel: Literal["auto", "none"] = "auto"
     window: bool = True
     scale: Scale = "1"
     view: View = "split"
@@ -62,6 +65,8 @@ class LiveConfig:
         if self.view not in VIEWS:
             raise ConfigError(f"view must be one of {', '.join(VIEWS)}, got {self.view!r}")
         check_scale(self.scale)
+        if self.hwaccel not in ("auto", "none"):
+            raise ConfigError(f"hwaccel must be auto or none for live pictures, got {self.hwaccel!r}")
         for name, value in (("max_latency", self.max_latency), ("duration", self.duration)):
             if value is not None and value <= 0:
                 raise ConfigError(f"{name} must be positive, got {value:g} s")

@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -93,10 +92,11 @@ class LiveSession:
             require_display()
         if config.record is not None:  # before a camera is switched on in vain
             OutputFile(config.record, overwrite=config.overwrite)
+        self._gpu: int | None = None  # that may decode
         measures = "auto" in (config.denoise.model, config.scale) and config.denoise.backend != "none"
         if not measures:  # what cannot run is said before a camera is switched on
             running_on = self._open_denoiser(config.denoise, undo)
-        self._source = LiveSource(partial(open_capture, config.capture))
+        self._source = LiveSource(lambda: open_capture(replace(config.capture, gpu=self._gpu)))
         undo.callback(self._source.close)
         if measures:
             running_on = self._open_denoiser(self._fitted(), undo)
@@ -134,6 +134,7 @@ class LiveSession:
         )
         inner, self.backend, running_on = _open_denoiser(config)
         self._denoiser = LiveDenoiser(inner, self.controls, self._keeper)
+        self._gpu = inner.gpu if inner is not None and self._config.hwaccel == "auto" else None
         undo.callback(self._denoiser.close)
         return running_on
 

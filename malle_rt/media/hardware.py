@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from fractions import Fraction
 from typing import Any, cast
 
@@ -22,6 +23,7 @@ from malle_rt.media.side_data import has_captions
 __all__ = [
     "NotOnGpu",
     "SurfaceEncoding",
+    "decoder_into_memory",
     "in_memory",
     "on_gpu",
     "open_on_gpu",
@@ -29,6 +31,8 @@ __all__ = [
     "require_on_gpu",
     "surface_of",
 ]
+
+log = logging.getLogger(__name__)
 
 _CUDA = "cuda"  # FFmpeg's name of a format that holds only addresses on a GPU
 _SURFACE_FORMATS = ("nv12", "p010le")
@@ -58,6 +62,23 @@ def open_on_gpu(path: str, gpu: int) -> InputContainer:
         return open_file(path, hwaccel=acceleration)
     except (av.error.FFmpegError, OSError, ValueError, RuntimeError) as exc:
         raise NotOnGpu(f"FFmpeg cannot use the GPU ({_reason(exc)})") from exc
+
+
+def decoder_into_memory(gpu: int) -> HWAccel | None:
+    """For streams that NVDEC decodes and whose pictures are wanted in host memory; None, and logged, where it cannot.
+
+    What NVDEC does not take, such as another codec, FFmpeg decodes on the processor.
+
+    Args:
+        gpu: number of the GPU.
+    """
+    acceleration = HWAccel(_CUDA, device=str(gpu))
+    try:
+        acceleration.create(av.Codec("h264", "r"))  # now, not when a connection has been made
+    except (av.error.FFmpegError, OSError, ValueError, RuntimeError, NotImplementedError) as exc:
+        log.info("streams are decoded on the processor: FFmpeg cannot use GPU %d (%s)", gpu, _reason(exc))
+        return None
+    return acceleration
 
 
 def require_on_gpu(picture: av.VideoFrame, context: av.VideoCodecContext) -> None:

@@ -52,6 +52,7 @@ class CaptureRequest:
         loop: whether a file begins again at its end.
         deinterlace: whether a stream's or file's interlaced pictures become one of each "field", or of each "frame";
             None: neither.
+        gpu: number of the NVIDIA GPU whose NVDEC is to decode a network stream; None: the processor decodes.
 
     Raises:
         ConfigError: for a value that no camera can have.
@@ -63,6 +64,7 @@ class CaptureRequest:
     fourcc: str | None = None
     loop: bool = False
     deinterlace: Deinterlace | None = None
+    gpu: int | None = None
 
     def __post_init__(self) -> None:
         if not self.device.strip():

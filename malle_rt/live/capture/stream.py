@@ -51,16 +51,16 @@ class StreamCapture:
         """Open the input and decode one picture.
 
         Args:
-            request: ``device`` is a URL, a path, or "lavfi:" and a graph; of the rest only ``loop`` and
-                ``deinterlace`` matter.
+            request: ``device`` is a URL, a path, or "lavfi:" and a graph; of the rest only ``loop``,
+                ``deinterlace`` and ``gpu`` matter.
             timeouts: when the input counts as gone.
 
         Raises:
             SourceError: it cannot be opened, has no video, or gives no picture in time.
         """
         self._address = DeviceAddress.parse(request.device)
-        self._timeouts = timeouts or Timeouts()
-        self._input = StreamInput(self._address, self._timeouts)
+        self._timeouts, self._gpu = timeouts or Timeouts(), request.gpu
+        self._input = StreamInput(self._address, self._timeouts, self._gpu)
         try:
             self._start(request)
         except BaseException:
@@ -82,7 +82,8 @@ class StreamCapture:
         self._deinterlacer = Deinterlacer(rate) if rate is not None else None
         self._tracks = HeldTracks(opened.container, opened.video, self._address.shown)
         self.template = self._describe()
-        self.description = f"{self._address.shown}, {_mode(self.template.info)}"
+        where = ", decoded by NVDEC" if opened.on_gpu else ""
+        self.description = f"{self._address.shown}, {_mode(self.template.info)}{where}"
 
     description: str
     template: Template
@@ -97,7 +98,7 @@ class StreamCapture:
         while self._loops:
             self._shift += self._end - self._begin
             self._input.close()
-            self._input = StreamInput(self._address, self._timeouts)
+            self._input = StreamInput(self._address, self._timeouts, self._gpu)
             yield from self._pass()
         self._check_end()
 

@@ -18,6 +18,7 @@ from malle_rt.errors import SourceError
 from malle_rt.live.capture.device import DeviceAddress
 from malle_rt.media.compat import open_reading
 from malle_rt.media.demux import VideoInput
+from malle_rt.media.hardware import decoder_into_memory
 from malle_rt.media.opening import check_file, main_video, open_file
 from malle_rt.media.play_lists import UDP_OPTIONS, address_options, list_kind, names_others
 from malle_rt.media.window import instant_of
@@ -70,15 +71,20 @@ class StreamInput:
         first: the first picture.
     """
 
-    def __init__(self, address: DeviceAddress, timeouts: Timeouts) -> None:
+    def __init__(self, address: DeviceAddress, timeouts: Timeouts, gpu: int | None = None) -> None:
         """Open the input and decode one picture.
+
+        Args:
+            address: of the input.
+            timeouts: when it counts as gone.
+            gpu: see ``CaptureRequest``.
 
         Raises:
             SourceError: it cannot be opened, has no video, or gives no picture in time.
         """
         self._address, self._timeouts = address, timeouts
         self._lost = False  # whether packets are missing
-        self.container = connect(address, timeouts)
+        self.container = connect(address, timeouts, gpu)
         try:
             self.video = main_video(self.container, address.shown)
             # Frame threads hold back as many pictures as there are threads.
@@ -90,6 +96,11 @@ class StreamInput:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether NVDEC decodes."""
+        return bool(getattr(self.video.codec_context, "is_hwaccel", False))
 
     @property
     def duration(self) -> Fraction | None:
@@ -201,8 +212,8 @@ class Timeouts:
     reading: float = 2.0
 
 
-def connect(address: DeviceAddress, timeouts: Timeouts) -> InputContainer:
-    """Open an input for reading.
+def connect(address: DeviceAddress, timeouts: Timeouts, gpu: int | None = None) -> InputContainer:
+    """Open an input for reading; arguments as of ``StreamInput``.
 
     Raises:
         SourceError: what is wrong with it, and what to do; without any password.
@@ -211,7 +222,7 @@ def connect(address: DeviceAddress, timeouts: Timeouts) -> InputContainer:
         check_file(address.target)
     begin = time.monotonic()
     try:
-        return _open(address, timeouts)
+        return _open(address, timeouts, gpu)
     except (av.error.FFmpegError, OSError, ValueError) as exc:
         # When time is up, FFmpeg may say anything, such as "invalid data".
         timed_out = isinstance(exc, av.error.ExitError | av.error.TimeoutError)
@@ -221,13 +232,15 @@ def connect(address: DeviceAddress, timeouts: Timeouts) -> InputContainer:
     raise SourceError(f"{address.shown}: {reason}")
 
 
-def _open(address: DeviceAddress, timeouts: Timeouts) -> InputContainer:
+def _open(address: DeviceAddress, timeouts: Timeouts, gpu: int | None) -> InputContainer:
     if address.kind == "lavfi":
         return open_reading(address.target, format="lavfi")
     if address.kind == "file":
         return open_file(address.target)
     timeout = (timeouts.opening, timeouts.reading)
-    return open_reading(address.target, options=_LOW_DELAY | address_options(address.target), timeout=timeout)
+    options = _LOW_DELAY | address_options(address.target)
+    hwaccel = None if gpu is None else decoder_into_memory(gpu)
+    return open_reading(address.target, options=options, timeout=timeout, hwaccel=hwaccel)
 
 
 def _no_answer(address: DeviceAddress, timeouts: Timeouts) -> str:

@@ -10,11 +10,14 @@ import av
 import pytest
 from helpers.streams import free_port
 
+from malle_rt.backends.select import select_backend
 from malle_rt.config import DenoiseConfig
+from malle_rt.denoiser import FrameDenoiser
 from malle_rt.errors import ConfigError, SourceError
 from malle_rt.live import overview
 from malle_rt.live import session as session_module
 from malle_rt.live.capture.device import CaptureRequest
+from malle_rt.live.capture.source import open_capture
 from malle_rt.live.config import LiveConfig
 from malle_rt.live.denoiser import LiveDenoiser
 from malle_rt.live.session import LiveSession
@@ -238,3 +241,26 @@ def test_the_network_and_the_size_that_keep_the_rate_are_chosen_and_said(tmp_pat
         assert desk.fit.startswith("rt-s at 80x48, 1/2 of the source's size, takes about 15 ms of the 40 ms")
         running.wait_for(lambda: desk.statistics().frames_out > 1)
         assert desk.statistics().automatic_scale
+
+
+@pytest.mark.parametrize(("hwaccel", "wanted"), [("auto", 1), ("none", None)])
+def test_the_gpu_that_denoises_may_decode_the_stream(tmp_path, monkeypatch, hwaccel, wanted):
+    class OnGpu(FrameDenoiser):
+        gpu = 1
+
+    def opened(denoise):
+        selection = select_backend(denoise)
+        return OnGpu(selection.backend, denoise), str(selection), "short"
+
+    asked = []
+    monkeypatch.setattr(session_module, "_open_denoiser", opened)
+    monkeypatch.setattr(
+        session_module, "open_capture", lambda request: asked.append(request) or open_capture(request)
+    )
+    LiveSession(config(tmp_path, hwaccel=hwaccel)).close()
+    assert [each.gpu for each in asked] == [wanted]
+
+
+def test_live_pictures_have_no_other_hwaccel(tmp_path):
+    with pytest.raises(ConfigError, match="hwaccel must be auto or none for live pictures, got 'cuda'"):
+        config(tmp_path, hwaccel="cuda")

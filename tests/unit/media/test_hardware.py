@@ -18,7 +18,7 @@ from malle_rt.media.compat import can_keep_on_gpu
 from malle_rt.media.encode_config import EncodeConfig
 from malle_rt.media.file_sink import FileSink
 from malle_rt.media.file_source import FileSource
-from malle_rt.media.hardware import SurfaceEncoding, on_gpu, pixel_name, surface_of
+from malle_rt.media.hardware import SurfaceEncoding, decoder_into_memory, on_gpu, pixel_name, surface_of
 from malle_rt.media.picture_plan import plan_picture
 from malle_rt.media.synthetic import SyntheticSource
 
@@ -160,3 +160,11 @@ def test_a_host_encoder_is_given_downloaded_pictures(tmp_path, nvdec, caplog):
     del frame, tried
     frames.clear()
     assert nvdec.out == 0
+
+
+def test_a_decoder_for_streams_is_tried_before_anything_is_connected(driver, caplog):
+    caplog.set_level(logging.INFO)
+    accelerated = decoder_into_memory(0)
+    assert accelerated is not None and not accelerated.is_hw_owned
+    assert decoder_into_memory(7) is None
+    assert "streams are decoded on the processor: FFmpeg cannot use GPU 7" in caplog.text

@@ -324,3 +324,17 @@ def test_bursts_of_a_megabyte_are_not_lost(tmp_path, caplog):
 def test_packets_that_are_lost_are_said_once(tmp_path, caplog):
     received(write_heavy_ts(tmp_path / "in.ts"), without=401)
     assert sum("packets are lost on the way" in said for said in caplog.messages) == 1
+
+
+def test_network_streams_are_offered_to_nvdec_and_files_are_not(clip, monkeypatch):
+    offered = []
+    monkeypatch.setattr(
+        "malle_rt.live.capture.stream_input.decoder_into_memory", lambda gpu: offered.append(gpu)
+    )
+    with StreamServer("http", clip) as server:
+        opened = StreamCapture(CaptureRequest(device=server.url, gpu=1))
+        assert next(iter(opened)).planes
+        assert not opened.description.endswith("NVDEC")  # on this machine
+        opened.close()
+    StreamCapture(CaptureRequest(device=str(clip), gpu=1)).close()
+    assert offered == [1]
