@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from malle_rt.frame import Plane
 
-__all__ = ["CutDetector"]
+__all__ = ["BLOCK", "CutDetector", "row_step"]
 
 BLOCK = 16  # side of what becomes one value of the thumbnail, in pixels
 MAX_PIXELS = 1 << 19  # larger pictures are sampled by rows of blocks
@@ -39,7 +39,23 @@ class CutDetector:
             luma: (rows, columns), uint8 or uint16.
             bits: significant bits of a sample.
         """
-        thumbnail, last = _thumbnail(luma, bits), self._last
+        rows, columns = (side // BLOCK for side in luma.shape)
+        blocks = luma[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns * BLOCK)
+        blocks = blocks[:: row_step(luma.size)]
+        # Slices are added: numpy reduces axes as short as these several times slower.
+        down = reduce(np.add, [blocks[:, line].astype(np.uint32) for line in range(BLOCK)])
+        across = reduce(np.add, [down.T[line::BLOCK] for line in range(BLOCK)])
+        return self.update_sums(across.T, bits)
+
+    def update_sums(self, sums: npt.NDArray[np.uint32], bits: int) -> bool:
+        """As ``update``, from what somebody else has summed.
+
+        Args:
+            sums: of the samples of each block of ``BLOCK`` x ``BLOCK`` pixels, (rows of blocks, columns); of the rows
+                of blocks every ``row_step``-th.
+            bits: significant bits of a sample.
+        """
+        thumbnail, last = sums.T / np.float32(BLOCK**2 << (bits - 8)), self._last
         self._last = thumbnail
         if last is None or last.shape != thumbnail.shape or not thumbnail.size:
             self._change = 0.0
@@ -57,13 +73,6 @@ class CutDetector:
         self._last, self._change = saved["last"], saved["change"]
 
 
-def _thumbnail(luma: Plane, bits: int) -> Thumbnail:
-    """Means of blocks, on the 8-bit scale: (columns, rows) of blocks; without any in a picture smaller than one."""
-    rows, columns = (side // BLOCK for side in luma.shape)
-    blocks = luma[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns * BLOCK)
-    blocks = blocks[:: max(1, -(-luma.size // MAX_PIXELS))]
-    # Slices are added: numpy reduces axes as short as these several times slower.
-    down = reduce(np.add, [blocks[:, line].astype(np.uint32) for line in range(BLOCK)])
-    across = reduce(np.add, [down.T[line::BLOCK] for line in range(BLOCK)])
-    thumbnail: Thumbnail = across / np.float32(BLOCK**2 << (bits - 8))
-    return thumbnail
+def row_step(pixels: int) -> int:
+    """Of so many rows of blocks one is looked at, in a picture of so many pixels."""
+    return max(1, -(-pixels // MAX_PIXELS))

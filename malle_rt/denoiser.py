@@ -14,10 +14,10 @@ from malle_rt.backends.base import Backend, FrameShape, Session, SurfaceSession
 from malle_rt.chroma import from_420, to_420
 from malle_rt.config import MAX_SIGMA, SHARES, DenoiseConfig, Strength
 from malle_rt.contract import Noise
-from malle_rt.cuts import CutDetector
+from malle_rt.cuts import CutDetector, row_step
 from malle_rt.fields import split_fields, weave_fields
 from malle_rt.frame import Frame, PixelLayout, Plane, Surface, pixel_layout
-from malle_rt.learned_estimate import NoiseEstimator
+from malle_rt.learned_estimate import LEAST_SIDE, Look, NoiseEstimator, parts_of
 from malle_rt.telecine import TelecineDetector
 
 __all__ = ["ALMOST_NO_NOISE", "FrameDenoiser", "PassThrough", "Seen"]
@@ -62,7 +62,7 @@ class FrameDenoiser:
     """Denoise frames of any planar format, size and depth with one backend.
 
     The recurrent state belongs to one video: use one FrameDenoiser per video, or ``forget`` between two. At a cut it
-    is forgotten; frames on a GPU are not looked at for cuts, there the network itself leaves the old shot behind.
+    is forgotten. Frames on a GPU are looked at there, and only a few numbers come down.
     Of an interlaced frame each field is denoised as a picture of its own, whose past is the fields of its parity;
     frames on a GPU come to host memory for that.
 
@@ -174,13 +174,34 @@ class FrameDenoiser:
         return finish
 
     def _look_at(self, frame: Frame, layout: PixelLayout) -> Seen:
-        cut = not isinstance(frame.planes, Surface) and self._cuts.update(frame.planes[0], layout.bits)
+        planes, bits = frame.planes, layout.bits
+        on_gpu = self._on_gpu(frame, layout) if isinstance(planes, Surface) else None
+        if not isinstance(planes, Surface):
+            cut = self._cuts.update(planes[0], bits)
+        else:
+            pixels = frame.width * frame.height
+            cut = on_gpu is not None and self._cuts.update_sums(
+                on_gpu.block_sums(planes, row_step(pixels)), bits
+            )
         if cut:
             self._estimator.restart()
         if not (self._watch or isinstance(self._config.strength, str)):
             return Seen(cut, self.estimated)
-        found = self._estimator.update(lambda: to_420(tuple(frame.planes), layout), layout.bits)
+
+        def look() -> tuple[Plane, Plane, Plane] | Look:
+            if on_gpu is None or min(frame.width, frame.height) < LEAST_SIDE:
+                return to_420(tuple(planes), layout)
+            return Look(*on_gpu.parts(cast(Surface, planes), parts_of(frame.height, frame.width)), bits)
+
+        found = self._estimator.update(look, bits)
         return Seen(cut, None if found is None else min(found.sigma, MAX_SIGMA))
+
+    def _on_gpu(self, frame: Frame, layout: PixelLayout) -> SurfaceSession | None:
+        """What can look at a frame where it is; None where nothing will run anyway."""
+        if self._config.strength == 0 or self._config.mix == 0:
+            return None
+        session = self._prepared(self._shape_of(frame, layout))
+        return session if isinstance(session, SurfaceSession) else None
 
     def _automatic(self, word: str) -> float:
         return min(SHARES[word] * (self.estimated or 0.0), MAX_SIGMA)

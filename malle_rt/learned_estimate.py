@@ -24,10 +24,11 @@ from malle_rt.models import weights_file
 from malle_rt.noise_features import FLOOR, Levels, features
 from malle_rt.ops.native import Alignment
 
-__all__ = ["REACH", "NoiseEstimator"]
+__all__ = ["LEAST_SIDE", "REACH", "Look", "NoiseEstimator", "parts_of"]
 
 SIDES = (96, 160)  # rows and columns of what is looked at in each quarter of a frame
 UNIT = 16  # sides are multiples of
+LEAST_SIDE = 2 * UNIT  # of the luma; smaller pictures are mirrored
 WITNESSES = (
     5  # frames of a measurement: of so many, two show different pictures, even where 15 come in 60 a second
 )
@@ -66,17 +67,18 @@ class NoiseEstimator:
         self._white = 0.0  # what the first picture of the shot told
         self.restart()
 
-    def update(self, planes: Callable[[], Planes420], bits: int) -> Noise | None:
+    def update(self, planes: Callable[[], Planes420 | Look], bits: int) -> Noise | None:
         """Go on to the next frame; returns its noise as far as it is known.
 
         Args:
-            planes: gives Y, U and V of 4:2:0; called where the frame is looked at.
+            planes: gives Y, U and V of 4:2:0, or the look itself; called where the frame is looked at.
             bits: significant bits of a sample.
         """
         if self._since >= self._every:
             self._begin()
         if self._since < WITNESSES:
-            self._look(_Look.at(planes(), bits))
+            seen = planes()
+            self._look(seen if isinstance(seen, Look) else Look.at(seen, bits))
         self._since += 1
         if self._told is not None and self._goal is not None:
             self._told = self._told + self._step * (self._goal - self._told)
@@ -96,7 +98,7 @@ class NoiseEstimator:
         """Go on as the one does that ``saved`` comes from."""
         for name in _KNOWN:
             setattr(self, f"_{name}", saved[name])
-        self._looks = {name: look and _Look(**look) for name, look in saved["looks"].items()}
+        self._looks = {name: look and Look(**look) for name, look in saved["looks"].items()}
 
     def _begin(self) -> None:
         self._since = 0  # frames since the measurement began
@@ -104,7 +106,7 @@ class NoiseEstimator:
         self._looks = _no_looks()
         self._change = 0.0  # from "before" to "now"
 
-    def _look(self, look: _Look) -> None:
+    def _look(self, look: Look) -> None:
         last = self._looks["last"]
         if last is None or last.shape != look.shape or not (self._seen or self._settled):
             self._begin()
@@ -128,7 +130,7 @@ class NoiseEstimator:
         if not self._settled:
             self._since = self._every  # the next frame is looked at
 
-    def _begin_shot(self, look: _Look) -> None:
+    def _begin_shot(self, look: Look) -> None:
         found = look.tells_of_white()
         if found is not None:
             self._white = float(found[0])
@@ -144,7 +146,7 @@ def _difference(one: Values, other: Values) -> float:
     return float(np.abs(one[::4] - other[::4]).mean())
 
 
-def _no_looks() -> dict[str, _Look | None]:
+def _no_looks() -> dict[str, Look | None]:
     return {"last": None, "before": None, "now": None}
 
 
@@ -153,7 +155,7 @@ _KNOWN = ("told", "goal", "white", "settled", "seen", "since", "change")
 
 
 @dataclass(frozen=True, eq=False)
-class _Look:
+class Look:
     """What is kept of a frame: a few parts of it.
 
     Attributes:
@@ -167,10 +169,10 @@ class _Look:
     bits: int
 
     @classmethod
-    def at(cls, planes: Planes420, bits: int) -> _Look:
+    def at(cls, planes: Planes420, bits: int) -> Look:
         """Rows and columns are dropped, or mirrored where there are too few."""
-        y, u, v = (_at_least(plane, UNIT if index else 2 * UNIT) for index, plane in enumerate(planes))
-        parts = _parts(*y.shape)
+        y, u, v = (_at_least(plane, UNIT if index else LEAST_SIDE) for index, plane in enumerate(planes))
+        parts = parts_of(*y.shape)
         chroma = [np.stack([plane[_halved(part)] for part in parts]) for plane in (u, v)]
         luma = np.stack([y[part] for part in parts])
         return cls(cast(Plane, luma), cast(Plane, np.stack(chroma)), bits)
@@ -184,7 +186,7 @@ class _Look:
         """Of the luma."""
         return self.luma.shape
 
-    def change_from(self, before: _Look) -> float:
+    def change_from(self, before: Look) -> float:
         """Mean difference between two frames, of every fourth row, 8-bit scale."""
         rows, others = (look.luma[:, ::4].astype(np.int32) for look in (self, before))
         return float(np.abs(rows - others).mean()) / (1 << (self.bits - 8))
@@ -196,7 +198,7 @@ class _Look:
             return None
         return np.array((sigma, sigma, Noise.white(sigma).chroma, sigma, 0.0), np.float32)
 
-    def tells(self, before: _Look) -> Values | None:
+    def tells(self, before: Look) -> Values | None:
         """(5,): the fields of ``Noise``, the last two exchanged; None where next to all is black or white."""
         align = _alignment(*self.shape)
         if align is None:
@@ -223,7 +225,7 @@ def _noise(told: Values) -> Noise:
     return Noise(dark, bright, chroma, coarse, as_white=white)
 
 
-def _parts(rows: int, columns: int) -> list[tuple[slice, slice]]:
+def parts_of(rows: int, columns: int) -> list[tuple[slice, slice]]:
     """Rows and columns of the luma to look at: the middles of a picture's quarters, or all of a small one."""
     if rows >= 2 * SIDES[0] and columns >= 2 * SIDES[1]:
         return [

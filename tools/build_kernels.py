@@ -29,9 +29,9 @@ CSRC = ROOT / "malle_rt/ops/csrc"
 COMPILED = ROOT / "malle_rt/cuda/compiled"
 MANIFEST = "manifest.json"
 
-UNITS = ("malle_slice.cu", "motion.cu", "planes.cu")
+UNITS = ("looks.cu", "malle_slice.cu", "motion.cu", "planes.cu")
 SOURCES = (*UNITS, "packs.cuh")
-ARCHITECTURES = (75, 80, 86, 87, 89, 90, 110, 120)
+ARCHITECTURES = (75, 80, 86, 87, 89, 90, 100, 110, 120)
 PTX = "compute_75.ptx"
 # A CUDA 12 driver refuses the version that nvcc 13 writes; nothing in the code needs a newer one than this.
 PTX_VERSION = "7.0"

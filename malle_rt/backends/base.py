@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -140,6 +140,24 @@ class SurfaceSession(Session, Protocol):
 
         Raises:
             ConfigError: it is not on this GPU, or not of the session's size and depth.
+        """
+        ...
+
+    def block_sums(self, surface: Surface, step: int) -> npt.NDArray[np.uint32]:
+        """Sums of the luma's code values in blocks of 16 x 16, (rows of blocks, columns); waits for them.
+
+        Args:
+            surface: as for ``start_surface``.
+            step: of so many rows of blocks, the first.
+        """
+        ...
+
+    def parts(self, surface: Surface, parts: Sequence[tuple[slice, slice]]) -> tuple[Plane, Plane]:
+        """Parts of the picture, (parts, rows, columns) of the luma and (2, parts, rows / 2, columns / 2); waits.
+
+        Args:
+            surface: as for ``start_surface``.
+            parts: rows and columns of the luma, one part or four: see ``malle_rt.cuda.looks.parts_launch``.
         """
         ...
 

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <utility>
 
+#include "looks.cu"
 #include "malle_slice.cu"
 #include "motion.cu"
 #include "planes.cu"
@@ -49,6 +50,8 @@ const Kernel kKernels[] = {
     KERNELS(malle_pack_u8_, ),     KERNELS(malle_pack_u16_, ),    KERNELS(malle_unpack_u8_, ),
     KERNELS(malle_unpack_u16_, ),
     KERNELS(malle_motion_levels_, ), KERNELS(malle_move_, ),
+    KERNEL(malle_block_sums_u8),   KERNEL(malle_block_sums_u16),  KERNEL(malle_parts_u8),
+    KERNEL(malle_parts_u16),
     KERNEL(malle_motion_coarse),   KERNEL(malle_motion_l2),       KERNEL(malle_motion_l1),
     KERNEL(malle_motion_l0),       KERNEL(malle_motion_choose),
 };

@@ -1,6 +1,7 @@
 """Where frames are kept, from the option down to the session; the GPU is the host implementation of the driver."""
 
 import threading
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -81,14 +82,22 @@ def test_frames_on_the_gpu_are_cleaned_like_those_in_host_memory(backend, nvdec,
     del got
 
 
-def test_the_estimate_brings_down_five_frames_of_twelve_only(backend, nvdec):
-    frames = noisy(25)
-    denoiser = FrameDenoiser(backend, DenoiseConfig())
-    for frame in frames:
-        denoiser.denoise(on_device(nvdec, frame))
-    assert nvdec.downloads == 5 + 5 + 1
+def test_noise_and_cuts_are_found_without_bringing_frames_down(backend, nvdec):
+    """To the last bit what frames in host memory tell, in both shots."""
+    frames = noisy(14)
+    frames += [replace(each, planes=tuple(255 - plane for plane in each.planes)) for each in noisy(6)]
+    denoiser, other = (FrameDenoiser(backend, DenoiseConfig()) for _ in range(2))
+    seen = []
+    for each, images in ((denoiser, [on_device(nvdec, frame) for frame in frames]), (other, frames)):
+        seen.append([])
+        for frame in images:
+            each.denoise(frame)
+            seen[-1].append((*each.seen, each.sigma))
+        each._end_session()
+    assert seen[0] == seen[1]
+    assert [index for index, (told, _) in enumerate(seen[0]) if told.cut] == [14]
     assert denoiser.sigma == pytest.approx(12, rel=0.3)
-    denoiser._end_session()
+    assert nvdec.downloads == 0
 
 
 def test_a_kept_result_outlives_the_denoiser(backend, nvdec):

@@ -27,6 +27,7 @@ from malle_rt.cuda.launches import (
     slice_launch,
     unpack_launch,
 )
+from malle_rt.cuda.looks import block_sums_launch, blocks_of, parts_launch
 from malle_rt.cuda.motion import Past, align_launches, motion_memory
 from malle_rt.cuda.opening import open_driver
 
@@ -69,8 +70,8 @@ def run(driver: Driver) -> set[str]:
     with ExitStack() as outer:
         stream = driver.stream()
         outer.callback(stream.close)
-        kinds = (_slice_cases(), _plane_cases(), _motion_cases())
-        cases: Iterator[_SliceCase | _PlaneCase | _MotionCase] = itertools.chain(*kinds)
+        kinds = (_slice_cases(), _plane_cases(), _motion_cases(), _look_cases())
+        cases: Iterator[_SliceCase | _PlaneCase | _MotionCase | _LookCase] = itertools.chain(*kinds)
         for case in cases:
             with ExitStack() as undo:
                 for launch in case.launches(_Memory(driver, stream, undo)):
@@ -163,6 +164,36 @@ class _MotionCase:
 def _motion_cases() -> Iterator[_MotionCase]:
     for case in itertools.product(_PICTURES, _STORAGES):
         yield _MotionCase(*case)
+
+
+@dataclass(frozen=True)
+class _LookCase:
+    size: tuple[int, int]
+    bits: int
+
+    def launches(self, memory: _Memory) -> Iterator[Launch]:
+        (width, height), sample = self.size, 1 if self.bits == 8 else 2
+        planes = DevicePlanes(
+            pointers=tuple(memory.zeros(rows * width * sample) for rows in (height, height // 2)),
+            pitches=(width * sample, width * sample),
+            width=width,
+            height=height,
+            bits=self.bits,
+            layout="semi-planar",
+        )
+        blocks = blocks_of(width, height, 2)
+        yield block_sums_launch(planes, 2, memory.unwritten(4 * blocks[0] * blocks[1]))
+        sides = (
+            (slice(0, height // 2), slice(height // 2, height)),
+            (slice(0, width // 2), slice(width // 2, width)),
+        )
+        luma, chroma = (memory.unwritten(width * height * sample // share) for share in (1, 2))
+        yield parts_launch(planes, list(itertools.product(*sides)), luma, chroma)
+
+
+def _look_cases() -> Iterator[_LookCase]:
+    for case in itertools.product(((40, 36), (324, 180)), _DEPTHS):
+        yield _LookCase(*case)
 
 
 def main() -> None:

@@ -12,13 +12,17 @@ driver can, the parts of compute are one CUDA graph for each slot.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import cast
+
+import numpy as np
+import numpy.typing as npt
 
 from malle_rt.backends.base import FrameShape, Planes420
 from malle_rt.backends.gpu.borrowed import DECODER, Borrowed, DecoderStream
 from malle_rt.backends.gpu.layout import PlaneLayout
+from malle_rt.backends.gpu.looks import SurfaceLooks
 from malle_rt.backends.gpu.network import Capture, DeviceNetwork, TensorSizes
 from malle_rt.backends.gpu.pool import SurfacePool
 from malle_rt.backends.gpu.ring import Result, Slot
@@ -28,7 +32,7 @@ from malle_rt.cuda.kernels import Kernels
 from malle_rt.cuda.launches import padded_size
 from malle_rt.cuda.motion import Past, motion_memory
 from malle_rt.errors import KernelError, MalleError, OutOfDeviceMemory
-from malle_rt.frame import Surface
+from malle_rt.frame import Plane, Surface
 
 __all__ = ["SLOTS", "GpuSession"]
 
@@ -104,6 +108,9 @@ class GpuSession:
                 undo.callback(self._slots[-1].close)
             self._decoded = driver.event()
             undo.callback(self._decoded.close)
+            self._looks = SurfaceLooks(driver, kernels, shape) if shape.pitches is not None else None
+            if self._looks is not None:
+                undo.callback(self._looks.close)
             self._pool = SurfacePool(driver, self._after.told) if shape.stays else None
             if self._pool is not None:
                 undo.callback(self._pool.close)
@@ -132,6 +139,16 @@ class GpuSession:
         slot.copy(borrowed, self._levels(noise), self._upload)
         result = self._go_on(slot, first=state is None)
         return result.settle, result
+
+    def block_sums(self, surface: Surface, step: int) -> npt.NDArray[np.uint32]:
+        """See ``SurfaceSession``."""
+        with self._lent(surface) as borrowed:
+            return self._looks_at().block_sums(borrowed, step)
+
+    def parts(self, surface: Surface, parts: Sequence[tuple[slice, slice]]) -> tuple[Plane, Plane]:
+        """See ``SurfaceSession``."""
+        with self._lent(surface) as borrowed:
+            return self._looks_at().parts(borrowed, parts)
 
     def run(self, planes: Planes420, noise: Noise, state: object | None) -> tuple[Planes420, object]:
         """Denoise one frame and wait for it; see ``Session``."""
@@ -174,6 +191,22 @@ class GpuSession:
             # After some errors the context takes nothing any more; its end gives the memory back.
             log.warning("closing after an error on the GPU: %s", exc)
         self._graphs = []
+
+    def _looks_at(self) -> SurfaceLooks:
+        assert self._looks is not None, "the shape has no pitches"
+        return self._looks
+
+    @contextmanager
+    def _lent(self, surface: Surface) -> Iterator[Borrowed]:
+        """The surface for a short look, once it has been decoded."""
+        self._driver.make_current()
+        borrowed = Borrowed(surface, self._shape, self._driver.device.index)
+        try:
+            self._decoded.record(self._decoder)
+            self._looks_at().stream.wait_for(self._decoded)
+            yield borrowed
+        finally:
+            borrowed.release()
 
     def _next_slot(self, state: object | None) -> Slot:
         """The slot for the frame after ``state``, empty."""

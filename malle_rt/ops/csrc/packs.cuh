@@ -11,6 +11,13 @@ namespace malle {
 constexpr int kThreads = 256;  // of a block, at most
 constexpr int kWidest = 16;    // bytes that a thread loads or stores with one instruction
 
+// A row of a plane, `pitch` bytes from the one before.
+template <typename T>
+__device__ __forceinline__ T* row_of(T* plane, int row, int pitch) {
+    const std::size_t bytes = static_cast<std::size_t>(row) * pitch;
+    return reinterpret_cast<T*>(reinterpret_cast<std::uintptr_t>(plane) + bytes);
+}
+
 template <int Bytes>
 struct Word;
 template <>

@@ -15,12 +15,6 @@ namespace {
 
 constexpr int kStep = 8;
 
-template <typename T>
-__device__ __forceinline__ T* row_of(T* plane, int row, int pitch) {
-    const std::size_t bytes = static_cast<std::size_t>(row) * pitch;
-    return reinterpret_cast<T*>(reinterpret_cast<std::uintptr_t>(plane) + bytes);
-}
-
 // Code values of kStep neighbours of each of `Mixed` components that take turns; the last ones repeat outward.
 template <int Mixed, typename Sample>
 __device__ __forceinline__ void read_codes(const Sample* row, int column, int width, int shift,

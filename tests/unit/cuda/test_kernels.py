@@ -72,7 +72,7 @@ def gpu(capability, driver=13000):
         ((9, 0), 13000, "sm_90.cubin"),
         ((11, 0), 13000, "sm_110.cubin"),
         ((12, 1), 13000, "sm_120.cubin"),
-        ((10, 0), 13000, PTX),
+        ((10, 3), 13000, "sm_100.cubin"),
         ((13, 0), 14000, PTX),
         # A CUDA 12 driver does not take what CUDA 13 assembled.
         ((8, 7), 12060, PTX),
@@ -91,7 +91,7 @@ def test_an_older_gpu_is_told_what_it_would_take(capability):
 
 
 def test_ships_what_the_supported_gpus_need():
-    cubins = {f"sm_{each}.cubin" for each in (75, 80, 86, 87, 89, 90, 110, 120)}
+    cubins = {f"sm_{each}.cubin" for each in (75, 80, 86, 87, 89, 90, 100, 110, 120)}
     assert set(SHIPPED["files"]) == cubins | {PTX}
     assert {path.name for path in COMPILED.iterdir()} == {*SHIPPED["files"], "manifest.json"}
 
