@@ -2,9 +2,14 @@
 
     python tools/build_kernels.py
     python tools/build_kernels.py --check
+    python tools/build_kernels.py --ptxas PROGRAM...
+    python tools/build_kernels.py --counts
 
 --check compiles them again and compares byte by byte; it prints a line for each difference. nvcc is taken from --nvcc,
 from PATH, or from the nvidia-cuda-nvcc package. Same sources and same nvcc, same bytes.
+
+--ptxas assembles the PTX that ships with each of these assemblers, as a driver of its version would, for every
+architecture that it knows. --counts says what the fast slices do for a pixel, as the PTX has it.
 """
 
 from __future__ import annotations
@@ -19,8 +24,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +122,113 @@ def differences(nvcc: Path, shipped: Path, sources: Path = CSRC) -> Iterator[str
                 yield f"{name} is not what the sources compile to"
 
 
+@dataclass(frozen=True)
+class Assembled:
+    """The PTX on one architecture, by one assembler.
+
+    Attributes:
+        ptxas: its version.
+        architecture: "sm_90".
+        failure: why not; "" where it did.
+        spills: kernels with too few registers.
+        registers: of the kernel that takes most.
+    """
+
+    ptxas: str
+    architecture: str
+    failure: str
+    spills: int
+    registers: int
+
+
+def assembled(ptxas: Path, ptx: Path, architectures: Sequence[str] = ()) -> Iterator[Assembled]:
+    """Assemble PTX for every architecture that the assembler knows, from 7.5 on.
+
+    Raises:
+        BuildError: it does not start.
+    """
+    command = [str(ptxas.resolve())]
+    version = nvcc_version(ptxas)
+    known = sorted(set(re.findall(r"\bsm_(\d+)\b", _run([*command, "--help"], Path.cwd()))), key=int)
+    oldest = int(PTX.removeprefix("compute_").removesuffix(".ptx"))
+    with tempfile.TemporaryDirectory() as folder:
+        for each in architectures or [f"sm_{number}" for number in known if int(number) >= oldest]:
+            try:
+                arguments = [f"-arch={each}", "-v", "-o", "x.cubin", str(ptx.resolve())]
+                said = _run([*command, *arguments], Path(folder))
+            except BuildError as exc:
+                yield Assembled(version, each, str(exc), 0, 0)
+                continue
+            spills = len(re.findall(r"[1-9]\d* bytes spill", said))
+            yield Assembled(
+                version, each, "", spills, max(map(int, re.findall(r"Used (\d+) registers", said)))
+            )
+
+
+@dataclass(frozen=True)
+class SliceCount:
+    """What a fast slice does for one pixel of one plane.
+
+    Attributes:
+        kernel: its name.
+        instructions: of the virtual machine; the assembler makes about as many of them.
+        loaded, stored: bytes that its thread asks for; most of what is loaded comes from the caches.
+        least: bytes that memory must move.
+    """
+
+    kernel: str
+    instructions: float
+    loaded: float
+    stored: float
+    least: float
+
+
+def slice_counts(ptx: str) -> Iterator[SliceCount]:
+    """Count along the way of a thread in the middle of a picture: the loop over the rows of taps runs once for each."""
+    for kernel, storage, size, stride in re.findall(r"\.entry (malle_slice_(f16|f32)_k(\d)_s(\d))\(", ptx):
+        begin = ptx.index(f".entry {kernel}(")
+        lines = _instructions(ptx[begin : ptx.index("\n}\n", begin)])
+        places = {line.removesuffix(":"): at for at, line in enumerate(lines) if line.endswith(":")}
+        loops = [
+            (places[found[1]], at)
+            for at, line in enumerate(lines)
+            if (found := re.search(r"\bbra(?:\.uni)?\s+([$\w]+)", line)) and places.get(found[1], at) < at
+        ]
+        first, last = min(loops, key=lambda loop: loop[1] - loop[0])
+        item, taps = 2 if storage == "f16" else 4, int(size)
+        pixels = slice_patch(taps, int(stride), item)
+        way = lines + lines[first : last + 1] * (taps - 1)
+        loaded, stored = (sum(_bytes(line, kind) for line in way) for kind in ("ld", "st"))
+        yield SliceCount(
+            kernel,
+            round(sum(not line.endswith(":") for line in way) / pixels, 1),
+            round(loaded / pixels, 1),
+            round(stored / pixels, 1),
+            round(item * (2 + (taps**2 + 1) / int(stride) ** 2 / together(taps, int(stride))), 2),
+        )
+
+
+def slice_patch(size: int, stride: int, item: int) -> int:
+    """Pixels that a thread of a fast slice does, as ``malle_rt/cuda/launches.py`` has it."""
+    return together(size, stride) * (1 if stride == 1 else 2) * 16 // item
+
+
+def together(size: int, stride: int) -> int:
+    """Planes that a thread does at once, as they share their kernels; as in malle_slice.cu."""
+    return 2 if (size, stride) == (3, 1) else 1
+
+
+def _instructions(body: str) -> list[str]:
+    """Labels and instructions of an entry."""
+    lines = [line.strip() for line in body[body.index("{") + 1 :].splitlines()]
+    return [line for line in lines if line and not line.startswith(("//", ".", "{", "}"))]
+
+
+def _bytes(line: str, kind: str) -> int:
+    found = re.search(rf"\b{kind}\.global(?:\.nc)?(?:\.v(\d))?\.[a-z](\d+)", line)
+    return int(found[1] or 1) * int(found[2]) // 8 if found else 0
+
+
 def _compile(nvcc: Path, sources: Path, out: Path) -> None:
     """Cubins, PTX and manifest of the sources, into an empty folder."""
     with tempfile.TemporaryDirectory() as folder:
@@ -186,6 +299,21 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def _look_at_ptx(programs: Sequence[Path], *, counts: bool) -> int:
+    failed = False
+    for program in programs:
+        for each in assembled(program, COMPILED / PTX):
+            said = each.failure or f"{each.registers} registers at most, {each.spills} kernels spill"
+            failed = failed or bool(each.failure or each.spills)
+            print(f"ptxas {each.ptxas} {each.architecture}: {said}", flush=True)
+    for one in slice_counts((COMPILED / PTX).read_text()) if counts else ():
+        print(
+            f"{one.kernel}: {one.instructions} instructions a pixel, {one.loaded} bytes asked for, {one.stored} "
+            f"stored; memory moves {one.least} at least"
+        )
+    return 1 if failed else 0
+
+
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(
@@ -193,8 +321,12 @@ def main() -> int:
     )
     parser.add_argument("--check", action="store_true", help="compare with the shipped files, change nothing")
     parser.add_argument("--nvcc", type=Path, help="the compiler")
+    parser.add_argument("--ptxas", type=Path, nargs="+", default=[], help="assemblers to try the PTX with")
+    parser.add_argument("--counts", action="store_true", help="count what the slices do for a pixel")
     options = parser.parse_args()
     try:
+        if options.ptxas or options.counts:
+            return _look_at_ptx(options.ptxas, counts=options.counts)
         nvcc = find_nvcc(options.nvcc)
         if not options.check:
             build(nvcc, COMPILED)

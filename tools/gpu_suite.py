@@ -24,6 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080), "4k": (3840, 2160)}
 FRAMES = {"720p": 600, "1080p": 400, "4k": 200}
+LEAST = 5.0  # seconds that a part needs at all
 MARK = "gpu_suite result: "
 
 
@@ -34,7 +35,8 @@ def main() -> int:
     )
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks", help="folder of the JSON file")
     parser.add_argument("--only", nargs="*", choices=sorted(PARTS), help="parts to run (default: all)")
-    parser.add_argument("--limit", type=float, default=240, help="seconds for one part")
+    parser.add_argument("--limit", type=float, help="seconds for one part (default: of each its own)")
+    parser.add_argument("--minutes", type=float, help="for all of them; what is left then is not run")
     parser.add_argument("--part", choices=sorted(PARTS), help=argparse.SUPPRESS)  # what a child process does
     options = parser.parse_args()
     if options.part:
@@ -42,11 +44,17 @@ def main() -> int:
         return 0
     options.output.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {}
+    end = time.monotonic() + 60 * (options.minutes or 1e6)
     for name in PARTS:
         if name in (options.only or PARTS):
-            results[name] = run_part(name, options.limit)
-            path = write(results, options.output)
-    print(f"wrote {path}")
+            left = end - time.monotonic()
+            if left < LEAST:
+                print(f"{name}: not run, no time is left")
+                continue
+            limit = min(left, options.limit or LIMITS.get(name, 60.0))
+            results[name] = run_part(name, limit)
+            write(results, options.output)
+    print(f"wrote {write(results, options.output)}")
     return 1 if any(not part["ok"] for part in results.values()) else 0
 
 
@@ -145,46 +153,71 @@ def slices() -> dict[str, Any]:
 
 
 def backend_rows() -> dict[str, Any]:
-    """The ``cuda`` backend with and without graphs, with each adapter that is installed."""
+    """The ``cuda`` backend: each network; then without graphs, in float32, and with the other adapter."""
     from gpubench.measurements import measure_sessions
 
     from malle_rt.backends.cuda import CudaBackend
     from malle_rt.errors import BackendUnavailable, MalleError
 
     result: dict[str, Any] = {"rows": [], "missing": []}
-    for adapter, graphs, precision in (
-        ("cuda-bindings", True, "fp16"),
-        ("cuda-bindings", False, "fp16"),
-        ("cuda-bindings", True, "fp32"),
-        ("pycuda", True, "fp16"),
-        ("pycuda", False, "fp16"),
+    for model, adapter, graphs, precision in (
+        ("rt-s", "cuda-bindings", True, "fp16"),
+        ("rt-m", "cuda-bindings", True, "fp16"),
+        ("rt-l", "cuda-bindings", True, "fp16"),
+        ("rt-s", "cuda-bindings", False, "fp16"),
+        ("rt-s", "cuda-bindings", True, "fp32"),
+        ("rt-s", "pycuda", True, "fp16"),
+        ("rt-s", "pycuda", False, "fp16"),
     ):
         try:
             for size, frames in FRAMES.items():
                 result["rows"] += measure_sessions(
-                    lambda: CudaBackend("rt-s", adapter=adapter, graphs=graphs, precision=precision),  # noqa: B023
+                    lambda: CudaBackend(model, adapter=adapter, graphs=graphs, precision=precision),  # noqa: B023
                     {size: SIZES[size]},
                     frames=frames,
                 )
+                tell(result)
         except BackendUnavailable as exc:
             result["missing"].append(f"{adapter}: {exc}")
         except MalleError as exc:
             result.setdefault("failed", []).append(
-                f"{adapter}, {precision}, {'with' if graphs else 'without'} graphs: {exc}"
+                f"{model}, {adapter}, {precision}, {'with' if graphs else 'without'} graphs: {exc}"
             )
         tell(result)
     return result
+
+
+def kernels() -> dict[str, Any]:
+    """Microseconds of each kernel beside the network."""
+    from gpubench.measurements import measure_kernels
+
+    from malle_rt.cuda.opening import open_driver
+
+    driver = open_driver("cuda-bindings")
+    rows = measure_kernels(driver, SIZES)
+    driver.close()
+    return {"rows": rows}
+
+
+def together() -> dict[str, Any]:
+    """Several videos at once."""
+    from gpubench.measurements import measure_together
+
+    from malle_rt.backends.cuda import CudaBackend
+
+    return {"rows": measure_together(lambda: CudaBackend("rt-s"), SIZES["1080p"], (1, 2, 4, 8), frames=200)}
 
 
 def transcode() -> dict[str, Any]:
     """File to file."""
     from gpubench.measurements import measure_files
 
-    return {
-        "rows": [
-            row for size in SIZES for row in measure_files("cuda", {size: SIZES[size]}, frames=FRAMES[size])
-        ]
-    }
+    result: dict[str, Any] = {"rows": []}
+    for size in SIZES:
+        for row in measure_files("cuda", {size: SIZES[size]}, frames=FRAMES[size]):
+            result["rows"].append(row)
+            tell(result)
+    return result
 
 
 def rtx() -> dict[str, Any]:
@@ -200,15 +233,20 @@ def rtx() -> dict[str, Any]:
         return {"outcome": f"{type(exc).__name__}: {exc}"}
 
 
+# In the order in which they are worth most, should time run out.
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "machine": machine,
-    "tests": tests,
-    "slices": slices,
     "backend": backend_rows,
-    "sanitizer": sanitizer,
+    "kernels": kernels,
+    "slices": slices,
     "transcode": transcode,
+    "together": together,
+    "tests": tests,
+    "sanitizer": sanitizer,
     "rtx": rtx,
 }
+# Seconds; all others take up to 60.
+LIMITS = {"backend": 180.0, "transcode": 150.0, "tests": 240.0, "sanitizer": 240.0}
 
 
 def _python_path() -> str:

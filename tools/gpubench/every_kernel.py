@@ -31,7 +31,7 @@ from malle_rt.cuda.looks import block_sums_launch, blocks_of, parts_launch
 from malle_rt.cuda.motion import Past, align_launches, motion_memory
 from malle_rt.cuda.opening import open_driver
 
-__all__ = ["run"]
+__all__ = ["DeviceMemory", "frame_launches", "run"]
 
 _STORAGES: tuple[Storage, ...] = ("f16", "f32")
 _LAYOUTS: tuple[Literal["planar", "semi-planar"], ...] = ("planar", "semi-planar")
@@ -43,7 +43,7 @@ _DEPTHS = (8, 10)
 
 
 @dataclass
-class _Memory:
+class DeviceMemory:
     """Device memory of exactly the sizes asked for."""
 
     driver: Driver
@@ -74,7 +74,7 @@ def run(driver: Driver) -> set[str]:
         cases: Iterator[_SliceCase | _PlaneCase | _MotionCase | _LookCase] = itertools.chain(*kinds)
         for case in cases:
             with ExitStack() as undo:
-                for launch in case.launches(_Memory(driver, stream, undo)):
+                for launch in case.launches(DeviceMemory(driver, stream, undo)):
                     kernels.start(launch, stream.handle)
                     started.add(launch.name)
                 stream.synchronize(seconds=60)
@@ -87,7 +87,7 @@ class _SliceCase:
     storage: Storage
     shift: int  # values between the memory's alignment and the tensors'
 
-    def launches(self, memory: _Memory) -> Iterator[Launch]:
+    def launches(self, memory: DeviceMemory) -> Iterator[Launch]:
         item = 2 if self.storage == "f16" else 4
         d, values = self.dims, self.dims.kernel_size**2 + 1
         picture = d.batch * d.channels * d.height * d.width * item
@@ -114,7 +114,7 @@ class _PlaneCase:
     storage: Storage
     shift: int  # samples
 
-    def launches(self, memory: _Memory) -> Iterator[Launch]:
+    def launches(self, memory: DeviceMemory) -> Iterator[Launch]:
         width, height = self.size
         padded = padded_size(width, height)
         item, sample = 2 if self.storage == "f16" else 4, 1 if self.bits == 8 else 2
@@ -150,7 +150,7 @@ class _MotionCase:
     size: tuple[int, int]
     storage: Storage
 
-    def launches(self, memory: _Memory) -> Iterator[Launch]:
+    def launches(self, memory: DeviceMemory) -> Iterator[Launch]:
         padded = padded_size(*self.size)
         luma = padded[0] * padded[1] * (2 if self.storage == "f16" else 4)
         sizes = (luma, luma // 2, luma // 4)  # one plane of hidden state
@@ -171,7 +171,7 @@ class _LookCase:
     size: tuple[int, int]
     bits: int
 
-    def launches(self, memory: _Memory) -> Iterator[Launch]:
+    def launches(self, memory: DeviceMemory) -> Iterator[Launch]:
         (width, height), sample = self.size, 1 if self.bits == 8 else 2
         planes = DevicePlanes(
             pointers=tuple(memory.zeros(rows * width * sample) for rows in (height, height // 2)),
@@ -194,6 +194,12 @@ class _LookCase:
 def _look_cases() -> Iterator[_LookCase]:
     for case in itertools.product(((40, 36), (324, 180)), _DEPTHS):
         yield _LookCase(*case)
+
+
+def frame_launches(memory: DeviceMemory, size: tuple[int, int]) -> Iterator[Launch]:
+    """All launches for one frame in NV12 but the network's own, which computes in float16."""
+    for case in (_PlaneCase(size, 8, "semi-planar", "f16", 0), _MotionCase(size, "f16"), _LookCase(size, 8)):
+        yield from case.launches(memory)
 
 
 def main() -> None:

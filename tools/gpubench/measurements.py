@@ -1,4 +1,7 @@
-"""What is measured on an NVIDIA GPU: the slice's bandwidth, a backend's speed and latency, and file to file."""
+"""What is measured on an NVIDIA GPU: kernels, the slice's bandwidth, a backend's speed and latency, and file to file.
+
+Only files need PyAV, and only they import it.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,18 @@ import subprocess
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import av
 import numpy as np
 
-from malle_rt import DenoiseConfig, EncodeConfig, Transcode, TranscodeOptions
+from gpubench.every_kernel import DeviceMemory, frame_launches
 from malle_rt.backends.base import Backend, FrameShape, Planes420
 from malle_rt.backends.gpu.session import GpuSession
 from malle_rt.contract import Noise
@@ -30,7 +34,16 @@ from malle_rt.measuring import describe_machine, psnr
 from malle_rt.media.synthetic import INDEX_ROWS, SyntheticSource
 from malle_rt.pipeline import nearest_rank
 
-__all__ = ["describe", "measure_files", "measure_sessions", "measure_slices", "milliseconds", "noisy_planes"]
+__all__ = [
+    "describe",
+    "measure_files",
+    "measure_kernels",
+    "measure_sessions",
+    "measure_slices",
+    "measure_together",
+    "milliseconds",
+    "noisy_planes",
+]
 
 _PACKAGES = ("torch", "cuda-bindings", "pycuda", "tensorrt", "tensorrt-rtx-cu13", "numpy", "av")
 _QUERY = "driver_version,power.limit,clocks.max.sm,clocks.max.memory,clocks.current.sm,temperature.gpu"
@@ -196,6 +209,22 @@ def _copy(driver: Driver, stream: Stream, moved: int) -> float:
     return 2 * half / taken / 1e6
 
 
+def measure_kernels(driver: Driver, sizes: dict[str, tuple[int, int]]) -> list[dict[str, Any]]:
+    """A row for each size: microseconds of every kernel that is no slice, for NV12 and a network in float16."""
+    kernels = Kernels(driver)
+    rows = []
+    for size, picture in sizes.items():
+        taken: dict[str, float] = {}
+        with ExitStack() as undo:
+            stream = driver.stream()
+            undo.callback(stream.close)
+            for launch in frame_launches(DeviceMemory(driver, stream, undo), picture):
+                once = partial(kernels.start, launch, stream.handle)
+                taken[launch.name] = round(milliseconds(driver, stream, once, repeats=20) * 1e3, 2)
+        rows.append({"size": size, "microseconds": taken, "together": round(sum(taken.values()), 1)})
+    return rows
+
+
 _CLIP = 8  # frames, played in a circle
 _WARM_UP = 20
 
@@ -226,6 +255,27 @@ def measure_sessions(
         row["gain_db"] = round(_gain(last, noisy[end][0], clean[end]), 2)
         rows.append(row)
         session.close()
+    opened.close()
+    return rows
+
+
+def measure_together(
+    backend: Callable[[], Backend], size: tuple[int, int], counts: Sequence[int], *, frames: int
+) -> list[dict[str, Any]]:
+    """A row for each number of videos at once on one GPU, by one process with a thread for each: frames a second."""
+    opened = backend()
+    shape = FrameShape(*size)
+    _, noisy = noisy_planes(*size)
+    rows = []
+    for count in counts:
+        sessions = [opened.prepare(shape) for _ in range(count)]
+        begin = time.perf_counter()
+        with ThreadPoolExecutor(count) as pool:
+            list(pool.map(lambda each: _throughput(cast(GpuSession, each), noisy, frames), sessions))
+        seconds = time.perf_counter() - begin
+        rows.append({"videos": count, "fps_of_all": round(count * (frames + _WARM_UP) / seconds, 1)})
+        for each in sessions:
+            each.close()
     opened.close()
     return rows
 
@@ -267,33 +317,45 @@ def _gain(denoised: Plane, noisy: Plane, clean: Plane) -> float:
     return psnr(denoised, clean) - psnr(noisy, clean)
 
 
-def measure_files(backend: str, sizes: dict[str, tuple[int, int]], *, frames: int) -> list[dict[str, Any]]:
-    """A row for each size: frames per second of the whole job, seconds each stage worked, overlap of the stages."""
-    rows = []
+# Backend, strength and hwaccel of a row: as a user has it, with a fixed strength, decoded on the processor, and what
+# decoding and encoding take by themselves.
+FILE_CASES = (("auto", "auto"), (15.0, "auto"), (15.0, "none"), (None, "none"))
+
+
+def measure_files(
+    backend: str, sizes: dict[str, tuple[int, int]], *, frames: int
+) -> Iterator[dict[str, Any]]:
+    """A row for each size and case: frames per second of the job, seconds each stage worked, overlap of the stages."""
+    from malle_rt import DenoiseConfig, EncodeConfig, Transcode, TranscodeOptions
+
+    encode = EncodeConfig(codec="libx264", preset="ultrafast", crf=23)
     with tempfile.TemporaryDirectory() as folder:
         for size, (width, height) in sizes.items():
             source = Path(folder) / f"{size}.mp4"
             _write(source, width, height, frames)
-            config = DenoiseConfig(backend=backend, strength=15)
-            encode = EncodeConfig(codec="libx264", preset="ultrafast", crf=23)
-            target = source.with_suffix(".clean.mp4")
-            with Transcode(source, target, TranscodeOptions(config=config, encode=encode)) as job:
-                report = job.run().pipeline
-            rows.append(
-                {
+            for number, (strength, hwaccel) in enumerate(FILE_CASES):
+                config = DenoiseConfig(backend="none")
+                if strength is not None:
+                    config = DenoiseConfig(backend=backend, strength=cast(Any, strength))
+                options = TranscodeOptions(config=config, encode=encode, hwaccel=hwaccel)
+                with Transcode(source, source.with_suffix(f".{number}.mp4"), options) as job:
+                    report = job.run().pipeline
+                yield {
                     "size": size,
                     "backend": job.backend,
+                    "strength": strength,
+                    "hwaccel": hwaccel,
                     "frames": report.frames_out,
                     "fps": round(report.fps, 1),
                     "busy_s": {stage: round(seconds, 2) for stage, seconds in report.busy.items()},
                     "overlap": round(sum(report.busy.values()) / report.seconds, 2),
                 }
-            )
-    return rows
 
 
 def _write(path: Path, width: int, height: int, frames: int) -> None:
     """A noisy H.264 clip of 25 frames per second."""
+    import av
+
     _, clip = noisy_planes(width, height)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "18"})

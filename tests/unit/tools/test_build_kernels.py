@@ -4,7 +4,22 @@ import shutil
 
 import build_kernels
 import pytest
-from build_kernels import COMPILED, CSRC, SOURCES, BuildError, build, differences, find_nvcc, nvcc_version
+from build_kernels import (
+    COMPILED,
+    CSRC,
+    PTX,
+    SOURCES,
+    BuildError,
+    assembled,
+    build,
+    differences,
+    find_nvcc,
+    nvcc_version,
+    slice_counts,
+    slice_patch,
+)
+
+from malle_rt.cuda.launches import SliceDims, slice_launch
 
 pytestmark = pytest.mark.slow  # compiles
 
@@ -115,3 +130,38 @@ def test_says_how_to_get_a_compiler(monkeypatch, tmp_path):
 def test_there_must_be_something_to_check(tmp_path):
     with pytest.raises(BuildError, match="holds no kernels to check"):
         list(differences(other_nvcc(tmp_path, "13.0.88"), tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_103"])
+def test_the_ptx_that_ships_is_assembled_for_gpus_without_a_cubin_of_their_own(nvcc, architecture):
+    ptxas = nvcc.resolve().with_name("ptxas")
+    (found,) = assembled(ptxas, COMPILED / PTX, [architecture])
+    assert (found.failure, found.spills) == ("", 0)
+    assert 0 < found.registers <= 128
+
+
+def test_what_cannot_be_assembled_is_said(nvcc, tmp_path):
+    bad = tmp_path / "bad.ptx"
+    bad.write_text((COMPILED / PTX).read_text().replace(".version 7.0", ".version 99.0"))
+    (found,) = assembled(nvcc.resolve().with_name("ptxas"), bad, ["sm_90"])
+    assert found.failure.startswith("ptxas failed: ptxas fatal")
+
+
+def test_the_slices_do_no_more_for_a_pixel_than_was_estimated():
+    """Estimated for the luma in float16: 119 instructions of the machine, and 7.25 bytes that memory must move."""
+    counts = {each.kernel: each for each in slice_counts((COMPILED / PTX).read_text())}
+    assert len(counts) == 10
+    luma = counts["malle_slice_f16_k5_s4"]
+    assert luma.instructions < 140
+    assert (luma.stored, luma.least) == (2, 7.25)
+    assert luma.loaded <= 35  # mostly from the caches
+
+
+@pytest.mark.parametrize(("size", "stride"), [(5, 4), (3, 2), (5, 2), (3, 4), (3, 1)])
+def test_a_patch_is_what_the_launches_have(size, stride):
+    """Threads of a launch times pixels of a thread: those of the picture, and the half stride above it."""
+    dims = SliceDims.of((1, 1, 96 * stride, 128 * stride), (1, size**2 + 1, 96, 128), size)
+    launch = slice_launch(0, 0, 0, dims, "f16")
+    threads = launch.grid[0] * launch.block[0] * launch.grid[1] * launch.block[1]
+    pixels = slice_patch(size, stride, 2) // (2 if stride == 1 else 1)
+    assert 1 <= threads * pixels / (dims.height * dims.width) < 1.2

@@ -80,7 +80,7 @@ def test_the_sanitizer_gets_nothing_written_that_a_kernel_does_not_read(fake, ca
         undo.callback(driver.close)
         undo.callback(stream.close)
         case = next(getattr(every_kernel, cases)())
-        launches = list(case.launches(every_kernel._Memory(driver, stream, undo)))
+        launches = list(case.launches(every_kernel.DeviceMemory(driver, stream, undo)))
         stream.synchronize()
     assert launches
     assert fake.calls("cuMemsetD8Async") == inputs
