@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from malle_rt.pipeline import Progress
     from malle_rt.segments.job import SegmentedTranscode
 
-__all__ = ["add_parser", "add_segments", "in_segments", "run"]
+__all__ = ["add_parser", "add_transcoding", "in_segments", "run", "transcode_options"]
 
 _EPILOG = """\
 examples:
@@ -106,14 +106,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action=argparse.BooleanOptionalAction,
         help="leave outputs that are whole, from the same source and the same options (default: yes)",
     )
-    add_denoising(parser).add_argument(
-        "--hwaccel",
-        default="auto",
-        metavar="NAME",
-        help=f"decode on the GPU and stay there: {either(HWACCELS)} (auto)",
-    )
-    add_deinterlacing(parser)
-    add_encoding(parser)
+    add_transcoding(parser)
     parser.add_argument(
         "--format",
         metavar="NAME",
@@ -123,7 +116,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     part = parser.add_argument_group("part of the input")
     part.add_argument("--start", type=seconds, metavar="TIME", help="seconds or [HH:]MM:SS[.fraction]")
     part.add_argument("--duration", type=seconds, metavar="TIME", help="length from there")
-    add_segments(parser)
     parser.add_argument(
         "--fps",
         type=rate,
@@ -132,17 +124,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     parser.add_argument(
-        "--strict",
-        action="store_true",
-        help="refuse an input that is damaged or not whole (else: exit code 3)",
-    )
-    parser.add_argument(
         "--keep-partial",
         action="store_true",
         help="stopped early, still name the result OUT and not OUT.partial.EXT",
-    )
-    parser.add_argument(
-        "--keep-times", action="store_true", help="give OUT the times of last access and change of IN"
     )
     parser.add_argument(
         "--compare",
@@ -159,13 +143,34 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="write no video, but a picture with crops of one frame at each of these strengths, such as 4,8,12,auto; "
         "--start chooses the place, OUT the name (default: IN.preview.png)",
     )
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
+
+
+def add_transcoding(parser: argparse.ArgumentParser) -> None:
+    """How files are made, and what is told meanwhile."""
+    add_denoising(parser).add_argument(
+        "--hwaccel",
+        default="auto",
+        metavar="NAME",
+        help=f"decode on the GPU and stay there: {either(HWACCELS)} (auto)",
+    )
+    add_deinterlacing(parser)
+    add_encoding(parser)
+    add_segments(parser)
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse an input that is damaged or not whole (else transcode ends with exit code 3)",
+    )
+    parser.add_argument(
+        "--keep-times", action="store_true", help="give OUT the times of last access and change of IN"
+    )
     parser.add_argument(
         "--progress",
         choices=("bar", "json"),
         default="bar",
         help="json: an object a line on standard output, for programs; what people read goes to standard error",
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
 
 
 def add_segments(parser: argparse.ArgumentParser) -> None:

@@ -10,18 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from malle_rt.cli.json_lines import JsonLines
-from malle_rt.cli.options import (
-    add_deinterlacing,
-    add_denoising,
-    add_encoding,
-    either,
-    encode_config,
-)
+from malle_rt.cli.options import encode_config
 from malle_rt.cli.progress import ProgressBar, clock
 from malle_rt.cli.signals import watched_signals
 from malle_rt.cli.telling import report_error
-from malle_rt.cli.transcode import add_segments, in_segments, transcode_options
-from malle_rt.config import HWACCELS
+from malle_rt.cli.transcode import add_transcoding, in_segments, transcode_options
 
 if TYPE_CHECKING:
     from malle_rt.batch import Batch, BatchItem
@@ -78,29 +71,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="DIR",
         help="where videos are moved after that, each with NAME.reason.txt (IN/quarantine)",
     )
-    add_denoising(parser).add_argument(
-        "--hwaccel",
-        default="auto",
-        metavar="NAME",
-        help=f"decode on the GPU and stay there: {either(HWACCELS)} (auto)",
-    )
-    add_deinterlacing(parser)
-    add_encoding(parser)
-    add_segments(parser)
+    add_transcoding(parser)
     parser.add_argument(
         "--overwrite", action="store_true", help="replace outputs of other sources or options"
-    )
-    parser.add_argument("--strict", action="store_true", help="refuse videos that are damaged or not whole")
-    parser.add_argument(
-        "--keep-times",
-        action="store_true",
-        help="give each output the times of last access and change of its source",
-    )
-    parser.add_argument(
-        "--progress",
-        choices=("bar", "json"),
-        default="bar",
-        help="json: an object a line on standard output, for programs; what people read goes to standard error",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="only failures")
 
