@@ -35,6 +35,7 @@ def test_a_fresh_network_returns_its_input():
     assert hidden.shape == (2, 3, 16, 24)
 
 
+@pytest.mark.slow
 def test_noise_state_and_every_parameter_take_part():
     torch.manual_seed(0)
     net = MalleNetRT(TINY)
@@ -49,7 +50,10 @@ def test_noise_state_and_every_parameter_take_part():
     assert not unused
 
 
-@pytest.mark.parametrize("preset", sorted(PRESETS))
+@pytest.mark.parametrize(
+    "preset",
+    [pytest.param(name, marks=pytest.mark.slow if name != "rt-s" else ()) for name in sorted(PRESETS)],
+)
 @pytest.mark.parametrize("level", [0.0, 16 / 255, 90 / 255, 1.0])
 @pytest.mark.parametrize("told", [0.0, 6 / 255, 75 / 255])
 def test_flat_pictures_keep_their_level_whatever_is_told(preset, level, told):
@@ -67,6 +71,7 @@ def test_flat_pictures_keep_their_level_whatever_is_told(preset, level, told):
     torch.testing.assert_close(state.uv, uv, atol=5e-4, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fused", [False, True])
 def test_folding_changes_nothing(fused):
     torch.manual_seed(0)

@@ -33,6 +33,7 @@ def slices(path):
     return sum(node.op_type == "MalleSlice" for node in onnx.load(path).graph.node)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_every_slice_of_the_shipped_graphs_is_a_plugin_of_the_plan(precision):
     graph = graph_file("rt-s", precision)
@@ -83,12 +84,14 @@ def int8_graph(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_int8_is_in_the_plan_where_the_graph_has_quantisers(int8_graph):
     built = build_engine(request(int8_graph))
     assert plugins_in(built.data) == built.plugins == slices(int8_graph) == 5
     assert int8_writers(built.data) >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", ["360p", "4k", "8x8", "350x202"])
 def test_every_profile_builds(profile):
     assert build_engine(request(profile=load_profile(profile))).plugins == 5

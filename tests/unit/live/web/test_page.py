@@ -15,6 +15,8 @@ from livebench.page import END, ENTER, ESCAPE, HOME, LEFT, RIGHT, SPACE, TAB
 from malle_rt.live.view.keys import key_help
 from malle_rt.live.web import WebAddress, WebServer
 
+pytestmark = pytest.mark.slow  # each opens a browser
+
 STATE = "return document.getElementById('state').dataset.state"
 FIGURES = "return document.getElementById('figures').innerText.replaceAll('\\n', ' ')"
 NOW = "return document.getElementById('divider').ariaValueNow"
