@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -303,7 +303,7 @@ def denoise_image(
         strength: sigma of the noise on the 8-bit scale, 0 to 75, or "auto", "light", "medium", "strong".
         mix: share of the denoised picture in the result, 0 to 1.
         model: "auto" as above, or a network: "mallenet-s" and "mallenet-m" are for photographs.
-        backend: "auto", or the one that must run; MalleNet runs in "openvino", in fp32.
+        backend: "auto", or the one that must run; "auto" is "openvino" for MalleNet.
         precision: "auto", or the one it must run in.
         threads: of the processor, for backend "openvino".
         pixel_format: layout of the picture.
@@ -321,9 +321,13 @@ def denoise_image(
     if model in photo_model_names():
         if pixel_format not in _PHOTO_FORMATS:
             raise ConfigError(f"model {model} takes {', '.join(_PHOTO_FORMATS)}, got {pixel_format}")
-        if backend not in ("auto", "openvino") or precision not in ("auto", "fp32"):
-            raise ConfigError(f"model {model} runs in backend openvino in fp32, got {backend} in {precision}")
-        return _photograph(picture, strength, mix, model, threads, pixel_format)
+
+        def denoise(rgb: Any) -> Any:
+            return denoise_array(
+                rgb, strength, model, mix, threads=threads, backend=backend, precision=precision
+            )
+
+        return _photograph(picture, denoise, pixel_format)
     with Denoiser(
         strength=strength,
         mix=mix,
@@ -336,13 +340,11 @@ def denoise_image(
         return denoiser(picture)
 
 
-def _photograph(
-    picture: Picture, strength: Strength, mix: float, model: str, threads: int | None, pixel_format: str
-) -> Picture:
+def _photograph(picture: Picture, denoise: Callable[[Any], Any], pixel_format: str) -> Picture:
     form = array_format(pixel_format)
     array, back = host_array(picture)
     form.check(array)
     reverse = slice(None, None, -1 if pixel_format.startswith("bgr") else 1)
     rgb = array if array.ndim == 2 else array[..., reverse]
-    clean = denoise_array(rgb, strength, model, mix, threads=threads)
+    clean = denoise(rgb)
     return cast(Picture, back(clean if clean.ndim == 2 else np.ascontiguousarray(clean[..., reverse])))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["FRAME", "MULTIPLE", "NEXT", "STATE", "TOLD", "Noise"]
+__all__ = ["FRAME", "MULTIPLE", "NEXT", "PHOTO_MULTIPLE", "STATE", "TOLD", "Noise"]
 
 MULTIPLE = 8  # height and width of the luma that a graph takes
+PHOTO_MULTIPLE = 64  # height and width that the graph of a network for photographs takes
 FRAME = ("y", "uv")
 # (1, 1, 1, 1) luma's sigma, or (1, 4, 1, 1) ``Noise``: names, and how many numbers; a graph takes one of them.
 TOLD = {"sigma": 1, "noise": 4}

@@ -118,15 +118,19 @@ def float_graph(name: str) -> Path:
     return graph_file(name, "fp32" if "fp32" in graph_precisions(name) else "fp16")
 
 
-def photo_graph(name: str) -> Path:
-    """Path of the portable graph, in float16, of a network for photographs.
+def photo_graph(name: str, precision: str = "fp16") -> Path:
+    """Path of the portable graph of a network for photographs.
 
     Raises:
-        ConfigError: for a name that is none of these.
+        ConfigError: for a name that is none of these, or a precision it does not have.
     """
     if name not in photo_model_names():
         raise ConfigError(f"no model {name!r} for photographs; there are: {', '.join(photo_model_names())}")
-    return _checked(engines_folder() / f"{name}{PRECISIONS['fp16']}")
+    if precision not in graph_precisions(name):
+        raise ConfigError(
+            f"model {name} has no {precision} graph; it has: {', '.join(graph_precisions(name))}"
+        )
+    return _checked(engines_folder() / f"{name}{PRECISIONS[precision]}")
 
 
 def model_digest(name: str) -> str:

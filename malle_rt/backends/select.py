@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Literal
 
 from malle_rt.backends.base import Backend
+from malle_rt.backends.photo import PhotoNet
 from malle_rt.config import NVIDIA, DenoiseConfig
 from malle_rt.cuda.opening import cuda_problem
 from malle_rt.errors import BackendUnavailable, ConfigError
 from malle_rt.models import graph_precisions
 from malle_rt.ops.native import openvino_pin
 
-__all__ = ["Selection", "running_line", "select_backend"]
+__all__ = ["Selection", "running_line", "select_backend", "select_photo_net"]
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,51 @@ def select_backend(config: DenoiseConfig) -> Selection:
     if config.backend == "auto":
         return _automatic(config)
     return Selection(_OPENERS[config.backend](config), "asked for")
+
+
+def select_photo_net(config: DenoiseConfig) -> PhotoNet:
+    """Open a network for photographs; "auto" is the embedded backend.
+
+    Raises:
+        BackendUnavailable: it cannot run here.
+        ConfigError: no such network, or a precision that the backend does not have it in.
+    """
+    backend = "openvino" if config.backend == "auto" else config.backend
+    only = _PHOTO_PRECISIONS.get(backend)
+    if only is None or config.precision not in ("auto", only):
+        has = ", ".join(f"{name} ({precision})" for name, precision in _PHOTO_PRECISIONS.items())
+        raise ConfigError(
+            f"model {config.model} runs in backend {has}; got {config.backend} in {config.precision}"
+        )
+    if backend == "openvino":
+        from malle_rt.backends.openvino_photo import OpenVinoPhotoNet
+
+        return OpenVinoPhotoNet(config.model, threads=config.threads)
+    if backend in ("torch", "cuda"):
+        from malle_rt.backends.torch_photo import CudaPhotoNet, TorchPhotoNet
+
+        if backend == "torch":
+            return TorchPhotoNet(config.model)
+        return CudaPhotoNet(config.model, adapter=config.cuda_adapter)
+    from malle_rt.backends.tensorrt_photo import TensorRTPhotoNet
+
+    return TensorRTPhotoNet(
+        backend,
+        config.model,
+        adapter=config.cuda_adapter,
+        engine=Path(config.engine) if config.engine is not None else None,
+        trust_engine=config.trust_engine,
+    )
+
+
+# The one that each backend runs networks for photographs in.
+_PHOTO_PRECISIONS = {
+    "openvino": "fp32",
+    "torch": "fp32",
+    "cuda": "fp16",
+    "tensorrt": "fp16",
+    "tensorrt-rtx": "fp16",
+}
 
 
 def _automatic(config: DenoiseConfig) -> Selection:

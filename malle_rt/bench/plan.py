@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from malle_rt.config import BACKENDS, PRECISIONS, RUNTIMES
 from malle_rt.errors import ConfigError
-from malle_rt.models import graph_precisions, model_names
+from malle_rt.models import graph_precisions, model_names, photo_model_names
 
 __all__ = ["SIZES", "Combination", "Size", "combinations", "parse_size"]
 
@@ -80,7 +80,7 @@ def combinations(
 
     Args:
         backends: names; "all" for all that run here, "auto" for the one that ``malle-rt transcode`` would take.
-        models: names, or "all".
+        models: names, or "all" for those for video.
         precisions: names; "all" for those that backend and model have, "auto" for the backend's own choice.
         sizes: of the frames.
 
@@ -90,7 +90,7 @@ def combinations(
     _check("backend", backends, (*BACKENDS, "all"))
     _check("precision", precisions, (*PRECISIONS, "all"))
     named = model_names() if "all" in models else list(models)
-    _check("model", named, tuple(model_names()))
+    _check("model", named, (*model_names(), *photo_model_names()))
     found = [
         Combination(backend, model, precision, size, required)
         for size in sizes

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from malle_rt.backends.base import FrameShape
-from malle_rt.contract import MULTIPLE
-from malle_rt.models import float_graph
+from malle_rt.contract import MULTIPLE, PHOTO_MULTIPLE
+from malle_rt.models import float_graph, photo_graph, photo_model_names
 from malle_rt.ops.native import load_extension
 from malle_rt.vino import ov
 
@@ -38,14 +38,21 @@ def count_work(model: str, width: int, height: int) -> Work:
     load_extension(
         core
     )  # a slice is one node with it; without it, the multiplications it is made of are not counted
-    graph = core.read_model(float_graph(model))
-    rows, columns = FrameShape(width, height).padded(MULTIPLE)
+    if model in photo_model_names():
+        graph = core.read_model(photo_graph(model))
+        graph.reshape([1, 3, *FrameShape(width, height).padded(PHOTO_MULTIPLE)])
+    else:
+        graph = core.read_model(float_graph(model))
+        _reshape(graph, *FrameShape(width, height).padded(MULTIPLE))
+    counted = [_of(node) for node in graph.get_ordered_ops() if node.get_type_name() in _MACS]
+    return Work(sum(work.macs for work in counted), sum(work.values for work in counted))
+
+
+def _reshape(graph: ov.Model, rows: int, columns: int) -> None:
     half = (rows // 2, columns // 2)
     hidden = graph.input("hidden_before").partial_shape[1].get_length()
     sizes = {"y": (1, 1, rows, columns), "uv": (1, 2, *half), "hidden_before": (1, hidden, *half)}
     graph.reshape(sizes | {"y_before": sizes["y"], "uv_before": sizes["uv"], "sigma": (1, 1, 1, 1)})
-    counted = [_of(node) for node in graph.get_ordered_ops() if node.get_type_name() in _MACS]
-    return Work(sum(work.macs for work in counted), sum(work.values for work in counted))
 
 
 def _of(node: ov.Node) -> Work:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from malle_rt.bench.clip import Clip
+from malle_rt.bench.clip import SIGMA, Clip
 from malle_rt.child import ChildEndedError, call, serve
 from malle_rt.config import DenoiseConfig
 from malle_rt.errors import BackendUnavailable, MalleError
+from malle_rt.models import photo_model_names
 
 __all__ = ["launch"]
 
@@ -38,11 +39,15 @@ def _ours(order: dict[str, Any]) -> dict[str, Any]:
     from malle_rt.backends.select import select_backend
     from malle_rt.bench.measure import measure
     from malle_rt.bench.sensors import gpu_memory
+    from malle_rt.photo.frames import FrameByFrameBackend
 
-    config = DenoiseConfig(backend=order["backend"], model=order["model"], precision=order["precision"])
+    config = DenoiseConfig(
+        backend=order["backend"], model=order["model"], precision=order["precision"], strength=SIGMA
+    )
     gpu_before = gpu_memory()
+    photo = config.model in photo_model_names()
     measured = measure(
-        select_backend(config).backend,
+        FrameByFrameBackend(config) if photo else select_backend(config).backend,
         Clip(Path(order["clip"])),
         seconds=order["seconds"],
         folder=Path(order["folder"]),

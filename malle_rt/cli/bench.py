@@ -44,7 +44,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     what.add_argument(
         "--backend", nargs="+", default=["auto"], metavar="NAME", help=f"{', '.join(BACKENDS)} or all (auto)"
     )
-    what.add_argument("--model", nargs="+", default=["rt-s"], metavar="NAME", help="networks, or all (rt-s)")
+    what.add_argument(
+        "--model",
+        nargs="+",
+        default=["rt-s"],
+        metavar="NAME",
+        help="networks, mallenet-s and -m among them, or all for video (rt-s)",
+    )
     what.add_argument(
         "--size",
         default="360p,720p",

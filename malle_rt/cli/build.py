@@ -19,6 +19,7 @@ _EPILOG = """\
 examples:
   malle-rt build                                        rt-s in fp16 for frames up to 1280x720
   malle-rt build --profile 1080p --precision int8
+  malle-rt build --model mallenet-m                     for photographs
   malle-rt build --profile 1920x800 --output film.engine
 
 Engines are kept in the user's cache folder and used from there. One made on a machine without a GPU (TensorRT-RTX
@@ -42,9 +43,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--model", default="rt-s", metavar="NAME", help="network (rt-s)")
     parser.add_argument(
         "--profile",
-        default="720p",
         metavar="NAME|WxH",
-        help="frame sizes: 360p, 720p, 1080p, 4k or one size (720p)",
+        help="frame sizes: 360p, 720p, 1080p, 4k or one size (720p); photo, the tiles of mallenet-s and -m",
     )
     parser.add_argument("--precision", default="fp16", metavar="NAME", help="fp16, int8 or fp32 (fp16)")
     parser.add_argument(
@@ -59,10 +59,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from malle_rt.engine_job import EngineJob
+    from malle_rt.models import photo_model_names
 
     show = _Screen(quiet=options.quiet)
     with EngineJob(
-        options.backend, model=options.model, profile=options.profile, precision=options.precision
+        options.backend,
+        model=options.model,
+        profile=options.profile or ("photo" if options.model in photo_model_names() else "720p"),
+        precision=options.precision,
     ) as job:
         show.line(f"backend: {job.about}")
         try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from malle_rt.cli.options import strength
 from malle_rt.cli.signals import watched_signals
 from malle_rt.cli.telling import in_flags, report_error
-from malle_rt.config import check_tuning
+from malle_rt.config import DenoiseConfig
 from malle_rt.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -70,6 +70,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     group.add_argument(
         "--mix", type=float, default=1.0, metavar="0..1", help="share of the clean picture (1)"
     )
+    group.add_argument(
+        "--backend",
+        default="auto",
+        metavar="NAME",
+        help="openvino (auto), torch, cuda, tensorrt or tensorrt-rtx",
+    )
+    group.add_argument(
+        "--precision", default="auto", metavar="NAME", help="fp32 in openvino and torch, else fp16 (auto)"
+    )
     parser.add_argument(
         "--jobs",
         type=_jobs,
@@ -99,7 +108,13 @@ def _run(options: argparse.Namespace, ending: Ending) -> int:
 
     ending.discard = discard_claimed
     level = strength(options.strength)
-    check_tuning(level, options.mix)
+    config = DenoiseConfig(
+        model=options.model,
+        strength=level,
+        mix=options.mix,
+        backend=options.backend,
+        precision=options.precision,
+    )
     if options.quality is not None and not 1 <= options.quality <= 100:
         raise ConfigError(f"quality must be 1 to 100, got {options.quality}")
     pairs = planned(
@@ -110,7 +125,7 @@ def _run(options: argparse.Namespace, ending: Ending) -> int:
         recursive=options.recursive,
     )
     jobs = min(options.jobs, len(pairs))
-    denoisers = open_denoisers(options.model, jobs)
+    denoisers = open_denoisers(config, jobs)
     if not options.quiet:
         at_once = (f"{jobs} pictures at once",) if jobs > 1 else ()
         print(

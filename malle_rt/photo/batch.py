@@ -6,11 +6,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from queue import LifoQueue
 from typing import Protocol
 
 from malle_rt.backends.base import usable_cpus
+from malle_rt.config import DenoiseConfig
 from malle_rt.photo.denoiser import PhotoDenoiser
 from malle_rt.photo.job import PhotoReport
 
@@ -106,7 +108,8 @@ class PhotoBatch:
             self._idle.put(denoiser)
 
 
-def open_denoisers(model: str, jobs: int) -> list[PhotoDenoiser]:
+def open_denoisers(config: DenoiseConfig, jobs: int) -> list[PhotoDenoiser]:
     """One for each of the pictures that are cleaned at once, which share the processor. Errors as of each."""
-    threads = max(1, usable_cpus() // jobs)
-    return [PhotoDenoiser(model, threads=threads) for _ in range(jobs)]
+    if config.backend in ("auto", "openvino"):
+        config = replace(config, threads=max(1, usable_cpus() // jobs))
+    return [PhotoDenoiser(config=config) for _ in range(jobs)]

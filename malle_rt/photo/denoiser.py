@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
@@ -9,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from malle_rt.backends.base import BackendInfo
-from malle_rt.backends.openvino_photo import MULTIPLE, OpenVinoPhotoNet
-from malle_rt.config import Strength, check_tuning
+from malle_rt.backends.select import select_photo_net
+from malle_rt.config import DenoiseConfig, Strength, check_tuning
+from malle_rt.contract import PHOTO_MULTIPLE
 from malle_rt.errors import ConfigError
 from malle_rt.photo.noise import PERIOD, Treatment, found_noise, noise_pattern, treatment
 
@@ -74,14 +76,22 @@ class PhotoDenoiser:
     Args:
         model: name of a network for photographs.
         threads: of the CPU; None for all that this process may use.
+        config: model, threads and what runs them, in place of the two above.
+
+    Attributes:
+        network_span: readings of ``time.perf_counter`` before and after the tiles of the last picture; None before.
 
     Raises:
-        ConfigError: no such network.
+        ConfigError: no such network, or not in the backend or precision asked for.
         BackendError: it cannot be opened here.
     """
 
-    def __init__(self, model: str = PHOTO_MODEL, *, threads: int | None = None) -> None:
-        self._net = OpenVinoPhotoNet(model, threads=threads)
+    network_span: tuple[float, float] | None = None
+
+    def __init__(
+        self, model: str = PHOTO_MODEL, *, threads: int | None = None, config: DenoiseConfig | None = None
+    ) -> None:
+        self._net = select_photo_net(config or DenoiseConfig(model=model, threads=threads))
 
     @property
     def info(self) -> BackendInfo:
@@ -126,6 +136,7 @@ class PhotoDenoiser:
         self, canvas: Canvas, chosen: Treatment, on_progress: Callable[[float], None] | None = None
     ) -> None:
         """Do it, in place. Errors as of ``denoise``."""
+        begin = time.perf_counter()
         pattern = noise_pattern(chosen.added) if any(chosen.added) else None
         done = 0
         for top, left, clean in self._tiles(canvas, chosen, pattern):
@@ -133,9 +144,14 @@ class PhotoDenoiser:
             done += clean.shape[0] * clean.shape[1]
             if on_progress:
                 on_progress(done / (canvas.height * canvas.width))
+        self.network_span = begin, time.perf_counter()
+
+    def release(self) -> None:
+        """Release what the network holds beside its weights; another picture takes it anew."""
+        self._net.release()
 
     def close(self) -> None:
-        """Release what the network holds; another picture takes it anew. May be called twice."""
+        """Release the network. May be called twice."""
         self._net.close()
 
     def _tiles(
@@ -192,6 +208,8 @@ def denoise_array(
     mix: float = 1.0,
     *,
     threads: int | None = None,
+    backend: str = "auto",
+    precision: str = "auto",
 ) -> AnyPixels:
     """Denoise one photograph.
 
@@ -202,6 +220,8 @@ def denoise_array(
         model: name of the network: "mallenet-s" or "mallenet-m".
         mix: share of the denoised picture in the result.
         threads: of the CPU; None for all that this process may use.
+        backend: "auto", or the one that must run.
+        precision: "auto", or the one it must run in.
 
     Returns:
         A new array of the same shape and dtype.
@@ -217,7 +237,8 @@ def denoise_array(
             f"got {picture.shape} of {picture.dtype}"
         )
     clean: AnyPixels = picture.copy()
-    denoiser = PhotoDenoiser(model, threads=threads)
+    config = DenoiseConfig(model=model, threads=threads, backend=backend, precision=precision)
+    denoiser = PhotoDenoiser(config=config)
     try:
         denoiser.denoise(ArrayCanvas(clean), strength, mix)
     finally:
@@ -226,22 +247,22 @@ def denoise_array(
 
 
 def _padded(side: int) -> int:
-    return -(-side // MULTIPLE) * MULTIPLE
+    return -(-side // PHOTO_MULTIPLE) * PHOTO_MULTIPLE
 
 
 def _spans(length: int, size: int) -> Iterator[tuple[int, int, int]]:
     """Parts of a side, one after the other: where the tile begins, and from where to where its pixels count.
 
-    Tiles begin at multiples of ``MULTIPLE``, and the last ends where the padded side does, so that the network sees
-    what it would see in the whole.
+    Tiles begin at multiples of ``PHOTO_MULTIPLE``, and the last ends where the padded side does, so that the network
+    sees what it would see in the whole.
 
     Args:
         length: of the side, in pixels.
-        size: of a tile, a multiple of ``MULTIPLE``: the padded side, or ``TILE``.
+        size: of a tile, a multiple of ``PHOTO_MULTIPLE``: the padded side, or ``TILE``.
     """
     start = 0
     while start < length:
-        first = min(max(0, start - MARGIN) // MULTIPLE * MULTIPLE, _padded(length) - size)
+        first = min(max(0, start - MARGIN) // PHOTO_MULTIPLE * PHOTO_MULTIPLE, _padded(length) - size)
         end = length if first + size >= length else first + size - MARGIN
         yield first, start, end
         start = end

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
+from malle_rt.backends.base import BackendInfo, BlockingSession, FrameShape, Planes420, Session
 from malle_rt.config import DenoiseConfig
-from malle_rt.errors import ConfigError
+from malle_rt.contract import Noise
 from malle_rt.fields import by_field
 from malle_rt.frame import Frame, Plane, Surface, pixel_layout
 from malle_rt.media.rgb import from_order, to_order
 from malle_rt.photo.denoiser import ArrayCanvas, PhotoDenoiser
 from malle_rt.photo.noise import Treatment
 
-__all__ = ["FrameByFrame"]
+__all__ = ["FrameByFrame", "FrameByFrameBackend"]
 
 LOOKED_AT = 12  # frames from one measurement of the noise to the next
 
@@ -41,13 +43,7 @@ class FrameByFrame:
             ConfigError: a backend or a precision that it does not run in.
             BackendError: it cannot be opened here.
         """
-        if config.backend not in ("auto", "openvino") or config.precision not in ("auto", "fp32"):
-            raise ConfigError(
-                f"model {config.model} runs in backend openvino in fp32, got {config.backend} in {config.precision}"
-            )
-        if config.gpu is not None:
-            raise ConfigError(f"model {config.model} runs on the processor, got gpu={config.gpu}")
-        self._denoiser = PhotoDenoiser(config.model, threads=config.threads)
+        self._denoiser = PhotoDenoiser(config=config)
         self.backend = str(self._denoiser.info)
         self.notes = self._denoiser.info.notes
         self._config = config
@@ -73,6 +69,16 @@ class FrameByFrame:
         """Release the network. May be called twice."""
         self._denoiser.close()
 
+    @property
+    def info(self) -> BackendInfo:
+        """What is running."""
+        return self._denoiser.info
+
+    @property
+    def network_span(self) -> tuple[float, float] | None:
+        """See ``PhotoDenoiser``."""
+        return self._denoiser.network_span
+
     def _clean(self, frame: Frame, *, measure: bool) -> Frame:
         noisy = to_order(frame, "rgb48le")
         canvas = ArrayCanvas(noisy.copy())
@@ -86,6 +92,42 @@ class FrameByFrame:
         largest = (1 << pixel_layout(frame.pix_fmt).bits) - 1
         planes = tuple(_changed(*each, largest) for each in zip(frame.planes, before, after, strict=True))
         return replace(frame, planes=planes)
+
+
+class FrameByFrameBackend:
+    """The same behind the contract of backends, of 8-bit 4:2:0, for the benchmark.
+
+    Args:
+        config: its strength is fixed, its backend not "auto" by chance: errors as of ``FrameByFrame``.
+    """
+
+    def __init__(self, config: DenoiseConfig) -> None:
+        self._denoiser = FrameByFrame(config)
+
+    @property
+    def info(self) -> BackendInfo:
+        """What is running."""
+        return self._denoiser.info
+
+    def prepare(self, shape: FrameShape) -> Session:
+        """Nothing to make ready before the first frame."""
+        return _Session(self._denoiser, shape)
+
+    def close(self) -> None:
+        """Release the network. May be called twice."""
+        self._denoiser.close()
+
+
+class _Session(BlockingSession):
+    def __init__(self, denoiser: FrameByFrame, shape: FrameShape) -> None:
+        self._denoiser, self._shape = denoiser, shape
+
+    def run(self, planes: Planes420, noise: Noise, state: object | None) -> tuple[Planes420, object]:
+        """See ``Session``; the strength is the denoiser's own."""
+        frame = Frame(planes=planes, pix_fmt="yuv420p", pts=0, time_base=Fraction(1, 25))
+        clean = self._denoiser.start(frame)()
+        self.network_span = self._denoiser.network_span
+        return (clean.planes[0], clean.planes[1], clean.planes[2]), None
 
 
 def _changed(plane: Plane, before: Plane, after: Plane, largest: int) -> Plane:

@@ -179,7 +179,7 @@ def clean_file(
         notes = list(picture.notes)
         width, height = picture.canvas.width, picture.canvas.height
         if width * height > LARGE:
-            denoiser.close()  # what it holds is needed for encoding; it is made again for the next picture
+            denoiser.release()  # what it holds is needed for encoding; it is made again for the next picture
         if sigma is None and form == picture.format and quality is None:
             _write(targets[0], lambda path: shutil.copyfile(source, path))
             found_nothing = strength != 0 and mix != 0

@@ -62,6 +62,16 @@ class Found:
         return max(self.axes)
 
     @property
+    def white_per_sigma(self) -> float:
+        """White noise that is as strong as the strongest axis of noise like this, for each sigma that a channel shows.
+
+        1 of white noise, the root of 3 of noise that is the same in all three channels, as a video's luma has it.
+        """
+        if self.gray:
+            return 3**0.5
+        return self.white * 3**0.5 / math.hypot(*self.axes) if self.white > FINE else 1.0
+
+    @property
     def hidden_by(self) -> float:
         """White noise that hides all of it."""
         return min(math.hypot(self.white, HIDING * self.coarse), HIGHEST)
@@ -153,7 +163,7 @@ def treatment(found: Found, strength: Strength, mix: float) -> Treatment | None:
         strength: sigma of the noise, 8-bit scale, or a word, see ``malle_rt.config``.
         mix: share of the clean picture.
     """
-    white_per_sigma = 3**0.5 if found.gray else 1.0
+    white_per_sigma = found.white_per_sigma
     if isinstance(strength, str):
         wanted = SHARES[strength] * found.hidden_by
         if found.hidden_by < NEXT_TO_NOTHING:

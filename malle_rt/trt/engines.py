@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from malle_rt.contract import PHOTO_MULTIPLE
 from malle_rt.cuda.driver import DeviceInfo
-from malle_rt.errors import BackendUnavailable, EngineMismatch
-from malle_rt.models import float_graph, graph_file
+from malle_rt.errors import BackendUnavailable, ConfigError, EngineMismatch
+from malle_rt.models import float_graph, graph_file, photo_graph, photo_model_names
 from malle_rt.trt.build import BuildProgress, BuildRequest, BuiltEngine, build_engine
 from malle_rt.trt.cache import EngineCache
 from malle_rt.trt.flavour import Flavour
 from malle_rt.trt.identity import EngineIdentity, gpu_fields, machine
 from malle_rt.trt.plugin import VERSION
-from malle_rt.trt.profiles import Profile
+from malle_rt.trt.profiles import PHOTO, Profile
 
 __all__ = ["EngineSpec", "ReadyEngine", "ready_engine", "served_capabilities", "specify"]
 
@@ -80,7 +81,13 @@ def specify(
         ConfigError: no such model, or none of it in this precision; an option out of its range.
         BackendUnavailable: the flavour does not serve this GPU, or not in this precision.
     """
-    graph = float_graph(model) if precision == "fp32" else graph_file(model, precision)
+    if model in photo_model_names():
+        graph = photo_graph(model, "fp16" if precision == "fp32" else precision)
+        profile = profile.widened(PHOTO_MULTIPLE)
+    elif profile.name == PHOTO.name:
+        raise ConfigError(f"profile {profile.name} is for networks for photographs, and {model} is none")
+    else:
+        graph = float_graph(model) if precision == "fp32" else graph_file(model, precision)
     capabilities = served_capabilities(flavour, device, precision)
     request = BuildRequest(
         flavour=flavour.name,

@@ -26,7 +26,7 @@ __all__ = ["TensorRTNetwork"]
 
 log = logging.getLogger(__name__)
 
-_FULL_SIZE = ("y", "y_before")
+_FULL_SIZE = ("y", "y_before", "noisy")
 _HALF_SIZE = ("uv", "uv_before", "hidden_before")
 # CUDA's words for a machine that cannot run anything: no driver, too old a driver, no device.
 _NO_GPU = ("cudaError 35", "cudaError 100", "CUDA initialization failure", "no CUDA-capable device")
@@ -40,13 +40,13 @@ class TensorRTNetwork:
     Args:
         flavour: that built the engine.
         engine: its bytes, from the private cache or vouched for by the user: an engine is executable code.
-        rows, columns: of the padded luma.
+        rows, columns: of the padded luma, or of the picture.
         slicer: starts our kernel for this engine's plugins, and must live as long as the network.
         kernels_file: where TensorRT-RTX keeps what it compiles for this GPU, private as the engine; None: nowhere.
 
     Attributes:
         storage: element type of every tensor.
-        hidden: channels of the hidden state.
+        hidden: channels of the hidden state; 0 in networks for photographs, whose tensors are "noisy" and "clean".
         told: what the engine is told of the noise, one of ``malle_rt.contract.TOLD``.
 
     Raises:
@@ -74,10 +74,11 @@ class TensorRTNetwork:
         self._runtime = flavour.module.Runtime(flavour.messages.logger)
         with self._library.serving(slicer):
             self._engine = _deserialized(flavour, self._runtime, engine)
-        self.storage: Storage = _storage(flavour.module, self._engine)
-        names = {self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)}
+        self._names = names = {self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)}
+        self.storage: Storage = _storage(flavour.module, self._engine, next(iter(names & {*_FULL_SIZE})))
         self.told = next((name for name in TOLD if name in names), "sigma")
-        self.hidden = int(self._engine.get_tensor_shape("hidden_before")[1])
+        recurrent = "hidden_before" in names  # what is for photographs has no state
+        self.hidden = int(self._engine.get_tensor_shape("hidden_before")[1]) if recurrent else 0
         self._context = self._new_context()
         self._set_sizes(rows, columns)
 
@@ -158,6 +159,8 @@ class TensorRTNetwork:
         planes = dict.fromkeys(_FULL_SIZE, (rows, columns))
         planes |= dict.fromkeys(_HALF_SIZE, (rows // 2, columns // 2))
         for name, plane in planes.items():
+            if name not in self._names:
+                continue
             shape = (*tuple(self._engine.get_tensor_shape(name))[:2], *plane)
             if not self._context.set_input_shape(name, shape):
                 raise BackendError(f"the engine does not take {columns}x{rows} frames: {self._reason()}")
@@ -173,8 +176,8 @@ def _deserialized(flavour: Flavour, runtime: Any, engine: bytes) -> Any:
     raise EngineMismatch(f"{flavour.title} does not take the engine: {reason}")
 
 
-def _storage(trt: Any, engine: Any) -> Storage:
-    found = engine.get_tensor_dtype("y")
+def _storage(trt: Any, engine: Any, tensor: str) -> Storage:
+    found = engine.get_tensor_dtype(tensor)
     storages: dict[Any, Storage] = {trt.float16: "f16", trt.float32: "f32"}
     if found not in storages:
         raise EngineMismatch(f"the engine's tensors are {found}, and ours are float16 or float32")

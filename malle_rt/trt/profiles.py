@@ -14,7 +14,7 @@ from malle_rt.cuda.launches import padded_size
 from malle_rt.errors import ConfigError
 from malle_rt.models import engines_folder
 
-__all__ = ["Profile", "Size", "load_profile", "profile_for", "profile_names"]
+__all__ = ["PHOTO", "Profile", "Size", "load_profile", "profile_for", "profile_names"]
 
 LARGEST = 8192  # pixels along one side: what the portable graph was exported for
 Size = tuple[int, int]
@@ -50,6 +50,14 @@ class Profile:
                     f"profile {self.name}: want min <= opt <= max, got {self.min}, {self.opt}, {self.max}"
                 )
 
+    def widened(self, multiple: int) -> Profile:
+        """The same with sides that are multiples of this."""
+
+        def wide(size: Size) -> Size:
+            return -(-size[0] // multiple) * multiple, -(-size[1] // multiple) * multiple
+
+        return Profile(name=self.name, min=wide(self.min), opt=wide(self.opt), max=wide(self.max))
+
     def accepts(self, width: int, height: int) -> bool:
         """Whether a frame of this size, padded, fits."""
         sizes = zip(self.min, _padded(width, height), self.max, strict=True)
@@ -61,6 +69,10 @@ class Profile:
         return " ".join(f"{width}x{height}" for width, height in (self.min, self.opt, self.max))
 
 
+# Tiles of photographs, which are all that a network for them is given.
+PHOTO = Profile(name="photo", min=(64, 64), opt=(768, 768), max=(768, 768))
+
+
 def profile_names() -> list[str]:
     """The named profiles, smallest first."""
     return [profile.name for profile in _named()]
@@ -70,17 +82,19 @@ def load_profile(name: str) -> Profile:
     """A profile by its name, or one of a fixed size.
 
     Args:
-        name: "720p", as ``profile_names`` gives it, or "WIDTHxHEIGHT"; the latter is padded as frames are.
+        name: "720p", as ``profile_names`` gives it, "photo", or "WIDTHxHEIGHT"; the latter is padded as frames are.
 
     Raises:
         ConfigError: no such profile, or a size that no engine takes.
     """
     if fixed := _FIXED.fullmatch(name):
         return _fixed(int(fixed[1]), int(fixed[2]))
+    if name == PHOTO.name:
+        return PHOTO
     path = _folder() / f"{name}.toml"
     if name not in {entry.stem for entry in _folder().glob("*.toml")}:
         raise ConfigError(
-            f"no profile {name!r}; there are: {', '.join(profile_names())}, or a size such as 1280x720"
+            f"no profile {name!r}; there are: {', '.join((*profile_names(), PHOTO.name))}, or a size such as 1280x720"
         )
     return _read(path)
 

@@ -17,7 +17,7 @@ from malle_rt.trt.private import write_whole
 from malle_rt.trt.profiles import Profile
 from malle_rt.trt.progress import progress_monitor
 
-_FULL_SIZE = ("y", "y_before")  # other inputs of variable size have half the luma's
+_FULL_SIZE = ("y", "y_before", "noisy")  # other inputs of variable size have half the luma's
 
 
 def _build(request: BuildRequest, tell: Callable[[Any], None]) -> int:

@@ -79,7 +79,7 @@ def test_quiet_prints_nothing(build):
         (
             ["--profile", "5k"],
             2,
-            "no profile '5k'; there are: 360p, 720p, 1080p, 4k, or a size such as 1280x720",
+            "no profile '5k'; there are: 360p, 720p, 1080p, 4k, photo, or a size such as 1280x720",
         ),
         (["--backend", "nope"], 2, "no TensorRT flavour 'nope'; there are: tensorrt, tensorrt-rtx"),
         (["--model", "rt-x"], 2, f"no model 'rt-x'; there are: {', '.join(model_names())}"),

@@ -67,7 +67,7 @@ ALLOWED = {
     "gstreamer": {"api", "backends", "denoiser"} | BASE,
     "preview": {"api", "denoiser", "media", "memory"} | BASE,
     "arrays": {"media", "frame", "errors"},
-    "photo": {"backends", "estimate", "fields", "media", "memory", "models", "opencv"} | BASE,
+    "photo": {"backends", "contract", "estimate", "fields", "media", "memory", "models", "opencv"} | BASE,
     "array_denoiser": {"api", "arrays", "denoiser", "memory", "models", "photo", "config", "errors"},
     "doctor": {
         "api",
@@ -95,6 +95,7 @@ ALLOWED = {
         "models",
         "ops",
         "opencv",
+        "photo",
         "pipeline",
         "vino",
         "",

@@ -7,11 +7,15 @@ from pathlib import Path
 
 from malle_rt.backends.base import FrameShape
 from malle_rt.backends.gpu.opening import open_session
+from malle_rt.backends.gpu.photo import DevicePhotoNet
 from malle_rt.backends.gpu.session import GpuSession
-from malle_rt.backends.gpu.trial import require_agreement
+from malle_rt.backends.gpu.trial import require_agreement, require_likeness
+from malle_rt.backends.photo import trial_picture
 from malle_rt.cuda.driver import Driver
 from malle_rt.cuda.kernels import Kernels
 from malle_rt.cuda.launches import padded_size
+from malle_rt.measuring import psnr
+from malle_rt.models import photo_model_names
 from malle_rt.trt.engines import EngineSpec
 from malle_rt.trt.flavour import Flavour
 from malle_rt.trt.network import TensorRTNetwork
@@ -64,6 +68,14 @@ class EngineRunner:
             model=spec.identity.model,
         )
 
+    def photo(
+        self, engine: bytes, rows: int, columns: int, *, compiled: Path | None = None
+    ) -> DevicePhotoNet:
+        """Make an engine for photographs ready for a size. Arguments and errors as of ``session``."""
+        self._driver.make_current()
+        network = TensorRTNetwork(self._flavour, engine, rows, columns, self._kernels, kernels_file=compiled)
+        return DevicePhotoNet(self._driver, network, rows, columns)
+
     def try_out(self, spec: EngineSpec, engine: bytes) -> float:
         """Run the first frames of a new engine beside the embedded backend in float32.
 
@@ -73,6 +85,8 @@ class EngineRunner:
         Raises:
             BackendError: it does not run, or not as the network does.
         """
+        if spec.identity.model in photo_model_names():
+            return self._try_picture(spec, engine)
         from malle_rt.backends.openvino import OpenVinoBackend
 
         profile = spec.request.profile
@@ -89,5 +103,20 @@ class EngineRunner:
             )
         finally:
             session.close()
+        log.info("the new engine agrees with the reference: %.1f dB", found)
+        return found
+
+    def _try_picture(self, spec: EngineSpec, engine: bytes) -> float:
+        from malle_rt.backends.openvino_photo import OpenVinoPhotoNet
+
+        columns, rows = spec.request.profile.min
+        noisy = trial_picture(rows, columns)
+        reference = OpenVinoPhotoNet(spec.identity.model).run(noisy)
+        ready = self.photo(engine, rows, columns)
+        try:
+            found = psnr(ready.run(noisy), reference, peak=1)
+        finally:
+            ready.close()
+        require_likeness(found, spec.identity.precision, f"the {self._flavour.title} engine")
         log.info("the new engine agrees with the reference: %.1f dB", found)
         return found

@@ -21,7 +21,7 @@ from malle_rt.errors import KernelError, OutOfDeviceMemory
 from malle_rt.net import rt, rt2
 from malle_rt.ops.reference import slice_in_torch
 
-__all__ = ["TorchNetwork", "capture"]
+__all__ = ["TorchNetwork", "capture", "sliced_by"]
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class TorchNetwork:
         before = tuple(at[name] for name in STATE)
         try:
             with (
-                _sliced_by(self._kernels),
+                sliced_by(self._kernels),
                 torch.cuda.stream(torch.cuda.ExternalStream(stream, self._device)),
             ):
                 told = at[self.told]
@@ -156,7 +156,7 @@ def capture(device: torch.device) -> Capture:
 
 
 @contextmanager
-def _sliced_by(kernels: Kernels) -> Iterator[None]:
+def sliced_by(kernels: Kernels) -> Iterator[None]:
     """Let ``malle_slice`` on CUDA tensors be one kernel, on this thread."""
     token = _kernels.set(kernels)
     try:

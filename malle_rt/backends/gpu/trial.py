@@ -9,7 +9,7 @@ from malle_rt.contract import Noise
 from malle_rt.errors import BackendError
 from malle_rt.measuring import psnr
 
-__all__ = ["LEAST_PSNR", "agreement", "require_agreement", "trial_frames"]
+__all__ = ["LEAST_PSNR", "agreement", "require_agreement", "require_likeness", "trial_frames"]
 
 _SIGMA = 20.0
 _FRAMES = 3  # the state is part of what is compared
@@ -63,12 +63,17 @@ def require_agreement(
         BackendError: it differs; the engine must not be used.
     """
     found = agreement(session, reference, shape)
+    require_likeness(found, precision, what)
+    return found
+
+
+def require_likeness(found: float, precision: str, what: str) -> None:
+    """Refuse an engine whose PSNR to the reference, in dB, is too low for its precision; see ``require_agreement``."""
     if not found >= LEAST_PSNR[precision]:
         raise BackendError(
             f"{what} does not compute what the network does: {found:.1f} dB from the reference on its first frames, "
             f"want {LEAST_PSNR[precision]:.0f}. It was not kept; please report this with the GPU's and driver's version"
         )
-    return found
 
 
 def _last_frame(session: Session, shape: FrameShape) -> Planes420:

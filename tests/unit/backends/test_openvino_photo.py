@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from malle_rt.backends.openvino import OpenVinoBackend
-from malle_rt.backends.openvino_photo import MULTIPLE, OpenVinoPhotoNet
+from malle_rt.backends.openvino_photo import OpenVinoPhotoNet
+from malle_rt.contract import PHOTO_MULTIPLE
 from malle_rt.errors import ConfigError
 from malle_rt.models import model_file, model_names, photo_model_names
 
@@ -27,7 +28,7 @@ def test_the_graph_gives_what_torch_gives(model):
     from malle_rt.net.mallenet import MalleNet
     from malle_rt.net.weights import load_stills_net
 
-    assert MalleNet.multiple == MULTIPLE
+    assert MalleNet.multiple == PHOTO_MULTIPLE
     net = load_stills_net(model_file(model, ".safetensors"))
     graph = OpenVinoPhotoNet(model, threads=1)
     for size in ((128, 192), (64, 64), (192, 128), (128, 192)):

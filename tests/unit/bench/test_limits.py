@@ -19,6 +19,11 @@ def test_the_graph_s_work_is_the_network_s(model):
     assert counted == pytest.approx(whole, rel=0.03)
 
 
+def test_work_of_a_network_for_photographs_is_counted():
+    counted = count_work("mallenet-s", 640, 384)
+    assert 7e3 < counted.macs / (640 * 384) < 10e3
+
+
 @pytest.mark.slow
 def test_the_processor_has_limits_and_integers_are_no_slower():
     rates = measure_limits()

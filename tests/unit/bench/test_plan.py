@@ -35,6 +35,11 @@ def test_all_backends_are_tried_without_being_required():
     assert not any(each.required for each in found)
 
 
+def test_networks_for_photographs_are_measured_where_they_are_named():
+    found = combinations(["openvino", "torch"], ["mallenet-m"], ["all"], [HD])
+    assert [(each.backend, each.precision) for each in found] == [("openvino", "fp32"), ("torch", "fp32")]
+
+
 def test_a_precision_that_was_named_fails_only_where_the_backend_was_too():
     assert combinations(["torch"], ["rt-s"], ["int8"], [HD])[0].precision == "int8"
     assert {each.backend for each in combinations(["all"], ["rt-s"], ["int8"], [HD])} == {

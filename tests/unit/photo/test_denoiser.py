@@ -70,6 +70,15 @@ def test_gray_pictures_are_cleaned_too(small):
     assert np.abs(as_rgb.astype(int).mean(-1) - clean).max() <= 1
 
 
+def test_a_strength_is_what_a_channel_shows_where_the_noise_is_in_luma_alone(small):
+    truth = scene(256, 320)
+    luma = np.random.default_rng(1).normal(0, 15, (256, 320, 1))
+    picture = np.clip(np.rint(truth + luma), 0, 255).astype(np.uint8)
+    clean, told = run(small, picture, 15)
+    assert told == 15 and error(clean, truth) < 0.5 * error(picture, truth)
+    assert abs(run(small, picture)[1] - 15) < 2.5, "and auto tells it so"
+
+
 def coarse_noise(shape, sigma):
     """As a camera leaves it: its finest details smoothed away."""
     rng = np.random.default_rng(3)

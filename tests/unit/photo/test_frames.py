@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from malle_rt.api import open_denoiser
+from malle_rt.backends.base import FrameShape
 from malle_rt.backends.select import select_backend
 from malle_rt.config import DenoiseConfig
+from malle_rt.contract import Noise
 from malle_rt.errors import ConfigError
 from malle_rt.media.rgb import from_order, to_order
 from malle_rt.media.synthetic import SyntheticSource
-from malle_rt.photo.frames import FrameByFrame
+from malle_rt.photo.frames import FrameByFrame, FrameByFrameBackend
 
 
 @pytest.fixture
@@ -60,9 +62,22 @@ def test_planes_and_back_are_nearly_the_rgb_picture():
     assert np.abs(back.astype(int) - pixels).max() < 200  # of 65535; the planes have 10 bits
 
 
+def test_the_benchmark_has_it_behind_the_contract_of_backends():
+    source = SyntheticSource(1, (96, 64), noise_sigma=15)
+    noisy, truth = next(iter(source)), source.clean(0)
+    backend = FrameByFrameBackend(DenoiseConfig(model="mallenet-s", strength=15))
+    session = backend.prepare(FrameShape(96, 64))
+    planes, state = session.run(noisy.planes, Noise.white(15), None)
+    backend.close()
+    assert state is None and backend.info.model == "mallenet-s"
+    assert error(replace(noisy, planes=planes), truth)[0] < 0.5 * error(noisy, truth)[0]
+    begin, end = session.network_span
+    assert 0 < end - begin < 60
+
+
 def test_what_it_does_not_run_in_is_said():
-    for wrong in ({"backend": "torch"}, {"precision": "int8"}):
-        with pytest.raises(ConfigError, match="model mallenet-s runs in backend openvino in fp32"):
+    for wrong in ({"backend": "torch", "precision": "fp16"}, {"precision": "int8"}):
+        with pytest.raises(ConfigError, match=r"model mallenet-s runs in backend openvino \(fp32\), torch"):
             open_denoiser(DenoiseConfig(model="mallenet-s", **wrong))
     with pytest.raises(ConfigError, match="model mallenet-s is for photographs"):
         select_backend(DenoiseConfig(model="mallenet-s", backend="openvino"))

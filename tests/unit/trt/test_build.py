@@ -13,6 +13,7 @@ from malle_rt.errors import BackendError, BackendUnavailable, ConfigError
 from malle_rt.models import graph_file
 from malle_rt.trt import build
 from malle_rt.trt.build import BuildRequest, build_engine
+from malle_rt.trt.engines import specify
 from malle_rt.trt.flavour import load_flavour
 from malle_rt.trt.profiles import load_profile
 
@@ -47,6 +48,15 @@ def test_a_graph_in_float16_is_built_in_float32_where_that_is_wanted():
     graph = graph_file("rt-m", "fp16")
     built = build_engine(request(graph, widen=True))
     assert built.plugins == slices(graph)
+
+
+@pytest.mark.parametrize(("model", "profile"), [("mallenet-s", "photo"), ("mallenet-m", "720p")])
+def test_networks_for_photographs_are_built_for_tiles_and_for_frames(model, profile):
+    spec = specify(load_flavour("tensorrt-rtx"), load_profile(profile), None, model=model)
+    wanted = {"photo": "64x64 768x768 768x768", "720p": "64x64 1280x768 1280x768"}
+    assert spec.identity.sizes == wanted[profile]
+    built = build_engine(replace(spec.request, capabilities=("sm_89",)))
+    assert plugins_in(built.data) == built.plugins == 4
 
 
 class Calibration(quantization.CalibrationDataReader):

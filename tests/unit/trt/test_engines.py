@@ -53,12 +53,18 @@ def test_int8_is_built_where_it_is_int8():
     ("changes", "words"),
     [
         ({"model": "rt-x"}, "no model 'rt-x'"),
+        ({"model": "mallenet-s", "precision": "int8"}, "mallenet-s has no int8 graph; it has: fp16"),
         ({"precision": "bf16"}, "no precision 'bf16'; there are: fp16, int8, fp32"),
     ],
 )
 def test_what_is_not_at_hand_is_named(changes, words):
     with pytest.raises(ConfigError, match=words):
         spec(**changes)
+
+
+def test_the_profile_of_tiles_is_for_photographs():
+    with pytest.raises(ConfigError, match="profile photo is for networks for photographs, and rt-s is none"):
+        specify(load_flavour("tensorrt-rtx"), load_profile("photo"), None, model="rt-s")
 
 
 def test_a_model_without_a_precision_says_what_it_has(tmp_path, monkeypatch):

@@ -51,7 +51,9 @@ def test_a_fixed_size_is_padded_and_takes_nothing_else():
 
 @pytest.mark.parametrize("name", ["5k", "", "../720p", "720P", "0x8", "x", "12x", "1280x720x3"])
 def test_unknown_names_list_the_known_ones(name):
-    with pytest.raises(ConfigError, match="there are: 360p, 720p, 1080p, 4k, or a size such as 1280x720"):
+    with pytest.raises(
+        ConfigError, match="there are: 360p, 720p, 1080p, 4k, photo, or a size such as 1280x720"
+    ):
         load_profile(name)
 
 
