@@ -41,6 +41,7 @@ def test_nothing_asked_for_nothing_added_but_rounding():
     assert float(sigma) <= 0.5 / 255 + 1e-6
 
 
+@pytest.mark.slow
 def test_shot_noise_grows_with_light():
     mix = NoiseMix(**NOTHING | {"poisson": 1.0})
     clip = torch.cat((gray_clip(0.15), gray_clip(0.7)), -1)

@@ -50,10 +50,8 @@ def test_noise_state_and_every_parameter_take_part():
     assert not unused
 
 
-@pytest.mark.parametrize(
-    "preset",
-    [pytest.param(name, marks=pytest.mark.slow if name != "rt-s" else ()) for name in sorted(PRESETS)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", sorted(PRESETS))
 @pytest.mark.parametrize("level", [0.0, 16 / 255, 90 / 255, 1.0])
 @pytest.mark.parametrize("told", [0.0, 6 / 255, 75 / 255])
 def test_flat_pictures_keep_their_level_whatever_is_told(preset, level, told):

@@ -35,6 +35,7 @@ def test_finds_a_shift(step: tuple[int, int], sigma: float) -> None:
     assert (inner == expected).all(1).float().mean() > 0.9
 
 
+@pytest.mark.slow
 def test_moves_back_what_moved() -> None:
     scene = texture(200, 200)
     now, before = scene[..., 20:180, 20:180], scene[..., 14:174, 28:188]
@@ -79,6 +80,7 @@ def test_a_small_thing_moves_alone() -> None:
     assert not motion[0, :, :5].any() and not motion[0, :, -4:].any()
 
 
+@pytest.mark.slow
 def test_every_picture_of_a_batch_for_itself() -> None:
     scene = texture(128, 128)
     now, before = scene[..., 16:112, 16:112], scene[..., 12:108, 16:112]

@@ -146,6 +146,7 @@ def test_export_is_the_same_bytes_each_time(exported, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["again.onnx"]
 
 
+@pytest.mark.slow
 def test_export_tells_nothing_of_the_machine(exported):
     _, path = exported
     model = onnx.load(path)

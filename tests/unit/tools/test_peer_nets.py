@@ -28,6 +28,7 @@ def test_pictures_of_any_size_keep_it(net):
         assert net().eval()(torch.rand(1, 3, 13, 18), 25.0).shape == (1, 3, 13, 18)
 
 
+@pytest.mark.slow
 def test_arithmetic_of_attention_is_counted():
     layers = 36 * (180 * 180 * 4 + 2 * 180 * 360)
     convolutions = 9 * (7 * 180 * 180 + 2 * 3 * 180)

@@ -107,11 +107,13 @@ def test_every_profile_builds(profile):
     assert build_engine(request(profile=load_profile(profile))).plugins == 5
 
 
+@pytest.mark.slow
 def test_for_every_gpu_that_is_served():
     served = tuple(load_flavour("tensorrt-rtx").capabilities())
     assert build_engine(request(capabilities=served)).plugins == 5
 
 
+@pytest.mark.slow
 def test_int8_is_lost_when_turing_is_one_of_the_gpus(int8_graph):
     """Which is why ``specify`` leaves it out."""
     assert int8_writers(build_engine(request(int8_graph, capabilities=("sm_75", "sm_89"))).data) == 0
