@@ -140,7 +140,9 @@ def analyze_video(
     require_memory(info.width, info.height)
     length = info.duration
     seen = _Seen(on_progress)
-    whole = whole or length is None or (info.frames or math.inf) <= PLACES * FRAMES
+    # Of few frames none may lie behind the last place; Matroska does not say how many there are.
+    expected = info.frames or (length * info.frame_rate if length and info.frame_rate else math.inf)
+    whole = whole or length is None or expected <= PLACES * FRAMES
     if whole:
         seen.look(location, None, None)
     else:

@@ -1,5 +1,6 @@
 """The filter, in the real VapourSynth."""
 
+import json
 import os
 import subprocess
 import sys
@@ -189,3 +190,10 @@ def test_vspipe_writes_it(tmp_path):
         running.stdout.read(2000)
         running.stdout.close()
         assert running.wait(60) != 0
+
+
+def test_the_tool_that_times_it_runs(capsys):
+    from vapoursynth_speed import main
+
+    assert main(["--size", "64x48", "--frames", "6", "--rounds", "1"]) == 0
+    assert json.loads(capsys.readouterr().out)["ratio"] > 0
