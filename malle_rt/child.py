@@ -14,11 +14,11 @@ import queue
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import traceback
 import types
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, fields, is_dataclass
@@ -42,6 +42,7 @@ _CODE = (
     "runpy.run_module(module, run_name='__main__', alter_sys=True)"
 )
 _POLL = 0.2  # seconds between two looks at ``stopped`` and the clock
+_MOST_SAID, _LONGEST_LINE = 200, 4096  # lines and bytes of each that are kept of standard error
 _ENDING = 5.0  # seconds that a process may take to end once its standard input has
 
 
@@ -69,20 +70,24 @@ class Child:
             environment: variables besides ours.
         """
         self._module = module
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed by ``close``
         self._process = subprocess.Popen(
             module_command(module),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._said,
+            stderr=subprocess.PIPE,
             cwd=folder,
             env={**os.environ, **(environment or {})},
             start_new_session=True,  # Ctrl-C in a terminal is for us, who end it in order
         )
         # Read by a thread: on Windows, pipes cannot be waited for. None: it has ended.
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._listener = threading.Thread(target=self._listen, name="malle-child", daemon=False)
-        self._listener.start()
+        self._said: deque[bytes] = deque(maxlen=_MOST_SAID)
+        self._threads = [
+            threading.Thread(target=work, name="malle-child", daemon=False)
+            for work in (self._listen, self._hear)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def ask(
         self,
@@ -124,6 +129,11 @@ class Child:
                     raise getattr(errors, message["error"])(message["what"], hint=message["hint"])
                 on_event(message["event"])
 
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._process.pid
+
     def stop(self) -> None:
         """Let it end at once; from any thread."""
         with suppress(OSError, ValueError):
@@ -137,10 +147,9 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._listener.join(_ENDING)
-        if not self._said.closed:
-            log.debug("%s wrote:\n%s", self._module, self._words())
-        self._said.close()
+        if self._threads:
+            log.debug("%s wrote:\n%s", self._module, "\n".join(reversed(self._words())))
+        self._threads.clear()
 
     def __enter__(self) -> Child:
         return self
@@ -161,16 +170,23 @@ class Child:
                 self._lines.put(line)
         self._lines.put(None)
 
+    def _hear(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as errors_said:
+            while line := errors_said.readline(_LONGEST_LINE):
+                self._said.append(line)
+
     def _ended(self) -> ChildEndedError:
         code = self._process.wait()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
-        lines = [line.strip() for line in self._words().splitlines() if line.strip()]
-        return ChildEndedError(f"ended with {how}: {lines[-1] if lines else 'it said nothing'}")
+        return ChildEndedError(f"ended with {how}: {[*self._words(), 'it said nothing'][0]}")
 
-    def _words(self) -> str:
-        """What it wrote to standard error."""
-        self._said.seek(0)
-        return self._said.read().decode(errors="replace")
+    def _words(self) -> list[str]:
+        """The last lines on its standard error, once it has ended; the very last one first."""
+        for thread in self._threads:
+            thread.join(_ENDING)
+        lines = (line.decode(errors="replace").strip() for line in reversed(self._said))
+        return [line for line in lines if line]
 
 
 def call(

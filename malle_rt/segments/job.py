@@ -22,6 +22,7 @@ import av
 from malle_rt import __version__
 from malle_rt.api import TranscodeOptions, TranscodeReport, copy_times
 from malle_rt.backends.base import usable_cpus
+from malle_rt.child import ChildEndedError
 from malle_rt.cuda.libcuda import device_count
 from malle_rt.errors import ConfigError, SinkError
 from malle_rt.media.file_sink import FileSink
@@ -39,7 +40,7 @@ from malle_rt.segments.conditions import (
     with_threads,
 )
 from malle_rt.segments.plans import DAMAGED, LONGEST, SHORTEST, FirstPass, Folder, Instants, Plan, SegmentWork
-from malle_rt.segments.worker import Made, SegmentWorker, WorkerDied, WorkerProcess
+from malle_rt.segments.worker import Made, SegmentWorker, WorkerProcess
 
 __all__ = ["SegmentedTranscode", "discard_segments", "work_folder"]
 
@@ -371,15 +372,15 @@ class SegmentedTranscode:
                     return
                 try:
                     made = maker.make(number, lambda frames, number=number: self._went_on(number, frames))  # type: ignore[misc]
-                except WorkerDied as exc:
+                except ChildEndedError as exc:
                     self._seats.pop(seat).close()
                     self._tried[number] = self._tried.get(number, 0) + 1
                     if self._tried[number] >= _TRIES:
                         raise SinkError(
-                            f"segment {number}: {exc}, {_TRIES} times",
+                            f"segment {number}: the process that made it {exc}, {_TRIES} times",
                             hint="Make fewer at once, a smaller jobs=N",
                         ) from exc
-                    log.warning("segment %d: %s; it is made again", number, exc)
+                    log.warning("segment %d: the process that made it %s; it is made again", number, exc)
                     with self._changed:
                         self._ready.insert(0, number)
                     continue
@@ -417,7 +418,7 @@ class SegmentedTranscode:
 
     def _fail(self, exc: BaseException) -> None:
         with self._changed:
-            if self._failure is None and not (self._stopped and isinstance(exc, WorkerDied)):
+            if self._failure is None and not (self._stopped and isinstance(exc, ChildEndedError)):
                 self._failure = exc
         self.stop()
 

@@ -17,7 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any
@@ -83,19 +83,6 @@ class SegmentWork:
     deinterlace: Deinterlace | None = None
     longest: int = LONGEST
     shortest: int = SHORTEST
-
-    def to_json(self) -> str:
-        """A line of text."""
-        return json.dumps(asdict(self), default=str)
-
-    @staticmethod
-    def from_json(text: str) -> SegmentWork:
-        """Of such a line."""
-        found = json.loads(text)
-        for name in ("start", "duration"):
-            found[name] = None if found[name] is None else Fraction(found[name])
-        config, encode = DenoiseConfig(**found.pop("config")), EncodeConfig(**found.pop("encode"))
-        return SegmentWork(config=config, encode=encode, **found)
 
     def open(
         self, start: Fraction | None = None, *, strict: bool = False, sequence: bool = True

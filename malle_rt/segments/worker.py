@@ -5,25 +5,18 @@ Before a segment the network runs over a few frames whose results are thrown awa
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import queue
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from malle_rt import errors
 from malle_rt.api import open_denoiser
-from malle_rt.child import module_command
+from malle_rt.child import Child, ChildEndedError, restored, serve
 from malle_rt.denoiser import FrameDenoiser, Seen
-from malle_rt.errors import PipelineError, SinkError
+from malle_rt.errors import MalleError, PipelineError, SinkError
 from malle_rt.frame import Frame, Packet, VideoInfo
 from malle_rt.media.segment_file import SegmentSink
 from malle_rt.media.template import Template
@@ -32,7 +25,7 @@ from malle_rt.pipeline import Pipeline
 from malle_rt.protocols import Denoiser
 from malle_rt.segments.plans import Folder, FrameDiffers, FrameReader, Instants, Plan, SegmentWork, header_of
 
-__all__ = ["Made", "SegmentWorker", "WorkerDied", "WorkerProcess"]
+__all__ = ["Made", "SegmentWorker", "WorkerProcess"]
 
 log = logging.getLogger(__name__)
 
@@ -218,96 +211,56 @@ class SegmentWorker:
         return Plan(plan.begin - count, before.pts[first:], before.sums[first:], before.seen[first:], {})
 
 
-class WorkerDied(Exception):  # it is caught here
-    """A process that made a segment is no more."""
+@dataclass(frozen=True)
+class _Order:
+    work: SegmentWork
+    number: int
 
 
 class WorkerProcess:
     """A ``SegmentWorker`` in a process of its own, which ends with this one, however that ends."""
 
     def __init__(self, work: SegmentWork) -> None:
-        self._process = subprocess.Popen(
-            module_command("malle_rt.segments.worker"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # Ctrl-C is for this one
-        )
+        self._work = work
+        self._process = Child("malle_rt.segments.worker")
         self._stopped = False
-        self._tell(work.to_json())
 
     def make(self, number: int, on_frames: Callable[[int], None]) -> Made | None:
-        """See ``SegmentWorker``. Raises WorkerDied where the process is no more, and what it failed with."""
-        self._tell(str(number))
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            event = json.loads(line)
-            if "frames" in event:
-                on_frames(event["frames"])
-            elif "made" in event:
-                return Made(**event["made"])
-            else:
-                kind = getattr(errors, event["error"], SinkError)
-                raise (kind if kind is not PipelineError else SinkError)(event["text"])
-        if self._stopped:
-            return None
-        code = self._process.wait()
-        raise WorkerDied(f"the process that made it ended with {code}{' (killed)' if code == -9 else ''}")
+        """See ``SegmentWorker``. Raises ChildEndedError where the process is no more, and what it failed with."""
+        try:
+            return cast(Made, restored(Made, self._process.ask(_Order(self._work, number), on_frames)))
+        except ChildEndedError:
+            if self._stopped:
+                return None
+            raise
 
     def stop(self) -> None:
         """It ends at once; what it has not finished is not there."""
         self._stopped = True
-        with suppress(OSError, ValueError):
-            assert self._process.stdin is not None
-            self._process.stdin.close()
+        self._process.stop()
 
     def close(self) -> None:
         """End it. May be called twice."""
         self.stop()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-
-    def _tell(self, line: str) -> None:
-        assert self._process.stdin is not None
-        with suppress(OSError, ValueError):  # what has become of it, its output says
-            self._process.stdin.write(line + "\n")
-            self._process.stdin.flush()
+        self._process.close()
 
 
 def _serve_parent() -> None:
-    """What runs in such a process: a line of the work, then numbers of segments; events on standard output."""
     logging.disable(logging.WARNING)  # the other process says the same
-    out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # libraries may print
-    lines: queue.Queue[str] = queue.Queue()
+    workers: list[SegmentWorker] = []  # the one, once there is an order
 
-    def listen() -> None:
-        for line in sys.stdin:
-            lines.put(line)
-        os._exit(0)  # the other process has ended, or wants no more
-
-    def tell(event: dict[str, Any]) -> None:
-        out.write(json.dumps(event) + "\n")
-        out.flush()
-
-    work = SegmentWork.from_json(sys.stdin.readline())
-    threading.Thread(target=listen, daemon=True).start()
-    worker: SegmentWorker | None = None
-    while True:
-        number = int(lines.get())
+    def make(plain: Any, on_frames: Callable[[int], None]) -> Made | None:
+        order = cast(_Order, restored(_Order, plain))
         try:
-            worker = worker or SegmentWorker(work)
-            made = worker.make(number, lambda frames: tell({"frames": frames}))
-            assert made is not None
-            tell({"made": asdict(made)})
-        except Exception as exc:
-            cause = exc.__cause__ if isinstance(exc, PipelineError) and exc.__cause__ is not None else exc
-            tell({"error": type(cause).__name__, "text": str(cause)})
+            if not workers:
+                workers.append(SegmentWorker(order.work))
+            return workers[0].make(order.number, on_frames)
+        except MalleError:
+            raise
+        except Exception as exc:  # it would fail again
+            raise SinkError(f"segment {order.number}: {exc}") from exc
+
+    serve(make)
 
 
 if __name__ == "__main__":
