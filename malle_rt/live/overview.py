@@ -51,17 +51,17 @@ class Overview:
         source, meter, tuning = self.source, self.meter, self.controls.tuning
         last, recording = meter.last, self.recordings.current
         return Statistics(
-            source=source.description,
-            state=source.state,
+            source=source.status.description,
+            state=source.status.state,
             message=self._message(),
             backend=self.running_on,
             automatic=isinstance(tuning.strength, str),
             estimated=last.estimated if last else None,
             used=last.sigma if last else 0.0,
             mix=tuning.mix,
-            captured_fps=source.captured_fps,
+            captured_fps=source.status.rate.fps(),
             shown_fps=meter.fps,
-            frames_in=source.frames_in,
+            frames_in=source.channel.came,
             frames_out=meter.frames_out,
             dropped=source.dropped,
             late=meter.late,
@@ -82,19 +82,11 @@ class Overview:
             backend: what ran, and why.
             untouched: see ``LiveReport``.
         """
-        meter, last = self.meter, self.meter.last
         broken = (f"{outlet.name}: {outlet.problem}" for outlet in self.outputs if outlet.problem)
         slow = (f"{each.name}: {each.note}" for each in self.outputs if each.dropped and not each.problem)
         return LiveReport(
-            frames_in=self.source.frames_in,
-            frames_out=meter.frames_out,
-            dropped=self.source.dropped,
-            late=meter.late,
-            reconnects=self.source.connection - 1,
-            seconds=meter.seconds,
-            latency=meter.latency,
-            backend=backend,
-            sigma=last.sigma if last else None,
+            **{**vars(self.statistics()), "backend": backend},
+            reconnects=self.source.status.connection - 1,
             untouched=untouched,
             saved=tuple(self.recordings.paths),
             notes=(*self.recordings.notes, *slow),
@@ -103,9 +95,10 @@ class Overview:
 
     def report_scale(self) -> None:
         """Let the share of the size follow the source's rate where that is automatic, and say so."""
-        if self.controls.tuning.scale == "auto" and self.keeper.look(self.source.captured_fps):
+        captured = self.source.status.rate.fps()
+        if self.controls.tuning.scale == "auto" and self.keeper.look(captured):
             size = "the whole size" if self.keeper.scale == "1" else f"{self.keeper.scale} of the size"
-            self.status_line.say(f"denoising at {size}, to keep {self.source.captured_fps:.0f} fps")
+            self.status_line.say(f"denoising at {size}, to keep {captured:.0f} fps")
 
     def report_pace(self, watch: PaceWatch) -> None:
         """Say once that the picture does not keep up with its source, and what helps."""
@@ -114,7 +107,7 @@ class Overview:
             return
         line = watch.look(
             time.monotonic(),
-            captured=self.source.captured_fps,
+            captured=self.source.status.rate.fps(),
             shown=self.meter.fps,
             size=(last.width, last.height),
             denoise_ms=self.progress.denoise_ms.p50,
@@ -125,8 +118,8 @@ class Overview:
 
     def _message(self) -> str | None:
         """No picture comes first, then what has just happened, then what stays wrong."""
-        if self.source.problem is not None:
-            return self.source.problem
+        if (problem := self.source.status.problem) is not None:
+            return problem
         if self.status_line.text is not None:
             return self.status_line.text
         broken = [f"{outlet.name}: {outlet.problem}" for outlet in self.outputs if outlet.problem]

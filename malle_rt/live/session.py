@@ -200,7 +200,7 @@ class LiveSession:
     @property
     def source(self) -> str:
         """What frames come from, one line."""
-        return self._source.description
+        return self._source.status.description
 
     @property
     def url(self) -> str | None:
@@ -268,7 +268,7 @@ class LiveSession:
     def _look(self, progress: Progress) -> None:
         """A few times per second: what nobody else watches."""
         self._overview.progress = progress
-        self._recordings.look(self._source.lost_since)
+        self._recordings.look(self._source.status.lost_since)
         self._report_problems()
         self._overview.report_scale()
         self._overview.report_pace(self._pace)

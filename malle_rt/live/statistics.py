@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,13 +14,14 @@ from malle_rt.denoiser import ALMOST_NO_NOISE
 from malle_rt.live.frame import LiveFrame
 from malle_rt.pipeline import Latency, percentiles
 
-__all__ = ["LiveReport", "Meter", "SourceState", "Statistics", "StatusLine", "rate"]
+__all__ = ["LiveReport", "Meter", "Rate", "SourceState", "Statistics", "StatusLine"]
 
 log = logging.getLogger(__name__)
 
 # Seconds of frames that rates and percentiles are taken over, and most frames kept for them.
 _SPAN = 4.0
 _MOST = 1024
+_PAUSE = 0.5  # seconds of silence from which on they lower a rate
 SourceState = Literal["waiting", "live", "lost", "ended"]
 _SECONDS = 4.0  # a line stays this long
 
@@ -78,19 +78,50 @@ class Statistics:
     automatic_scale: bool = False
 
 
-class Meter:
-    """Counts what comes out of a session and how old it is. From any thread."""
+class Rate:
+    """Events per second of late; from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._out: deque[float] = deque(maxlen=_MOST)
-        self._ages: deque[tuple[float, float]] = deque(maxlen=_MOST)
+        self._events: deque[tuple[float, float]] = deque(maxlen=_MOST)
+
+    def add(self, instant: float, seconds: float = 0.0) -> None:
+        """An event at ``instant`` on the clock of ``time.monotonic``; ``seconds``: on a clock of its own, if any."""
+        with self._lock:
+            self._events.append((instant, seconds))
+
+    def fps(self, now: float | None = None) -> float:
+        """Of the last few seconds before ``now``; 0 where there were hardly any."""
+        now = time.monotonic() if now is None else now
+        with self._lock:
+            recent = [event for event in self._events if event[0] > now - _SPAN]
+        if len(recent) < 2:
+            return 0.0
+        (first, begin), (last, end) = recent[0], recent[-1]
+        # A connection may begin with a second of pictures at once: by the clock alone, that would be a high rate.
+        span = max((last if now - last < _PAUSE else now) - first, end - begin)
+        return (len(recent) - 1) / span if span > 0 else 0.0
+
+
+class Meter:
+    """Counts what comes out of a session and how old it is. From any thread.
+
+    Attributes:
+        frames_out: frames that came out.
+        late: of them, those that were not given to the viewers for their age.
+        last: the last frame; None before the first.
+    """
+
+    def __init__(self) -> None:
         self.frames_out = 0
         self.late = 0
+        self.last: LiveFrame | None = None
+        self._lock = threading.Lock()
+        self._out = Rate()
+        self._ages: deque[tuple[float, float]] = deque(maxlen=_MOST)
         self._last_late = float("-inf")
         self._begin = time.monotonic()
         self._end: float | None = None
-        self._last: LiveFrame | None = None
 
     def start(self) -> None:
         """The session begins now; what it took to open is not counted."""
@@ -98,8 +129,7 @@ class Meter:
 
     def stop(self) -> None:
         """The last picture has come; from now on the figures stay as they are."""
-        if self._end is None:
-            self._end = time.monotonic()
+        self._end = self._end or time.monotonic()
 
     @property
     def seconds(self) -> float:
@@ -113,13 +143,10 @@ class Meter:
     def add_out(self, frame: LiveFrame, *, late: bool) -> None:
         """A frame has been denoised; ``late``: it was not given to the viewers for its age."""
         now = time.monotonic()
-        with self._lock:
-            self.frames_out += 1
-            if late:
-                self.late += 1
-                self._last_late = now
-            self._out.append(now)
-            self._last = frame
+        self._out.add(now)
+        self.frames_out, self.last = self.frames_out + 1, frame
+        if late:
+            self.late, self._last_late = self.late + 1, now
 
     def add_age(self, seconds: float) -> None:
         """A frame was so old when it reached its end."""
@@ -129,20 +156,12 @@ class Meter:
     @property
     def late_now(self) -> bool:
         """Whether frames were too old within the last second."""
-        with self._lock:
-            return time.monotonic() - self._last_late < 1
-
-    @property
-    def last(self) -> LiveFrame | None:
-        """The last frame that came out."""
-        with self._lock:
-            return self._last
+        return time.monotonic() - self._last_late < 1
 
     @property
     def fps(self) -> float:
         """Frames per second that came out of late."""
-        with self._lock:
-            return rate(self._out, self._now)
+        return self._out.fps(self._now)
 
     @property
     def latency(self) -> Latency:
@@ -151,15 +170,6 @@ class Meter:
         with self._lock:
             ages = [age for instant, age in self._ages if instant >= oldest]
         return percentiles(ages)
-
-
-def rate(instants: Sequence[float], now: float | None = None) -> float:
-    """Events per second over the last few seconds; 0 where there are fewer than two."""
-    oldest = (time.monotonic() if now is None else now) - _SPAN
-    recent = [instant for instant in instants if instant >= oldest]
-    if len(recent) < 2 or recent[-1] == recent[0]:
-        return 0.0
-    return (len(recent) - 1) / (recent[-1] - recent[0])
 
 
 class StatusLine:
@@ -188,34 +198,18 @@ class StatusLine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LiveReport:
-    """The end of a session.
+class LiveReport(Statistics):
+    """The last snapshot, of a session that has ended; ``backend`` says also why that one ran.
 
     Attributes:
-        frames_in, frames_out: frames captured and denoised.
-        dropped: left out because newer ones had come.
-        late: not shown because they were older than the bound.
         reconnects: times the source was lost and found again.
-        seconds: wall-clock time.
-        latency: capture to display (to the denoised frame where nothing displays), over the last seconds; 0 where
-            nothing was measured.
-        backend: what ran, and why.
-        sigma: strength of the last frame, 8-bit scale; None where there was none.
         untouched: frames that strength "auto" left as they were, for it found next to no noise.
         saved: recordings that were finished.
         notes: what else there is to say, one line each.
         problems: what went wrong on the way with recordings and outputs, one line each.
     """
 
-    frames_in: int
-    frames_out: int
-    dropped: int
-    late: int
     reconnects: int
-    seconds: float
-    latency: Latency
-    backend: str
-    sigma: float | None
     untouched: int
     saved: tuple[Path, ...]
     notes: tuple[str, ...]
@@ -232,8 +226,8 @@ class LiveReport:
         lines = [f"{counts}; {fps:.1f} fps over {self.seconds:.1f} s"]
         if self.latency.p95:  # a page that nobody looked at has none
             lines.append(f"latency p50 {self.latency.p50:.0f} ms, p95 {self.latency.p95:.0f} ms")
-        if self.sigma is not None:
-            lines.append(f"strength {self.sigma:.1f} at the end")
+        if self.frames_out:
+            lines.append(f"strength {self.used:.1f} at the end")
         if self.untouched > self.frames_out / 2:
             lines.append(ALMOST_NO_NOISE)
         return "\n".join([*lines, *(f"wrote {path}" for path in self.saved), *self.notes, *self.problems])

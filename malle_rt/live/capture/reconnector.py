@@ -102,7 +102,7 @@ class Reconnector:
             reason = self._watch(reader)
             if reason is None:
                 return
-            if not self._status.pictures:
+            if self._status.state == "waiting":
                 self.failure = reason
                 return
             attempt = 1 if (reader.live or 0.0) >= _GOOD else attempt + 1

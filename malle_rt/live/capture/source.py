@@ -15,7 +15,6 @@ from malle_rt.live.capture.splice import Splice
 from malle_rt.live.capture.status import SourceStatus
 from malle_rt.live.capture.stream import StreamCapture
 from malle_rt.live.frame import LiveFrame
-from malle_rt.live.statistics import SourceState
 from malle_rt.media.template import Template
 from malle_rt.pipeline import PipelineConfig
 from malle_rt.pipeline.channel import Channel
@@ -71,6 +70,7 @@ class LiveSource:
     Attributes:
         channel: frames and sound as they come; closed at the end of the input, and a tenth of a second after
             ``interrupt``.
+        status: how it fares.
     """
 
     def __init__(self, opener: Callable[[], Capture], *, stall: float = 2.0) -> None:
@@ -84,11 +84,11 @@ class LiveSource:
             SourceError: it cannot be opened, or gives no picture. What was never there is not waited for.
         """
         self.channel = Channel(PipelineConfig(depth=_DEPTH))
-        self._status = SourceStatus()
+        self.status = SourceStatus()
         self._interrupted = False
-        self._inbox = _Inbox(self.channel, self._status)
+        self._inbox = _Inbox(self.channel, self.status)
         self._reconnector = Reconnector(
-            opener, self._inbox, self._status, stall=stall, at_end=self._inbox.close
+            opener, self._inbox, self.status, stall=stall, at_end=self._inbox.close
         )
         try:
             self._template = self._first_template()
@@ -107,44 +107,9 @@ class LiveSource:
         return self._template
 
     @property
-    def description(self) -> str:
-        """The input and its mode at the newest connection, one line."""
-        return self._status.description
-
-    @property
-    def state(self) -> SourceState:
-        """Of the input: "live", "lost" while it reconnects, "ended"."""
-        return self._status.state
-
-    @property
-    def problem(self) -> str | None:
-        """What a viewer must know while the input is lost, one line without passwords; None when all is well."""
-        return self._status.problem
-
-    @property
-    def lost_since(self) -> float | None:
-        """When the last picture came, on the clock of ``time.monotonic``; None unless the input is lost."""
-        return self._status.lost_since
-
-    @property
-    def frames_in(self) -> int:
-        """Frames that came, those dropped included."""
-        return self._status.pictures
-
-    @property
     def dropped(self) -> int:
         """Frames dropped because nobody had taken them when newer ones came, or when the end was asked for."""
         return self.channel.dropped + (len(self.channel) if self._interrupted else 0)
-
-    @property
-    def captured_fps(self) -> float:
-        """Frames per second that came of late."""
-        return self._status.fps
-
-    @property
-    def connection(self) -> int:
-        """Number of the newest connection, from 1."""
-        return self._status.connection
 
     @property
     def abandoned(self) -> int:

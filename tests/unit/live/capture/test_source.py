@@ -29,26 +29,26 @@ from malle_rt.shown import shown_address
 def test_a_server_that_is_killed_and_comes_back(kind, clip):
     with StreamServer(kind, clip) as server, Viewer(live(server.url)) as viewer:
         source = viewer.source
-        assert (source.state, source.connection, source.problem) == ("live", 1, None)
+        assert (source.status.state, source.status.connection, source.status.problem) == ("live", 1, None)
         assert source.template.others
         seconds_until(lambda: len(viewer.seen) > 40, 5)
         heard = len(viewer.sound)
         assert heard > 40
-        assert 20 < source.captured_fps < 30
+        assert 20 < source.status.rate.fps() < 30
 
         server.kill()
-        assert seconds_until(lambda: source.state == "lost", 5) < 2.5
-        assert source.problem.startswith(f"no picture from {shown_address(server.url)} for ")
-        assert "reconnecting" in source.problem and "(attempt " in source.problem
-        assert time.monotonic() - 5 < source.lost_since < time.monotonic()
+        assert seconds_until(lambda: source.status.state == "lost", 5) < 2.5
+        assert source.status.problem.startswith(f"no picture from {shown_address(server.url)} for ")
+        assert "reconnecting" in source.status.problem and "(attempt " in source.status.problem
+        assert time.monotonic() - 5 < source.status.lost_since < time.monotonic()
 
         server.restart()
-        seconds_until(lambda: source.state == "live", 10)
+        seconds_until(lambda: source.status.state == "live", 10)
         seconds_until(lambda: viewer.seen[-1][0] == 2 and len(viewer.sound) > heard + 20, 5)
-        assert (source.connection, source.problem, source.lost_since) == (2, None, None)
+        assert (source.status.connection, source.status.problem, source.status.lost_since) == (2, None, None)
     check_timeline(viewer)
-    assert source.state == "ended"
-    assert source.frames_in == len(viewer.seen) + source.dropped
+    assert source.status.state == "ended"
+    assert source.channel.came == len(viewer.seen) + source.dropped
 
 
 def check_timeline(viewer):
@@ -69,9 +69,11 @@ def test_a_server_that_stalls_and_goes_on(kind, clip):
     with StreamServer(kind, clip) as server, Viewer(live(server.url)) as viewer:
         seconds_until(lambda: len(viewer.seen) > 10, 5)
         server.stall()
-        assert seconds_until(lambda: viewer.source.state == "lost", 5) < 2.5
+        assert seconds_until(lambda: viewer.source.status.state == "lost", 5) < 2.5
         server.go_on()
-        seconds_until(lambda: viewer.source.connection == 2 and viewer.source.state == "live", 15)
+        seconds_until(
+            lambda: viewer.source.status.connection == 2 and viewer.source.status.state == "live", 15
+        )
         seconds_until(lambda: viewer.seen[-1][0] == 2, 2)
 
 
@@ -81,7 +83,7 @@ def test_other_sound_and_another_size_after_a_reconnection(tmp_path, caplog):
     with StreamServer("udp", changing) as server, Viewer(live(server.url)) as viewer:
         seconds_until(lambda: viewer.sound, 5)
         server.kill()
-        seconds_until(lambda: viewer.source.state == "lost", 5)
+        seconds_until(lambda: viewer.source.status.state == "lost", 5)
         heard = len(viewer.sound)
         write_stream_clip(changing, frames=50, size=(128, 96), sample_rate=44100)
         server.restart()
@@ -107,7 +109,7 @@ def test_what_was_never_there_is_an_error(clip):
 def test_a_file_ends(clip):
     with Viewer(live(str(clip))) as viewer:
         assert viewer.done.wait(10)
-        assert (viewer.source.state, viewer.source.problem) == ("ended", None)
+        assert (viewer.source.status.state, viewer.source.status.problem) == ("ended", None)
         shown = [index for _, index, _, _ in viewer.seen]
         assert shown == sorted(shown) and shown[-1] == 99
         assert len(shown) == 100 - viewer.source.dropped
@@ -131,7 +133,7 @@ def test_interrupt_while_the_server_stalls(clip):
 def test_interrupt_while_it_waits_to_reconnect(clip):
     with StreamServer("rtsp", clip) as server, Viewer(live(server.url)) as viewer:
         server.kill()
-        seconds_until(lambda: "in 2 s (attempt 3)" in (viewer.source.problem or ""), 10)
+        seconds_until(lambda: "in 2 s (attempt 3)" in (viewer.source.status.problem or ""), 10)
         check_end(viewer)
         assert not reader_threads()
 
@@ -141,7 +143,7 @@ def test_interrupt_while_it_reconnects(clip):
     with StreamServer("rtsp", clip) as server, Viewer(live(server.url)) as viewer:
         server.kill()
         with StreamServer("silent", clip, port=server.port):
-            seconds_until(lambda: "reconnecting (attempt" in (viewer.source.problem or ""), 5)
+            seconds_until(lambda: "reconnecting (attempt" in (viewer.source.status.problem or ""), 5)
             check_end(viewer)
             assert viewer.source.abandoned == 1
         seconds_until(lambda: not reader_threads(), 5)
@@ -156,7 +158,7 @@ def check_end(viewer):
     viewer.source.close()
     assert time.monotonic() - begin < 2
     assert viewer.error is None
-    assert viewer.source.state == "ended"
+    assert viewer.source.status.state == "ended"
 
 
 @pytest.mark.slow
@@ -168,7 +170,7 @@ def test_a_reader_that_hangs_is_given_up():
         return captures[-1]
 
     with Viewer(LiveSource(opener, stall=0.3)) as viewer:
-        seconds_until(lambda: viewer.source.connection == 2, 5)
+        seconds_until(lambda: viewer.source.status.connection == 2, 5)
         assert viewer.source.abandoned == 1
         check_end(viewer)
         assert not any(capture.closed for capture in captures)
@@ -239,9 +241,9 @@ def test_memory_stays_flat_over_many_connections(clip, monkeypatch):
         return Breaking(str(clip))
 
     with Viewer(LiveSource(opener)) as viewer:
-        seconds_until(lambda: viewer.source.connection > 5, 20)
+        seconds_until(lambda: viewer.source.status.connection > 5, 20)
         before = resident_megabytes()
-        seconds_until(lambda: viewer.source.connection > 25, 30)
+        seconds_until(lambda: viewer.source.status.connection > 25, 30)
         assert resident_megabytes() - before < 8
     assert max(threads[5:]) == max(threads[:5])
 
@@ -274,7 +276,7 @@ def test_under_a_pipeline(clip):
     assert time.monotonic() - begin < 3
     assert report.stopped and sink.finished
     assert len(sink.frames) > 10
-    assert report.frames_in == source.frames_in == len(sink.frames) + source.dropped
+    assert report.frames_in == source.channel.came == len(sink.frames) + source.dropped
 
 
 @pytest.mark.slow
