@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from malle_rt.backends.base import Backend, FrameShape, Session, SurfaceSession
 from malle_rt.chroma import from_420, to_420
@@ -28,6 +29,11 @@ ALMOST_NO_NOISE = "almost no noise found; `--strength 4` cleans anyway"
 # Noise that auto leaves alone, 8-bit scale: rounding to 8 bits alone makes 0.3.
 NEXT_TO_NOTHING = 0.5
 _SAMPLED = 61  # every so many rows are compared first: frames that differ do so there
+# An encoder leaves a picture that comes again nearly as it was: so many of its blocks to the last bit, and of the
+# others each small cell near its mean, in standard deviations of the noise. So many such copies may follow one picture.
+_BLOCK, _SAME_BLOCKS = 16, 0.6
+_CELL, _SAME_MEAN = 4, 1.2
+_MOST_COPIES = 3
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +73,8 @@ class FrameDenoiser:
     frames on a GPU come to host memory for that.
 
     In host memory, a frame whose samples are those of the one before gets the same result again, and the network does
-    not run: a duplicate tells nothing new. Neither does it where "auto" finds next to no noise.
+    not run: a duplicate tells nothing new. So does one that an encoder has made of a duplicate, whose few changes lie
+    below the noise: to the network, noise that stays is texture. Nor does it run where "auto" finds next to no noise.
 
     Attributes:
         sigma: what the last frame was denoised with, 8-bit scale.
@@ -100,6 +107,7 @@ class FrameDenoiser:
         self._last: tuple[Frame, Callable[[], Frame]] | None = (
             None  # as it came, and what waits for its result
         )
+        self._copies = 0  # frames since, that are not that one to the last bit
         self._shape: FrameShape | None = None
         self._session: Session | None = None
         self._state: object | None = None
@@ -138,11 +146,13 @@ class FrameDenoiser:
             self._interlaced = interlaced
         if interlaced:
             return self._start_fields(frame, told)
-        if self._last is not None and _same_samples(frame, self._last[0]):
+        if self._last is not None and self._is_copy(frame, self._last[0], layout.bits):
             again = self._last[1]
+            self._last = frame, again
             self.seen = (Seen(False, self.estimated),)
             return lambda: replace(frame, planes=again().planes)
         self._last = None
+        self._copies = 0
         config = self._config
         self.seen = (told[0] if told else self._look_at(frame, layout),)
         if self.seen[0].cut:
@@ -172,6 +182,13 @@ class FrameDenoiser:
         if not (isinstance(frame.planes, Surface) or self.borrows):
             self._last = frame, finish
         return finish
+
+    def _is_copy(self, frame: Frame, other: Frame, bits: int) -> bool:
+        if _same_samples(frame, other):
+            return True
+        self._copies += 1
+        tolerance = _SAME_MEAN * self.sigma * 2 ** (bits - 8)
+        return self._copies <= _MOST_COPIES and _nearly_same(frame, other, tolerance)
 
     def _look_at(self, frame: Frame, layout: PixelLayout) -> Seen:
         planes, bits = frame.planes, layout.bits
@@ -244,6 +261,8 @@ class FrameDenoiser:
             "estimated": self.estimated,
             "interlaced": self._interlaced,
             "last": self._last is not None,
+            "copies": self._copies,
+            "sigma": self.sigma,
             "parities": [each.saved() for each in self._parities or ()],
         }
 
@@ -259,6 +278,7 @@ class FrameDenoiser:
         self.estimated, self._interlaced = saved["estimated"], saved["interlaced"]
         self._state = None
         self._last = (before, lambda: before) if saved["last"] else None
+        self._copies, self.sigma = saved["copies"], saved["sigma"]
         if saved["parities"]:
             self._parities = self._new_parities()
             halves = split_fields(before) if before.fields is not None else (before, before)
@@ -331,6 +351,38 @@ def _same_samples(frame: Frame, other: Frame) -> bool:
     return np.array_equal(ours[0][::_SAMPLED], theirs[0][::_SAMPLED]) and all(
         np.array_equal(mine, its) for mine, its in zip(ours, theirs, strict=True)
     )
+
+
+def _nearly_same(frame: Frame, other: Frame, tolerance: float) -> bool:
+    """Whether two frames in host memory show one picture that an encoder has coded twice.
+
+    Args:
+        frame: one of them.
+        other: the one before.
+        tolerance: by which the mean of a small cell may have changed, in code values.
+    """
+    ours, theirs = frame.planes, other.planes
+    if isinstance(ours, Surface) or isinstance(theirs, Surface) or frame.pix_fmt != other.pix_fmt:
+        return False
+    if (
+        ours[0].shape != theirs[0].shape
+        or np.mean(ours[0][::_SAMPLED] == theirs[0][::_SAMPLED]) < _SAME_BLOCKS
+    ):
+        return False
+    changed = _cells(ours[0] != theirs[0], _BLOCK).any((1, 3))
+    if not changed.size or changed.mean() > 1 - _SAME_BLOCKS:
+        return False
+    return all(
+        np.abs(_cells(np.subtract(mine, its, dtype=np.float32), _CELL).mean((1, 3))).max(initial=0)
+        <= tolerance
+        for mine, its in zip(ours, theirs, strict=True)
+    )
+
+
+def _cells(plane: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """(H, W) as (rows, size, columns, size), without what does not fill a cell at the right and bottom."""
+    rows, columns = plane.shape[0] // size, plane.shape[1] // size
+    return plane[: rows * size, : columns * size].reshape(rows, size, columns, size)
 
 
 def _finished(frame: Frame, clean: Sequence[Plane], mix: float) -> Frame:

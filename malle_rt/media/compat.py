@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import av
 from av.container import InputContainer, OutputContainer
-from av.sidedata.sidedata import SideDataContainer
+from av.sidedata.sidedata import SideDataContainer, Type
 
 __all__ = ["add_copy", "can_keep_on_gpu", "exact", "open_reading", "side_data_bytes"]
 
@@ -33,6 +33,8 @@ _WITH_ENUMERATIONS = (
     "av.container.core",
 )
 
+# FFmpeg's numbers of side data that PyAV has names for since version 19 only.
+_SIDE_DATA = {"VIEW_ID": 29}
 
 # A title in a broken encoding must not stop the film. PyAV 19 keeps such bytes by itself and has no such option.
 _TOLERANT = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
@@ -78,8 +80,9 @@ def side_data_bytes(picture: av.VideoFrame, kind: str) -> bytes:
     Not by ``picture.side_data``: before PyAV 19 the picture keeps that, and it the picture, a cycle that keeps both
     in memory until the next garbage collection.
     """
+    key = Type(_SIDE_DATA[kind]) if kind in _SIDE_DATA else kind
     try:
-        found: Any = cast(Any, SideDataContainer)(picture).get(kind)
+        found: Any = cast(Any, SideDataContainer)(picture).get(key)
     except KeyError:  # this PyAV does not know the kind
         return b""
     return b"" if found is None else bytes(found)

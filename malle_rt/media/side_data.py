@@ -10,6 +10,7 @@ from fractions import Fraction
 import av
 
 from malle_rt.media.compat import side_data_bytes
+from malle_rt.media.pixel_formats import has_alpha
 
 __all__ = [
     "HdrMetadata",
@@ -72,10 +73,12 @@ class Stereo:
 def stereo_of(picture: av.VideoFrame) -> Stereo | None:
     """The two views of a picture; None where it is an ordinary one."""
     raw = side_data_bytes(picture, "STEREO3D")
-    if len(raw) < _STEREO.size:
-        return None
-    kind, flags = _STEREO.unpack_from(raw)
-    return Stereo(_PACKINGS.get(kind), bool(flags & _INVERTED)) if kind else None
+    kind, flags = _STEREO.unpack_from(raw) if len(raw) >= _STEREO.size else (0, 0)
+    if kind:
+        return Stereo(_PACKINGS.get(kind), bool(flags & _INVERTED))
+    # A stream of two layers, one for each eye, as phones write it (MV-HEVC); or one of colour and one of transparency.
+    layered = side_data_bytes(picture, "VIEW_ID") and not has_alpha(picture.format.name)
+    return Stereo(None, False) if layered else None
 
 
 def is_spherical(picture: av.VideoFrame) -> bool:

@@ -2,12 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from media import read_frames, write_planes
 
 from malle_rt.backends.openvino import OpenVinoBackend
 from malle_rt.config import DenoiseConfig
 from malle_rt.denoiser import FrameDenoiser, PassThrough
 from malle_rt.fields import split_fields, weave_fields
 from malle_rt.frame import pixel_layout
+from malle_rt.media.file_source import FileSource
 from malle_rt.media.synthetic import SyntheticSource
 
 FORMATS = [
@@ -199,6 +201,55 @@ def test_duplicates_cost_no_run_of_the_network_and_change_nothing(backend, stren
             assert all(np.array_equal(a, b) for a, b in zip(got.planes, clean.planes, strict=True))
         assert (first.pts, second.pts) == (frame.pts, frame.pts + 1000)
     assert counting.started == len(frames)
+
+
+def copied(frame, *, change, cells):
+    """The frame as an encoder leaves it when it comes again: a few of its 4x4 cells are altered a little."""
+    luma = frame.planes[0].astype(np.int16)
+    luma[:4, : 4 * cells] += change
+    return replace(frame, planes=(np.clip(luma, 0, 255).astype(np.uint8), *frame.planes[1:]))
+
+
+def test_a_copy_that_an_encoder_has_altered_a_little_costs_no_run(backend):
+    frame = next(iter(SyntheticSource(1, (128, 96), noise_sigma=15)))
+    counting = Counting(backend)
+    denoiser = FrameDenoiser(counting, DenoiseConfig(strength=15))
+    clean = denoiser.denoise(frame)
+    for number in range(3):
+        got = denoiser.denoise(copied(frame, change=number * 3, cells=4))
+        assert all(np.array_equal(a, b) for a, b in zip(got.planes, clean.planes, strict=True))
+    assert counting.started == 1
+
+
+@pytest.mark.parametrize("what", ["something small appears", "all of it turns brighter"])
+def test_what_an_encoder_does_not_do_to_a_copy_is_no_copy(backend, what):
+    frame = next(iter(SyntheticSource(1, (128, 96), noise_sigma=15)))
+    counting = Counting(backend)
+    denoiser = FrameDenoiser(counting, DenoiseConfig(strength=15))
+    denoiser.denoise(frame)
+    brighter = replace(frame, planes=tuple(np.minimum(plane, 251) + np.uint8(4) for plane in frame.planes))
+    denoiser.denoise(brighter if "all" in what else copied(frame, change=-60, cells=1))
+    assert counting.started == 2
+
+
+def test_no_more_than_a_few_altered_copies_are_taken_for_one_picture(backend):
+    frame = next(iter(SyntheticSource(1, (128, 96), noise_sigma=15)))
+    counting = Counting(backend)
+    denoiser = FrameDenoiser(counting, DenoiseConfig(strength=15))
+    for number in range(9):  # a slow fade of a small part
+        denoiser.denoise(copied(frame, change=4 * number, cells=4))
+    assert counting.started == 3
+
+
+def test_duplicates_of_a_compressed_film_cost_hardly_a_run(backend, tmp_path):
+    source = SyntheticSource(12, (128, 96), noise_sigma=10)
+    pictures = [frame.planes for frame in source for _ in range(2)]
+    path = write_planes(tmp_path / "in.mkv", pictures, "yuv420p", codec="libx264", options={"crf": "23"})
+    counting = Counting(backend)
+    denoiser = FrameDenoiser(counting, DenoiseConfig(strength=10))
+    for frame in read_frames(FileSource(path))[0]:
+        denoiser.denoise(frame)
+    assert counting.started <= 14
 
 
 def test_auto_leaves_a_clean_picture_alone_without_running_the_network(backend):

@@ -7,6 +7,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from helpers.two_layers import write_two_layers
 from media import write_clip, write_film
 
 from malle_rt import EncodeConfig, denoise_video
@@ -283,3 +284,12 @@ def test_two_views_that_cannot_be_told_are_said(tmp_path, caplog):
     )
     denoise_video(path, tmp_path / "out.mp4", config=PLAIN, encode=EncodeConfig(codec="libx265"))
     assert any("two views (3D, side by side)" in record.message for record in caplog.records)
+
+
+def test_a_stereo_clip_of_a_phone_keeps_its_first_view_and_says_so(tmp_path, caplog):
+    path = write_two_layers(tmp_path / "in.mov")
+    for picture in pictures_of(path):
+        assert side_data_bytes(picture, "VIEW_ID")  # which PyAV before 19 has no name for
+    denoise_video(path, tmp_path / "out.mp4", config=DenoiseConfig(strength=5, backend="torch"))
+    assert len(pictures_of(tmp_path / "out.mp4")) == 6
+    assert sum("holds two views (3D), of which the first one" in each for each in caplog.messages) == 1
