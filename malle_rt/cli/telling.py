@@ -15,7 +15,7 @@ _LONGEST = 1000  # characters of a message
 # Options as texts of the library name them, in Python: ``overwrite=True``, ``backend="openvino"``.
 _OPTION = re.compile(
     r"\b(backend|compare|container_format|frame_rate|gpu|hwaccel|jobs|keep_partial|output_dir|overwrite|recursive|resume"
-    r"|strength|trust_engine)=(True|\"[\w-]+\"|[\w.]+)"
+    r"|strength|strict|trust_engine)=(True|\"[\w-]+\"|[\w.]+)"
 )
 _FLAGS = {"container_format": "format", "frame_rate": "fps"}  # that are called otherwise
 

@@ -435,7 +435,8 @@ class FileSource:
 
     def _refuse_losses(self) -> None:
         if self._strict and (losses := self.losses):
-            raise SourceError(f"{self._shown}: {'; '.join(losses)}. Without strict, what is there is kept")
+            hint = "Leave out strict=True to keep what is there"
+            raise SourceError(f"{self._shown}: {'; '.join(losses)}", hint=hint)
 
     def _release(self, packets: list[av.Packet[Any]]) -> Iterator[Packet]:
         for packet in packets:

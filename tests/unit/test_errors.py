@@ -36,6 +36,7 @@ def test_the_command_line_shows_options_as_its_own(capsys):
     said = in_flags('use backend="tensorrt-rtx" or hwaccel="none"')
     assert said == "use --backend tensorrt-rtx or --hwaccel none"
     assert in_flags("clean both with output_dir=DIR") == "clean both with --output-dir DIR"
+    assert in_flags("Leave out strict=True to keep it") == "Leave out --strict to keep it"
     assert in_flags("x264-params=asm=avx2") == "x264-params=asm=avx2"
     assert report_error(SinkError("a: exists", hint="Pass overwrite=True"), verbose=False) == 1
     assert capsys.readouterr().err == "malle-rt: error: a: exists. Pass --overwrite\n"
