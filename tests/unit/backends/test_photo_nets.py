@@ -13,6 +13,7 @@ def opened(**options):
     return select_photo_net(DenoiseConfig(model="mallenet-s", **options))
 
 
+@pytest.mark.slow
 def test_torch_computes_what_openvino_does():
     pytest.importorskip("torch")
     noisy = trial_picture(64, 128)

@@ -22,7 +22,7 @@ def noisy(codes: torch.Tensor, sigma: float, seed: int = 1) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("step", [(0, 0), (1, 0), (0, -1), (3, 5), (-7, 2), (12, -20), (-30, 31)])
-@pytest.mark.parametrize("sigma", [0, 15])
+@pytest.mark.parametrize("sigma", [0, pytest.param(15, marks=pytest.mark.slow)])
 def test_finds_a_shift(step: tuple[int, int], sigma: float) -> None:
     scene = texture(240, 272)
     down, right = step
