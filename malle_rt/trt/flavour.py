@@ -50,6 +50,11 @@ class Flavour:
         """Whether it compiles its kernels on the machine that runs them, so that it builds without a GPU."""
         return self.name == "tensorrt-rtx"
 
+    @property
+    def frees_plugins(self) -> bool:
+        """Whether a plugin in Python may be destroyed: the bindings before 10.4 damage the memory of others then."""
+        return self.is_rtx or _numbers(self.version) >= (10, 4)
+
     def capabilities(self) -> list[str]:
         """Architectures it can be told to build for ("sm_89"); none when it builds for the GPU at hand only."""
         if not self.is_rtx:

@@ -52,6 +52,8 @@ class PluginLibrary:
         self.plugin = _plugin_class(flavour.module, self)
         self.creator = _creator_class(flavour.module, self)()
         self._title = flavour.title
+        # As long as the process lives, where they cannot be destroyed: a few for each engine that is read or built.
+        self._kept: list[Any] | None = None if flavour.frees_plugins else []
         self._reading = Lock()
 
     @contextmanager
@@ -68,6 +70,11 @@ class PluginLibrary:
         """Make graphs and engines find the plugin. Raises ``BackendError``."""
         if not registry.register_creator(self.creator, NAMESPACE):
             raise BackendError(f"{self._title} does not take the plugin {NAMESPACE}::{NAME}")
+
+    def keep(self, plugin: Any) -> None:
+        """A new plugin; see ``Flavour.frees_plugins``."""
+        if self._kept is not None:
+            self._kept.append(plugin)
 
     def forget(self) -> None:
         """Start a new piece of work."""
@@ -119,6 +126,7 @@ def _plugin_class(trt: Any, library: PluginLibrary) -> Any:
             self.timing_cache_id = f"{NAMESPACE}-{NAME}-{VERSION}-{kernel_size}"
             # TensorRT reads the field's memory after the call that hands it out.
             self._size_field = np.array([kernel_size], np.int32)
+            library.keep(self)
 
         def get_capability_interface(self, _: Any) -> Any:
             return self

@@ -44,6 +44,7 @@ struct Block {
     unsigned char* outer;  // what the system gave: guard, memory, guard
     size_t bytes;
     bool pinned;
+    size_t mapped = 0;  // pages of its own, the last one out of reach, where the knob "guard_pages" is set; else 0
     uintptr_t begin() const;
     bool holds(uintptr_t address, size_t count) const;
 };

@@ -1,4 +1,6 @@
 // Device and page-locked memory: allocation, and copies that know where every block ends.
+#include <sys/mman.h>
+
 #include <cstdlib>
 #include <cstring>
 
@@ -27,7 +29,27 @@ static std::string name_of(const Block& block) {
     return std::string(block.pinned ? "page-locked" : "device") + " block of " + std::to_string(block.bytes) + " bytes";
 }
 
+// Pages of its own: what follows the block's last 16 bytes, and what lies more than a page before it, cannot be touched.
+constexpr size_t kPage = 4096, kWidestLoad = 16;
+
+static uintptr_t first_page(const Block& block) {
+    const uintptr_t last = (block.begin() + block.bytes + kPage - 1) / kPage * kPage;  // the page behind it
+    return last + kPage - block.mapped;
+}
+
+static Block in_pages(size_t bytes, bool pinned) {
+    const size_t content = (bytes + kWidestLoad - 1) / kWidestLoad * kWidestLoad;
+    const size_t inside = (content + kPage - 1) / kPage * kPage;
+    void* pages = mmap(nullptr, inside + 2 * kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED) return {nullptr, 0, pinned};
+    auto* first = static_cast<unsigned char*>(pages) + kPage;
+    mprotect(first, inside, PROT_READ | PROT_WRITE);
+    std::memset(first, kGuard, inside);
+    return {first + inside - content - kGuardBytes, bytes, pinned, inside + 2 * kPage};
+}
+
 static void inspect_guards(const Block& block) {
+    if (block.mapped) return;  // whoever leaves the pages ends the process
     const unsigned char* end = block.outer + kGuardBytes + block.bytes;
     if (!all_bytes(block.outer, kGuardBytes, kGuard)) problem("written before the start of a " + name_of(block));
     if (!all_bytes(end, room(block.bytes) - block.bytes + kGuardBytes, kGuard))
@@ -44,12 +66,16 @@ static long long device_bytes() {
 int allocate(size_t bytes, bool pinned, uintptr_t* address) {
     if (!bytes) return kInvalidValue;
     if (!pinned && device_bytes() + static_cast<long long>(bytes) > state().knobs["memory"]) return kOutOfMemory;
-    const size_t whole = room(bytes) + 2 * kGuardBytes;
-    auto* outer = static_cast<unsigned char*>(std::aligned_alloc(kGuardBytes, whole));
-    if (!outer) return kOutOfMemory;
-    std::memset(outer, kGuard, whole);
-    std::memset(outer + kGuardBytes, kFresh, bytes);
-    const Block block{outer, bytes, pinned};
+    Block block{nullptr, bytes, pinned};
+    if (state().knobs["guard_pages"] && !pinned) {
+        block = in_pages(bytes, pinned);
+    } else {
+        const size_t whole = room(bytes) + 2 * kGuardBytes;
+        block.outer = static_cast<unsigned char*>(std::aligned_alloc(kGuardBytes, whole));
+        if (block.outer) std::memset(block.outer, kGuard, whole);
+    }
+    if (!block.outer) return kOutOfMemory;
+    std::memset(block.outer + kGuardBytes, kFresh, bytes);
     state().blocks[block.begin()] = block;
     *address = block.begin();
     return kSuccess;
@@ -62,6 +88,11 @@ int release(uintptr_t address, bool pinned) {
     inspect_guards(block);
     std::memset(block.outer + kGuardBytes, kFreed, block.bytes);
     state().blocks.erase(found);
+    if (block.mapped) {  // the address stays taken: whoever comes late ends the process
+        mprotect(reinterpret_cast<void*>(first_page(block)), block.mapped, PROT_NONE);
+        state().freed[address] = block;
+        return kSuccess;
+    }
     // Kept until the reset, so that its address is not given out again and late writes are seen. Host memory too:
     // an array that outlives its memory then reads poison and does not crash the tests.
     state().freed[address] = block;
@@ -88,13 +119,19 @@ bool stray(DevicePointer argument) {
 void inspect_memory() {
     for (const auto& [address, block] : state().blocks) inspect_guards(block);
     for (const auto& [address, block] : state().freed)
-        if (!all_bytes(block.outer + kGuardBytes, block.bytes, kFreed))
+        if (!block.mapped && !all_bytes(block.outer + kGuardBytes, block.bytes, kFreed))
             problem("written into a freed " + name_of(block));
 }
 
 void forget_memory() {
     for (auto* blocks : {&state().blocks, &state().freed}) {
-        for (const auto& [address, block] : *blocks) std::free(block.outer);
+        for (const auto& [address, block] : *blocks) {
+            if (block.mapped) {
+                munmap(reinterpret_cast<void*>(first_page(block)), block.mapped);
+            } else {
+                std::free(block.outer);
+            }
+        }
         blocks->clear();
     }
 }

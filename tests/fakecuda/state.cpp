@@ -35,7 +35,7 @@ Call::Call(const char* name, Needs needs) : lock(state().mutex), code(kSuccess) 
 
 static void set_defaults() {
     // No device until a test asks for one: the rest of the process must not take this for a GPU.
-    state().knobs = {{"devices", 0}, {"driver", 13000}, {"capability", 89}, {"memory", 8ll << 30}, {"seed", 0}};
+    state().knobs = {{"devices", 0}, {"driver", 13000}, {"capability", 89}, {"memory", 8ll << 30}, {"seed", 0}, {"guard_pages", 0}};
     state().random.seed(0);
     state().stickiness = 0;
 }

@@ -24,14 +24,23 @@ _WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas")
 _CHECKS = ("-fsanitize=alignment", "-fno-sanitize-recover=alignment")
 
 
+# Everything that sanitizers of the processor see; the process that loads it must have been started for them.
+_SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g1")
+
+
 @functools.cache
-def build() -> Path:
-    """The shared library, compiled once for each state of the sources; skips the test where there is no g++."""
+def build(*, sanitized: bool = False) -> Path:
+    """The shared library, compiled once for each state of the sources; skips the test where there is no g++.
+
+    Args:
+        sanitized: with AddressSanitizer and UndefinedBehaviorSanitizer.
+    """
+    checks = _SANITIZED if sanitized else _CHECKS
     compiler = shutil.which("g++")
     if compiler is None:
         pytest.skip("no g++ here to compile the CUDA kernels for the host")
     sources = sorted([*CSRC.glob("*.cu"), *CSRC.glob("*.cuh"), *SHIM.iterdir()])
-    state = hashlib.sha256(repr((_FLAGS, _WARNINGS, _CHECKS)).encode())
+    state = hashlib.sha256(repr((_FLAGS, _WARNINGS, checks)).encode())
     for path in sources:
         state.update(path.read_bytes())
     cache = Path(tempfile.gettempdir()) / f"malle-cuda-host-{os.getuid()}"
@@ -39,16 +48,17 @@ def build() -> Path:
     library = cache / f"{state.hexdigest()[:16]}.so"
     if not library.exists():
         with tempfile.TemporaryDirectory(dir=cache) as work:
-            _compile(compiler, Path(work)).replace(library)
+            _compile(compiler, Path(work), checks).replace(library)
     return library
 
 
-def _compile(compiler: str, work: Path) -> Path:
+def _compile(compiler: str, work: Path, checks: tuple[str, ...]) -> Path:
     made, library = work / "cuda_host.o", work / "cuda_host.so"
     include = (f"-I{SHIM}", f"-I{CSRC}")
-    compiling = (*_FLAGS, *_WARNINGS, *_CHECKS, *include, "-c", "-o", made, SHIM / "cuda_host.cpp")
-    # Linked apart from the checks, or their own library would answer instead of the shim.
-    for arguments in (compiling, ("-shared", "-o", library, made)):
+    compiling = (*_FLAGS, *_WARNINGS, *checks, *include, "-c", "-o", made, SHIM / "cuda_host.cpp")
+    # Of alignment linked apart from the checks, or their own library would answer instead of the shim.
+    linked = checks if checks == _SANITIZED else ()
+    for arguments in (compiling, ("-shared", *linked, "-o", library, made)):
         done = subprocess.run([compiler, *arguments], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[:2000]
     return library

@@ -44,7 +44,8 @@ class NotedSlices:
 def tensor(trt, dims, dtype, layout=None):
     """A real ``PluginTensorDesc``."""
     made = trt.PluginTensorDesc()
-    made.dims, made.type = trt.Dims(dims), dtype
+    made.dims = trt.Dims(dims)
+    made.type = dtype
     made.format = layout or trt.TensorFormat.LINEAR
     return made
 

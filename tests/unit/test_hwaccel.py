@@ -21,8 +21,9 @@ from malle_rt.arrays import array_format
 from malle_rt.backends.base import FrameShape
 from malle_rt.backends.select import Selection
 from malle_rt.config import DenoiseConfig
+from malle_rt.cuda.kernels import Kernels, Launch
 from malle_rt.denoiser import FrameDenoiser
-from malle_rt.errors import ConfigError
+from malle_rt.errors import ConfigError, KernelError, PipelineError
 from malle_rt.frame import Frame, Surface
 from malle_rt.media.file_source import FileSource
 from malle_rt.media.synthetic import SyntheticSource
@@ -176,3 +177,34 @@ def test_a_stream_of_arrays_is_some_frames_ahead_of_its_results(backend, monkeyp
     for one, other, third in zip(streamed, called, again, strict=True):
         np.testing.assert_array_equal(one, other)
         np.testing.assert_array_equal(one, third)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("nth", [40, 75])
+def test_a_gpu_that_is_lost_in_the_middle_ends_the_run_in_one_line(tmp_path, monkeypatch, nth):
+    """As when a cable comes loose or the driver gives up: what is written by then is not taken for the film."""
+    with fake_cuda(cuda_host.build(), check=False) as fake:
+        backend = HostBackend(fake)
+        monkeypatch.setattr("malle_rt.api.select_backend", lambda config: Selection(backend, "asked for"))
+        clip = write_clip(tmp_path / "a.mp4", codec="libx264", frames=12)
+        options = TranscodeOptions(config=DenoiseConfig(strength=5))
+        with Transcode(clip, tmp_path / "b.mkv", options) as job:
+            fake.fail("execution", 719, nth=nth)
+            with pytest.raises(PipelineError, match="CUDA_ERROR_LAUNCH_FAILED"):
+                job.run()
+        assert [
+            path.name
+            for path in tmp_path.iterdir()
+            if path.name.startswith("b.") and "partial" not in path.name
+        ] == []
+
+
+def test_kernels_of_a_closed_driver_are_refused(backend):
+    kernels = Kernels(backend.driver)
+    launch = Launch("malle_block_sums_u8", (1, 1, 1), (32, 8, 1), ())
+    stream = backend.driver.stream()
+    handle = stream.handle
+    stream.close()
+    backend.close()
+    with pytest.raises(KernelError):
+        kernels.start(launch, handle)

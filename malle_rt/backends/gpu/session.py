@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import cast
 
 import numpy as np
@@ -88,10 +88,9 @@ class GpuSession:
         self._turn = 0
         with ExitStack() as undo:
             undo.callback(network.close)
-            self._streams = [driver.stream() for _ in range(3)]
-            for stream in self._streams:
-                undo.callback(stream.close)
-            self._upload, self._compute, self._download = self._streams
+            self._upload, self._compute, self._download = (
+                undo.enter_context(closing(driver.stream())) for _ in range(3)
+            )
             self._told = network.told
             told = {self._told: 4 * TOLD[self._told]}
             self._inputs = self._tensors({"y": self._sizes.y, "uv": self._sizes.uv, **told}, undo)

@@ -1,12 +1,15 @@
 """The measurements for GPUs, run on the host implementation of the driver: what they call must be there and agree."""
 
 import json
+import os
+import subprocess
+import sys
 from contextlib import ExitStack
 
 import pytest
 from gpubench import every_kernel, measurements
 from helpers import cuda_host
-from helpers.fakecuda import fake_cuda
+from helpers.fakecuda import SOURCES, build_library, fake_cuda
 from helpers.host_network import HostNetwork
 
 from malle_rt.backends.base import BackendInfo
@@ -69,6 +72,51 @@ def test_the_sanitizer_sees_every_kernel(fake):
     started = every_kernel.run(driver)
     driver.close()
     assert started == set(json.loads((COMPILED / "manifest.json").read_text())["kernels"])
+
+
+EVERY_KERNEL = """
+import ctypes, sys
+fake = ctypes.CDLL(sys.argv[1], mode=ctypes.RTLD_GLOBAL)
+for name, value in ((b"devices", 1), (b"guard_pages", 1)):
+    assert fake.fakecuda_set(name, ctypes.c_longlong(value)) == 0
+assert fake.fakecuda_kernels(sys.argv[2].encode()) == 0
+from gpubench import every_kernel
+every_kernel.main()
+if len(sys.argv) > 3:  # a byte past the end
+    driver = every_kernel.open_driver("cuda-bindings")
+    ctypes.memset(driver.allocate(4096).pointer, 0, 4096 + 1)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("broken", [False, True], ids=["kernels", "past-the-end"])
+def test_every_kernel_stays_within_its_pages_under_the_sanitizers_of_the_processor(broken):
+    """Address and undefined behaviour, in poisoned memory whose next page is out of reach."""
+    pytest.importorskip("cuda.bindings")
+    runtime = subprocess.run(
+        ["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+    )
+    if not runtime.stdout.startswith("/"):
+        pytest.skip("g++ has no AddressSanitizer here")
+    library = build_library(sorted(SOURCES.glob("*.cpp")), "libcuda.so.1", "-Wl,-soname,libcuda.so.1")
+    command = [sys.executable, "-c", EVERY_KERNEL, str(library), str(cuda_host.build(sanitized=True))]
+    done = subprocess.run(
+        [*command, *(["broken"] if broken else [])],
+        env={
+            **os.environ,
+            "LD_PRELOAD": runtime.stdout.strip(),
+            "ASAN_OPTIONS": "detect_leaks=0",
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=500,
+    )
+    kernels = len(json.loads((COMPILED / "manifest.json").read_text())["kernels"])
+    assert f"{kernels} kernels ran on Host implementation" in done.stdout, done.stderr[-2000:]
+    assert (done.returncode != 0) == broken
+    assert ("AddressSanitizer: SEGV" in done.stderr) == broken
 
 
 @pytest.mark.parametrize(("cases", "inputs"), [("_slice_cases", 2), ("_plane_cases", 4)])

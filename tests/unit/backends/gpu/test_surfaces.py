@@ -16,7 +16,7 @@ from malle_rt.cuda.dlpack import take
 from malle_rt.cuda.kernels import Kernels
 from malle_rt.cuda.launches import padded_size
 from malle_rt.cuda.opening import open_driver
-from malle_rt.errors import ConfigError
+from malle_rt.errors import ConfigError, OutOfDeviceMemory
 from malle_rt.frame import Surface
 from malle_rt.models import model_file
 from malle_rt.net.weights import load_rt
@@ -201,3 +201,19 @@ def test_a_picture_that_is_something_else_is_refused(driver, fake, decoder):
     ours.close()
     gc.collect()
     assert nvdec.out == 0
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_nothing_that_cannot_be_made_leaves_anything(driver, fake, call):
+    """All that a session on surfaces makes, in turn, cannot be made; the rest is given back."""
+    shape = replace(EIGHT, stays=True)
+    before = fake.calls(call)
+    session(driver, fake, shape).close()
+    made = fake.calls(call) - before
+    kept = {kind: count for kind, count in fake.live().items() if kind != "modules"}
+    assert made
+    for nth in range(1, made + 1):
+        fake.fail(call, 2, nth=nth)
+        with pytest.raises(OutOfDeviceMemory):
+            session(driver, fake, shape)
+        assert {kind: count for kind, count in fake.live().items() if kind != "modules"} == kept, nth
