@@ -151,3 +151,54 @@ def test_ffmpeg_at_both_ends(tmp_path):
     frames = [line.split(b",")[-1] for line in done.stdout.splitlines() if line[:1] != b"#"]
     assert frames == [line.split(b",")[-1] for line in direct.splitlines() if line[:1] != b"#"]
     assert len(frames) == 8
+
+
+# What docs/pipes.md pipes into, and the file that each makes; ffplay makes none.
+READERS = {
+    "SvtAv1EncApp": (["SvtAv1EncApp", "-i", "-", "--preset", "10", "-b", "out.ivf"], "out.ivf"),
+    "x265": (["x265", "--y4m", "--preset", "ultrafast", "-o", "out.hevc", "-"], "out.hevc"),
+    "ffplay": (["ffplay", "-v", "error", "-autoexit", "-i", "-"], None),
+}
+
+
+def reading(name, cwd, **options):
+    """The program at the other end; nothing is shown where it would."""
+    words = READERS[name][0]
+    if shutil.which(words[0]) is None:
+        pytest.skip(f"needs the program {name}")
+    environment = os.environ | {"SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy"}
+    return subprocess.Popen(
+        words, cwd=cwd, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **options
+    )
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_encoders_and_players_take_it(tmp_path, name):
+    clip = write_clip(tmp_path / "a.nut", frames=6, size=(128, 96))
+    with subprocess.Popen([*MALLE, str(clip), "-", *PLAIN, "-q"], stdout=subprocess.PIPE) as writer:
+        reader = reading(name, tmp_path, stdin=writer.stdout)
+        writer.stdout.close()
+        error = reader.communicate(timeout=120)[1].decode()
+        assert reader.returncode == 0, error
+        assert writer.wait(60) == 0
+    made = READERS[name][1]
+    if made is not None:
+        with av.open(str(tmp_path / made)) as result:
+            assert sum(1 for _ in result.decode(video=0)) == 6
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_one_that_goes_away_in_the_middle_ends_it_quietly(tmp_path, name):
+    """Endless frames, so that it is in the middle whenever the program is ended."""
+    clip = write_clip(tmp_path / "a.nut", frames=600, size=(128, 96))
+    with subprocess.Popen(
+        [*MALLE, str(clip), "-", *PLAIN, "-q"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout.peek(1)  # it has begun
+        reader = reading(name, tmp_path, stdin=writer.stdout)
+        writer.stdout.close()
+        time.sleep(0.3)
+        reader.kill()
+        reader.communicate(timeout=60)
+        assert writer.stderr.read().decode() == ""
+        assert writer.wait(60) == 128 + signal.SIGPIPE

@@ -1,6 +1,8 @@
 """What the container is made of, without a builder, and its health check."""
 
+import os
 import re
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -21,6 +23,21 @@ def test_it_runs_as_no_root_and_copies_what_is_there():
         assert (ROOT / source).exists(), source
     ignored = (ROOT / ".dockerignore").read_text().split()
     assert not {"malle_rt", "engines", "docs", "setup.py", "setup.cfg", "README.md", "tools"} & set(ignored)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    "MALLE_CONTAINER" not in os.environ, reason="MALLE_CONTAINER=FOLDER builds it, in half an hour"
+)
+def test_it_is_built_to_its_end_and_does_its_work():
+    done = subprocess.run(
+        ["bash", "tools/container_try.sh", os.environ["MALLE_CONTAINER"]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0 and done.stdout.endswith("container: ok\n"), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
