@@ -71,6 +71,13 @@ def select_photo_net(config: DenoiseConfig) -> PhotoNet:
         ConfigError: no such network, or a precision that the backend does not have it in.
     """
     backend = "openvino" if config.backend == "auto" else config.backend
+    if config.gpu is not None and backend not in NVIDIA:
+        raise ConfigError(
+            f"{config.model} runs on the processor, got gpu={config.gpu}",
+            hint='Add backend="cuda", or leave gpu out',
+        )
+    if config.gpu == "all":
+        raise ConfigError("one network runs on one GPU: give its number as gpu", hint=SEVERAL_GPUS)
     only = _PHOTO_PRECISIONS.get(backend)
     if only is None or config.precision not in ("auto", only):
         has = ", ".join(f"{name} ({precision})" for name, precision in _PHOTO_PRECISIONS.items())
@@ -86,13 +93,14 @@ def select_photo_net(config: DenoiseConfig) -> PhotoNet:
 
         if backend == "torch":
             return TorchPhotoNet(config.model)
-        return CudaPhotoNet(config.model, adapter=config.cuda_adapter)
+        return CudaPhotoNet(config.model, adapter=config.cuda_adapter, device=_gpu_number(config))
     from malle_rt.backends.tensorrt_photo import TensorRTPhotoNet
 
     return TensorRTPhotoNet(
         backend,
         config.model,
         adapter=config.cuda_adapter,
+        gpu=_gpu_number(config),
         engine=Path(config.engine) if config.engine is not None else None,
         trust_engine=config.trust_engine,
     )

@@ -28,6 +28,7 @@ class TensorRTPhotoNet(PhotoNet):
         *,
         precision: str = "fp16",
         adapter: str = "auto",
+        gpu: int = 0,
         engine: Path | None = None,
         trust_engine: bool = False,
     ) -> None:
@@ -35,7 +36,7 @@ class TensorRTPhotoNet(PhotoNet):
         graph = photo_graph(model, precision)
         self._flavour = load_flavour(flavour)
         self._engine, self._trust, self._cache = engine, trust_engine, EngineCache()
-        self._driver = driver = open_driver(adapter)
+        self._driver = driver = open_driver(adapter, gpu)
         try:
             served_capabilities(self._flavour, driver.device, precision)
             kernels = Kernels(driver)

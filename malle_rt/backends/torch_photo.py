@@ -79,6 +79,7 @@ class CudaPhotoNet(TorchPhotoNet):
     Args:
         model: name of the network.
         adapter: of the CUDA driver, "auto", "cuda-bindings" or "pycuda".
+        device: the driver's number of the GPU.
 
     Raises:
         BackendUnavailable: no GPU, no driver, or a torch without CUDA.
@@ -86,12 +87,12 @@ class CudaPhotoNet(TorchPhotoNet):
 
     _name, _precision, _dtype = "cuda", "fp16", torch.float16
 
-    def __init__(self, model: str, *, adapter: str = "auto") -> None:
+    def __init__(self, model: str, *, adapter: str = "auto", device: int = 0) -> None:
         if not torch.cuda.is_available():
             raise BackendUnavailable(
                 f"backend 'cuda' needs a torch with CUDA and a GPU; torch {torch.__version__} finds none here"
             )
-        self._driver: Driver = open_driver(adapter)
+        self._driver: Driver = open_driver(adapter, device)
         try:
             super().__init__(model, device=f"cuda:{self._driver.device.index}")
             self._kernels = Kernels(self._driver)
