@@ -72,7 +72,7 @@ def decoder_into_memory(gpu: int) -> HWAccel | None:
     Args:
         gpu: number of the GPU.
     """
-    acceleration = HWAccel(_CUDA, device=str(gpu))
+    acceleration = HWAccel(_CUDA, device=str(gpu), options={"primary_ctx": "1"})  # the one of our kernels
     try:
         acceleration.create(av.Codec("h264", "r"))  # now, not when a connection has been made
     except (av.error.FFmpegError, OSError, ValueError, RuntimeError, NotImplementedError) as exc:
