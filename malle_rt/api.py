@@ -372,7 +372,7 @@ def denoise_video(
     OUT.partial.EXT. An input that is damaged or not whole gives a report with ``losses``.
 
     Args:
-        source: path or URL of the noisy video, or a pattern of pictures: ``frame_%04d.png``, ``frames/*.png``.
+        source: path or URL of the noisy video, or pictures: ``frame_%04d.png``, ``frames/*.png``, a folder.
         output: path of the result; its extension chooses the container. With a number as ``frame_%04d.png`` has it,
             and the extension of a picture, each frame becomes a picture of its own.
         strength: short for ``config=DenoiseConfig(strength=...)``: sigma of the luma's noise on the 8-bit scale, 0 to

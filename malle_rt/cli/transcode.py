@@ -48,7 +48,7 @@ examples:
   malle-rt transcode tapes/ '*.mkv' -o clean            many: clean/NAME.clean.EXT; the same again does what is missing
   malle-rt transcode long.mp4 part.mp4 --start 1:30 --duration 20 --compare
   malle-rt transcode in/frame_%04d.png out/frame_%04d.png    pictures by their numbers
-  malle-rt transcode 'in/*.tif' film.mov --fps 24 --codec prores_ks
+  malle-rt transcode 'in/*.tif' film.mov --fps 24 --codec prores_ks     also a folder of nothing but pictures
   malle-rt transcode noisy.mp4 --preview 4,8,12,20,auto  writes crops at these strengths to noisy.preview.png
 
 exit codes: 0 done; 3 done, but the input is damaged or not whole; 2 options that cannot work; 1 any other failure;

@@ -39,7 +39,7 @@ class PictureSequence:
     """Picture files in the order of their frames.
 
     Attributes:
-        pattern: as the user wrote it.
+        pattern: as the user wrote it; a folder of pictures, too.
         files: at least one, all of one kind.
         numbers: of the files, by the pattern; 1, 2, 3 ... where it has no number.
     """
@@ -50,15 +50,28 @@ class PictureSequence:
 
 
 def is_sequence(location: str) -> bool:
-    """Whether a plain location is a pattern of picture files: ``frame_%04d.png`` or ``frames/*.png``.
+    """Whether a plain location means picture files: ``frame_%04d.png``, ``frames/*.png``, or a folder of nothing else.
 
-    A file that has such a name is that file.
+    A file that has such a name is that file. Hidden files of a folder do not count.
     """
     if location == "-" or "://" in location:
         return False
     path = Path(location)
+    if path.is_dir():
+        return _holds_pictures(path)
     named = _NUMBER.search(path.name) or _WILD.search(path.name)
     return named is not None and path.suffix.lower() in _SUFFIXES + _LINEAR and not os.path.lexists(location)
+
+
+def _holds_pictures(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            shown = [each for each in entries if not each.name.startswith(".")]
+            return bool(shown) and all(
+                Path(each.name).suffix.lower() in _SUFFIXES + _LINEAR and each.is_file() for each in shown
+            )
+    except OSError:  # reading it says so
+        return False
 
 
 def number_pattern(path: Path) -> re.Pattern[str] | None:
@@ -84,12 +97,11 @@ def find_sequence(pattern: str) -> PictureSequence:
         SourceError: there are none, they are of several kinds, or of one that is not read.
     """
     path = Path(pattern)
-    if _NUMBER.search(path.name):
+    if _NUMBER.search(path.name) and not path.is_dir():
         found = _numbered(path)
     else:
-        files = sorted(
-            filter(Path.is_file, path.parent.glob(path.name)), key=lambda each: _natural(each.name)
-        )
+        there = path.glob("[!.]*") if path.is_dir() else path.parent.glob(path.name)
+        files = sorted(filter(Path.is_file, there), key=lambda each: _natural(each.name))
         found = dict(enumerate(files, 1))
     if not found:
         raise SourceError(f"{pattern}: no such pictures. Check the folder and the name")

@@ -98,6 +98,23 @@ def test_a_pattern_with_stars_goes_by_the_numbers_in_the_names(tmp_path):
     assert levels(tmp_path, "o%d.png", range(1, 6)) == list(range(5))
 
 
+def test_a_folder_of_nothing_but_pictures_is_a_sequence(tmp_path):
+    (folder := tmp_path / "shots %d").mkdir()
+    write(folder, "f%d.png", range(12))
+    (folder / ".DS_Store").touch()
+    assert is_sequence(str(folder)) and not is_path(str(folder)) and not is_sequence(str(tmp_path))
+    report = transcode(str(folder), tmp_path / "o%d.png")
+    assert report.pipeline.frames_out == 12
+    assert levels(tmp_path, "o%d.png", range(1, 6)) == list(range(5))
+    assert (
+        main(["transcode", str(folder), str(tmp_path / "v.mkv"), "--fps", "12", "--strength", "0", "-q"]) == 0
+    )
+    (folder / "notes.txt").touch()
+    assert not is_sequence(str(folder)), "videos and other files make it a folder of many"
+    with pytest.raises(SourceError, match="this is a folder"):
+        FileSource(folder)
+
+
 def test_missing_numbers_are_said_and_the_others_keep_theirs(tmp_path, caplog):
     source = write(tmp_path, "f_%03d.png", (1, 2, 5, 1000))
     report = transcode(source, tmp_path / "o_%03d.png")
@@ -141,7 +158,7 @@ def test_what_cannot_be_read_is_said(tmp_path):
     }.items():
         with pytest.raises(SourceError, match=wanted):
             FileSource(tmp_path / pattern)
-    with pytest.raises(SourceError, match=r"this is a folder.*pictures by a pattern"):
+    with pytest.raises(SourceError, match=r"files of several kinds \(.exr, .jpg, .png\)"):
         FileSource(tmp_path)
     with pytest.raises(ConfigError, match="more than 0 and at most 1000, got 0"):
         FileSource(tmp_path / "f_%d.png", frame_rate=Fraction(0))
