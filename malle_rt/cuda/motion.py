@@ -19,6 +19,7 @@ _MARGIN = 8  # blocks around each level
 _LEVEL_PIXELS = 64 + 16 + 4 + 1  # of a block, at all levels
 _BEHIND = 16  # bytes that are read, but not used, behind the last level
 _MOTION = 4  # bytes, as well as of a sum of differences
+_SUMS = 6  # times as many, of a block's products
 _ALIGNED = 256
 # A thread does a block, and has much to do: small groups of them find more multiprocessors.
 _THREADS = 64
@@ -44,7 +45,7 @@ class Past:
 def motion_memory(padded: tuple[int, int]) -> int:
     """Bytes of device memory that a search needs for luma of so many rows and columns."""
     rows, columns = _blocks(padded)
-    return 2 * _levels(rows, columns) + 5 * _up(rows * columns * _MOTION)
+    return 2 * _levels(rows, columns) + (5 + _SUMS) * _up(rows * columns * _MOTION)
 
 
 def align_launches(
@@ -79,7 +80,7 @@ def align_launches(
         )
     levels = _levels(rows, columns)
     each = _up(rows * columns * _MOTION)
-    first, second, chosen, standing, moving = (memory + 2 * levels + i * each for i in range(5))
+    first, second, chosen, standing, moving, sums = (memory + 2 * levels + i * each for i in range(6))
     pictures = (memory, memory + levels)
     sizes = (_int(rows), _int(columns))
     across = (columns + 2 * _MARGIN, rows + 2 * _MARGIN, 2)
@@ -94,7 +95,10 @@ def align_launches(
         places = (*pictures, coarser, found, standing, moving)
         yield Launch(f"malle_motion_l{level}", *blocks, (*map(_pointer, places), *sizes))
     yield Launch("malle_motion_choose", *blocks, (*map(_pointer, (second, standing, moving, chosen)), *sizes))
-    places = (*vars(before).values(), *vars(after).values(), chosen)
+    yield Launch("malle_motion_measure", *blocks, (*map(_pointer, (*pictures, chosen, sums)), *sizes))
+    eighths = first  # what the coarser levels found is not needed any more
+    yield Launch("malle_motion_part", *blocks, (*map(_pointer, (chosen, sums, eighths)), *sizes))
+    places = (*vars(before).values(), *vars(after).values(), eighths)
     yield Launch(
         f"malle_move_{storage}",
         *launch_shape(columns, rows * _BLOCK, 3 + hidden),

@@ -69,7 +69,14 @@ def load_extension(core: ov.Core) -> bool:
     return False
 
 
-def align_node(y: ov.Output, y_before: ov.Output, uv_before: ov.Output, hidden_before: ov.Output) -> ov.Node:
+def align_node(
+    y: ov.Output,
+    y_before: ov.Output,
+    uv_before: ov.Output,
+    hidden_before: ov.Output,
+    *,
+    whole: bool = False,
+) -> ov.Node:
     """The operation that moves what is kept of a video to where it is in a frame; see ``malle_rt.ops.motion``.
 
     Args:
@@ -77,6 +84,7 @@ def align_node(y: ov.Output, y_before: ov.Output, uv_before: ov.Output, hidden_b
         y_before: (N, 1, H, W), to be moved.
         uv_before: (N, 2, H/2, W/2), likewise.
         hidden_before: (N, C, H/2, W/2), likewise.
+        whole: move by whole pixels.
 
     Returns:
         A node whose three outputs are the moved ones; the extension must be there.
@@ -85,11 +93,13 @@ def align_node(y: ov.Output, y_before: ov.Output, uv_before: ov.Output, hidden_b
 
     factory = NodeFactory()
     factory.add_extension(str(extension_path()))
-    return factory.create("RTAlign", [y, y_before, uv_before, hidden_before], {})
+    return factory.create("RTAlign", [y, y_before, uv_before, hidden_before], {"whole": whole})
 
 
 class Alignment:
-    """Moves the luma and the chroma of a frame to where they are in the next one; see ``malle_rt.ops.motion``.
+    """Moves the luma and the chroma of a frame to where they are in the next one, by whole pixels.
+
+    So its noise stays as it is; see ``malle_rt.ops.motion``.
 
     Args:
         parts: of a frame, that lie on top of each other and are looked at one by one.
@@ -110,7 +120,7 @@ class Alignment:
         half = (rows // 2, columns // 2)
         shapes = ((parts, 1, rows, columns),) * 2 + ((parts, 2, *half), (parts, 1, *half))
         ports = [op.parameter(list(shape), np.float32) for shape in shapes]
-        node = align_node(*(port.output(0) for port in ports))
+        node = align_node(*(port.output(0) for port in ports), whole=True)
         model = ov.Model([op.result(output) for output in node.outputs()[:2]], ports)
         # One thread: it runs beside the network, and is too short for more.
         self._compiled = core.compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": 1})

@@ -53,7 +53,8 @@ const Kernel kKernels[] = {
     KERNEL(malle_block_sums_u8),   KERNEL(malle_block_sums_u16),  KERNEL(malle_parts_u8),
     KERNEL(malle_parts_u16),
     KERNEL(malle_motion_coarse),   KERNEL(malle_motion_l2),       KERNEL(malle_motion_l1),
-    KERNEL(malle_motion_l0),       KERNEL(malle_motion_choose),
+    KERNEL(malle_motion_l0),       KERNEL(malle_motion_choose),   KERNEL(malle_motion_measure),
+    KERNEL(malle_motion_part),
 };
 
 const Kernel* find(const char* name) {

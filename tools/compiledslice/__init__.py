@@ -145,15 +145,19 @@ class SliceLibrary:
             function.argtypes = [ctypes.c_void_p] * 3 + [ctypes.POINTER(_Dims), ctypes.c_size_t]
             function.restype = None
         self._find_motion = library.malle_train_find_motion
-        self._find_motion.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_size_t] * 4
+        self._find_motion.argtypes = [ctypes.c_void_p] * 3 + [
+            *[ctypes.c_size_t] * 3,
+            ctypes.c_bool,
+            ctypes.c_size_t,
+        ]
         self._find_motion.restype = None
 
-    def find_motion(self, now: Tensor, before: Tensor) -> Tensor:
+    def find_motion(self, now: Tensor, before: Tensor, whole: bool) -> Tensor:
         """``malle_rt.ops.motion.find_motion``."""
         count, _, height, width = now.shape
         found = now.new_empty((count, height // 8, width // 8, 2), dtype=torch.int16)
         pointers = (each.data_ptr() for each in (now.contiguous(), before.contiguous(), found))
-        self._find_motion(*pointers, count, height, width, torch.get_num_threads())
+        self._find_motion(*pointers, count, height, width, whole, torch.get_num_threads())
         return found.permute(0, 3, 1, 2)
 
     def slice(self, x: Tensor, grid: Tensor, kernel_size: int) -> Tensor:

@@ -70,16 +70,17 @@ __attribute__((visibility("default"))) void malle_train_grid_gradient(const floa
           });
 }
 
-// Dense luma codes (pictures, height, width); motion is (pictures, height / 8, width / 8) of pairs down, right.
+// Dense luma codes (pictures, height, width); motion is (pictures, height / 8, width / 8) of pairs down, right, in
+// eighths of a pixel; whole: only whole pixels.
 __attribute__((visibility("default"))) void malle_train_find_motion(const std::uint8_t* now, const std::uint8_t* before,
                                                                     malle::Motion* motion, std::size_t pictures,
-                                                                    std::size_t height, std::size_t width,
+                                                                    std::size_t height, std::size_t width, bool whole,
                                                                     std::size_t threads) noexcept {
     const malle::MotionDims dims{height, width};
 #pragma omp parallel for schedule(dynamic) num_threads(static_cast<int>(threads))
     for (std::size_t picture = 0; picture < pictures; ++picture) {
         std::vector<std::uint8_t> memory(malle::MotionSearch::memory(dims));
-        malle::MotionSearch search(dims, memory.data());
+        malle::MotionSearch search(dims, memory.data(), whole);
         search.prepare(now + picture * height * width, before + picture * height * width);
         for (std::size_t step = 0; step < malle::MotionSearch::kSteps; ++step) search.step(step, 0, dims.rows());
         std::copy_n(search.motion(), dims.blocks(), motion + picture * dims.blocks());

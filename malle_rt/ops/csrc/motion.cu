@@ -12,9 +12,15 @@
 
 namespace malle {
 
-// How far to go for a block's past, in pixels of the level that it was found at.
+// How far to go for a block's past, in pixels of the level that it was found at, or in eighths of the luma's.
 struct Motion {
     short down, right;
+};
+
+// Of a block and its past: products of the past's gradients, down and to the right, doubled, and of what the two are
+// apart.
+struct MotionSums {
+    int downs, rights, both, down_apart, right_apart, aparts;
 };
 
 namespace {
@@ -251,23 +257,136 @@ __device__ __forceinline__ void choose(const Motion* __restrict__ found, const u
     chosen[block] = gain * kBetter > still ? found[block] : Motion{0, 0};
 }
 
+// ---- Parts of a pixel: by least squares from gradients. ----
+
+constexpr int kWhole = 8;  // eighths
+constexpr long long kFarthest = 5, kSure = 20, kDamping = 4;
+
+__device__ __forceinline__ void measure(const Byte* __restrict__ now, const Byte* __restrict__ before,
+                                        const Motion* __restrict__ chosen, MotionSums* __restrict__ found,
+                                        const Blocks& size) {
+    const int row = block_row(), column = block_column();
+    if (row >= size.rows || column >= size.columns) return;
+    const int pitch = size.pitch(0), block = row * size.columns + column;
+    const std::size_t corner = size.at(0, row, column);
+    const Byte* ours = now + corner;
+    const Byte* theirs = before + corner + chosen[block].down * pitch + chosen[block].right;
+    MotionSums sums{};
+#pragma unroll 1
+    for (int i = 0; i < kBlock; ++i, ours += pitch, theirs += pitch) {
+#pragma unroll
+        for (int j = 0; j < kBlock; ++j) {
+            const int down = theirs[j + pitch] - theirs[j - pitch], right = theirs[j + 1] - theirs[j - 1];
+            const int apart = ours[j] - theirs[j];
+            sums.downs += down * down, sums.rights += right * right, sums.both += down * right;
+            sums.down_apart += down * apart, sums.right_apart += right * apart, sums.aparts += apart * apart;
+        }
+    }
+    found[block] = sums;
+}
+
+// Rounded down; the divisor is positive.
+__device__ __forceinline__ long long floor_of(long long value, long long by) {
+    const long long cut = value / by;
+    return cut - (value % by < 0 ? 1 : 0);
+}
+
+__device__ __forceinline__ long long eighths_of(long long solved, long long determinant) {
+    const long long rounded = floor_of(2 * kWhole * solved + determinant, 2 * determinant);
+    return rounded < -kFarthest ? -kFarthest : rounded > kFarthest ? kFarthest : rounded;
+}
+
+__device__ __forceinline__ void part(const Motion* __restrict__ chosen, const MotionSums* __restrict__ sums,
+                                     Motion* __restrict__ eighths, const Blocks& size) {
+    const int row = block_row(), column = block_column();
+    if (row >= size.rows || column >= size.columns) return;
+    const int block = row * size.columns + column;
+    // Of the blocks around that move like this one, or by a pixel more or less; as if all had moved like it;
+    // those with `apart` doubled, and its square four times.
+    long long downs = 0, rights = 0, both = 0, down_apart = 0, right_apart = 0, aparts = 0, count = 0;
+    for (int r = max(row - kNearby, 0); r <= min(row + kNearby, size.rows - 1); ++r) {
+        for (int c = max(column - kNearby, 0); c <= min(column + kNearby, size.columns - 1); ++c) {
+            const MotionSums& each = sums[r * size.columns + c];
+            const int more_down = chosen[r * size.columns + c].down - chosen[block].down;
+            const int more_right = chosen[r * size.columns + c].right - chosen[block].right;
+            if (abs(more_down) > 1 || abs(more_right) > 1) continue;
+            downs += each.downs, rights += each.rights, both += each.both;
+            aparts += 4 * (each.aparts + more_down * each.down_apart + more_right * each.right_apart) +
+                      more_down * more_down * each.downs + 2 * more_down * more_right * each.both +
+                      more_right * more_right * each.rights;
+            down_apart += 2 * each.down_apart + more_down * each.downs + more_right * each.both;
+            right_apart += 2 * each.right_apart + more_down * each.both + more_right * each.rights;
+            count += kBlock * kBlock;
+        }
+    }
+    const long long stiff_down = downs + kDamping * count, stiff_right = rights + kDamping * count;
+    const long long determinant = stiff_down * stiff_right - both * both;
+    const long long down = eighths_of(stiff_right * down_apart - both * right_apart, determinant);
+    const long long right = eighths_of(stiff_down * right_apart - both * down_apart, determinant);
+    const long long less = 2 * kWhole * (down * down_apart + right * right_apart) -
+                           (downs * down * down + 2 * both * down * right + rights * right * right);
+    const bool sure = less * count > kSure * kWhole * kWhole * aparts;
+    eighths[block] = {static_cast<short>(kWhole * chosen[block].down + (sure ? down : 0)),
+                      static_cast<short>(kWhole * chosen[block].right + (sure ? right : 0))};
+}
+
 // ---- Moving: a thread does one row of a block of one plane. ----
 
-// Side: of a block in this plane; planes of half the luma's size move half as far, rounded up.
-template <int Side, typename T>
+constexpr int kTaps = 6, kTapsBefore = 2, kSixteenths = 16;
+
+// What a tap counts for, over 256, that many sixteenths of a pixel on; those beyond a half are mirrored.
+__device__ __forceinline__ float tap_of(int sixteenths, int tap) {
+    constexpr short taps[kSixteenths / 2 + 1][kTaps] = {
+        {0, 0, 256, 0, 0, 0},       {3, -12, 254, 14, -3, 0},  {5, -22, 249, 31, -8, 1},
+        {7, -29, 240, 49, -12, 1},  {8, -34, 228, 69, -17, 2}, {8, -37, 214, 91, -23, 3},
+        {8, -38, 197, 112, -27, 4}, {7, -37, 177, 135, -31, 5}, {6, -35, 157, 157, -35, 6}};
+    const bool mirrored = sixteenths > kSixteenths / 2;
+    const short found = mirrored ? taps[kSixteenths - sixteenths][kTaps - 1 - tap] : taps[sixteenths][tap];
+    return static_cast<float>(found) / 256.0F;
+}
+
+// Side: of a block in this plane; planes of half the luma's size move half as far. Nearest: by whole pixels.
+template <int Side, bool Nearest, typename T>
 __device__ __forceinline__ void move_block(const T* __restrict__ from, T* __restrict__ to,
                                            const Motion* __restrict__ motion, const Blocks& size) {
     constexpr int wide = kWidest / sizeof(T) < Side ? kWidest / sizeof(T) : Side;
+    constexpr int unit = kWhole * kBlock / Side, half = Nearest ? unit / 2 : 0;
     const int row = block_row(), column = block_column();
     const int height = size.rows * Side, width = size.columns * Side;
     if (row >= height || column >= size.columns) return;
-    const Motion whole = motion[row / Side * size.columns + column];
-    const int down = Side < kBlock ? (whole.down + 1) >> 1 : whole.down;
-    const int right = Side < kBlock ? (whole.right + 1) >> 1 : whole.right;
-    const T* line = from + static_cast<std::size_t>(within(row + down, height)) * width;
+    const Motion eighths = motion[row / Side * size.columns + column];
+    const int down = static_cast<int>(floor_of(eighths.down + half, unit));
+    const int right = static_cast<int>(floor_of(eighths.right + half, unit));
+    const int down_part = (eighths.down - unit * down) * (kSixteenths / unit);
+    const int right_part = (eighths.right - unit * right) * (kSixteenths / unit);
     T values[Side / wide][wide];
+    if (Nearest || (down_part == 0 && right_part == 0)) {
+        const T* line = from + static_cast<std::size_t>(within(row + down, height)) * width;
 #pragma unroll
-    for (int i = 0; i < Side; ++i) values[i / wide][i % wide] = line[within(column * Side + right + i, width)];
+        for (int i = 0; i < Side; ++i) values[i / wide][i % wide] = line[within(column * Side + right + i, width)];
+    } else {
+        float sums[Side] = {}, taps[kTaps];
+#pragma unroll
+        for (int tap = 0; tap < kTaps; ++tap) taps[tap] = tap_of(right_part, tap);
+#pragma unroll 1
+        for (int i = 0; i < kTaps; ++i) {
+            const float share = tap_of(down_part, i);
+            const T* line = from + static_cast<std::size_t>(within(row + down + i - kTapsBefore, height)) * width;
+            float around[Side + kTaps - 1];
+#pragma unroll
+            for (int j = 0; j < Side + kTaps - 1; ++j)
+                around[j] = static_cast<float>(line[within(column * Side + right + j - kTapsBefore, width)]);
+#pragma unroll
+            for (int j = 0; j < Side; ++j) {
+                float sum = 0.0F;
+#pragma unroll
+                for (int tap = 0; tap < kTaps; ++tap) sum += taps[tap] * around[j + tap];
+                sums[j] += share * sum;
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < Side; ++i) values[i / wide][i % wide] = static_cast<T>(sums[i]);
+    }
     T* out = to + static_cast<std::size_t>(row) * width + column * Side;
 #pragma unroll
     for (int i = 0; i < Side / wide; ++i) Pack<T, wide>::of(values[i]).store(out + i * wide);
@@ -294,11 +413,11 @@ __device__ __forceinline__ void move_block(const T* __restrict__ from, T* __rest
         const std::size_t half = static_cast<std::size_t>(rows) * columns * 16;                                     \
         const int plane = static_cast<int>(blockIdx.z);                                                             \
         if (plane == 0) {                                                                                           \
-            malle::move_block<8>(y, to_y, motion, size);                                                            \
+            malle::move_block<8, false>(y, to_y, motion, size);                                                            \
         } else if (plane < 3) {                                                                                     \
-            malle::move_block<4>(uv + (plane - 1) * half, to_uv + (plane - 1) * half, motion, size);                \
+            malle::move_block<4, false>(uv + (plane - 1) * half, to_uv + (plane - 1) * half, motion, size);                \
         } else {                                                                                                    \
-            malle::move_block<4>(hidden + (plane - 3) * half, to_hidden + (plane - 3) * half, motion, size);        \
+            malle::move_block<4, true>(hidden + (plane - 3) * half, to_hidden + (plane - 3) * half, motion, size);        \
         }                                                                                                           \
     }
 MALLE_MOTION(f16, __half)
@@ -326,4 +445,16 @@ extern "C" __global__ void __launch_bounds__(malle::kThreads) malle_motion_choos
     const malle::Motion* __restrict__ found, const unsigned* __restrict__ standing,
     const unsigned* __restrict__ moving, malle::Motion* __restrict__ chosen, int rows, int columns) {
     malle::choose(found, standing, moving, chosen, {rows, columns});
+}
+
+extern "C" __global__ void __launch_bounds__(malle::kThreads) malle_motion_measure(
+    const std::uint8_t* __restrict__ now, const std::uint8_t* __restrict__ before,
+    const malle::Motion* __restrict__ chosen, malle::MotionSums* __restrict__ sums, int rows, int columns) {
+    malle::measure(now, before, chosen, sums, {rows, columns});
+}
+
+extern "C" __global__ void __launch_bounds__(malle::kThreads) malle_motion_part(
+    const malle::Motion* __restrict__ chosen, const malle::MotionSums* __restrict__ sums,
+    malle::Motion* __restrict__ eighths, int rows, int columns) {
+    malle::part(chosen, sums, eighths, {rows, columns});
 }

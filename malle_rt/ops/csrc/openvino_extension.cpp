@@ -263,13 +263,15 @@ ov::OutputVector convert(const ov::frontend::NodeContext& node) {
 }
 
 // What is kept of a video, (N, 1, H, W) luma, (N, 2, H/2, W/2) chroma and (N, C, H/2, W/2) hidden state, moved to where
-// it is in the frame whose luma is the first input: see motion.hpp.
+// it is in the frame whose luma is the first input: see motion.hpp. With `whole` all of it moves by whole pixels.
 class RTAlignOp : public ov::op::Op {
 public:
     OPENVINO_OP("RTAlign", "malle");
 
     RTAlignOp() = default;
-    explicit RTAlignOp(const ov::OutputVector& inputs) : Op(inputs) { constructor_validate_and_infer_types(); }
+    RTAlignOp(const ov::OutputVector& inputs, bool whole) : Op(inputs), whole_(whole) {
+        constructor_validate_and_infer_types();
+    }
 
     void validate_and_infer_types() override {
         check_floats(this);
@@ -279,10 +281,14 @@ public:
 
     std::shared_ptr<ov::Node> clone_with_new_inputs(const ov::OutputVector& inputs) const override {
         check_new_args_count(this, inputs);
-        return std::make_shared<RTAlignOp>(inputs);
+        return std::make_shared<RTAlignOp>(inputs, whole_);
     }
 
-    bool visit_attributes(ov::AttributeVisitor&) override { return true; }
+    bool visit_attributes(ov::AttributeVisitor& visitor) override {
+        visitor.on_attribute("whole", whole_);
+        return true;
+    }
+
     bool has_evaluate() const override { return true; }
 
     bool evaluate(ov::TensorVector& outputs, const ov::TensorVector& inputs) const override {
@@ -305,7 +311,7 @@ public:
                 to_codes(from(0) + begin, count, now + begin);
                 to_codes(from(1) + begin, count, before + begin);
             });
-            MotionSearch search(dims, before + pixels);
+            MotionSearch search(dims, before + pixels, whole_);
             search.prepare(now, before);
             for (std::size_t step = 0; step < MotionSearch::kSteps; ++step)
                 in_rows(dims.rows(), 0,
@@ -314,12 +320,16 @@ public:
                 for (std::size_t i = 0; i < 3; ++i) {
                     const ov::Shape& shape = inputs[i + 1].get_shape();
                     move_rows(from(i + 1), outputs[i].data<float>() + item * (outputs[i].get_size() / y[0]), shape[1],
-                              shape[2], shape[3], kMotionBlock * shape[2] / y[2], search.motion(), first, last);
+                              shape[2], shape[3], kMotionBlock * shape[2] / y[2], i == 2, search.motion(), first,
+                              last);
                 }
             });
         }
         return true;
     }
+
+private:
+    bool whole_ = false;
 };
 
 // The node's first input, or its output, has its channels second; the operator's are last.
