@@ -285,6 +285,7 @@ def _shots(noise):
     return [replace(each, pts=number) for number, each in enumerate(frames)]
 
 
+@pytest.mark.slow
 def test_who_goes_on_from_what_was_saved_sees_the_same(backend):
     frames = _shots(9)
     whole = FrameDenoiser(backend, DenoiseConfig())
@@ -305,6 +306,7 @@ def test_who_goes_on_from_what_was_saved_sees_the_same(backend):
         assert found == seen[place:], place
 
 
+@pytest.mark.slow
 def test_who_is_told_what_was_seen_gives_the_same_pictures_without_looking(backend, monkeypatch):
     frames = _shots(9)
     denoiser = FrameDenoiser(backend, DenoiseConfig())

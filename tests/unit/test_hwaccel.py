@@ -83,6 +83,7 @@ def test_frames_on_the_gpu_are_cleaned_like_those_in_host_memory(backend, nvdec,
     del got
 
 
+@pytest.mark.slow
 def test_noise_and_cuts_are_found_without_bringing_frames_down(backend, nvdec):
     """To the last bit what frames in host memory tell, in both shots."""
     frames = noisy(14)
@@ -101,6 +102,7 @@ def test_noise_and_cuts_are_found_without_bringing_frames_down(backend, nvdec):
     assert nvdec.downloads == 0
 
 
+@pytest.mark.slow
 def test_a_kept_result_outlives_the_denoiser(backend, nvdec):
     frame = noisy(1)[0]
     denoiser = FrameDenoiser(backend, DenoiseConfig(strength=12))

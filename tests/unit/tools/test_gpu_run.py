@@ -111,6 +111,7 @@ def test_a_training_is_ended_in_time_and_what_it_saved_comes_back(tmp_path, monk
     assert join(tmp_path / "out")[0].read_bytes() == bytes(range(5))
 
 
+@pytest.mark.slow
 def test_everything_but_files_runs_without_what_a_bare_machine_lacks():
     gpu_run.dry()
 

@@ -50,6 +50,7 @@ def test_a_graph_in_float16_is_built_in_float32_where_that_is_wanted():
     assert built.plugins == slices(graph)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "profile"), [("mallenet-s", "photo"), ("mallenet-m", "720p")])
 def test_networks_for_photographs_are_built_for_tiles_and_for_frames(model, profile):
     spec = specify(load_flavour("tensorrt-rtx"), load_profile(profile), None, model=model)
