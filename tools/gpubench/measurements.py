@@ -184,7 +184,7 @@ def _one(
         "microseconds": round(taken * 1e3, 2),
         "gigabytes_per_second": round(moved / taken / 1e6, 1),
         "copy_gigabytes_per_second": round(copied, 1),
-        "share_of_copy": round(moved / taken / 1e6 / copied, 3),
+        "share_of_copy": float(f"{moved / taken / 1e6 / copied:.3g}"),
     }
 
 
