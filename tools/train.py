@@ -14,13 +14,16 @@ What is measured and kept are averaged weights. The folder ``--out`` holds last.
 average.safetensors, best.safetensors (those that measured best) and log.jsonl. When SIGTERM or Ctrl-C asks it to stop,
 it ends the batch and saves them. A run that diverges goes back to last.pt and on at half the rate, and says so in the
 log; every start says there what it computes with: GPUs, and CPUs that can, in bfloat16; CPUs with the slice and its
-gradient compiled, once for a checkout, by the C++ compiler at hand.
+gradient compiled, once for a checkout, by the C++ compiler at hand. ``--workers`` keeps a GPU busy: so many processes
+make the batches of videos while steps are taken. The weights are the same, to the last bit.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from concurrent.futures import BrokenExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +33,7 @@ from evaluation.stills import load_stills
 from stills_task import StillsTask
 from training import Diverged, Recipe, Run, Stop, add_computing_options, append_row, computing
 from trainset import Photographs, TrainSet, validation_clip
-from video_task import FIRST, SECOND, VideoRecipe, VideoTask, begun_by
+from video_task import FIRST, SECOND, Ahead, VideoRecipe, VideoTask, begun_by
 
 from malle_rt.errors import MalleError
 from malle_rt.net.mallenet import STILLS_PRESETS
@@ -47,15 +50,20 @@ def main() -> int:
         return failed(f"{options.out} holds a run already: pass --resume, or another --out", 2)
     torch.backends.cudnn.benchmark = True  # every crop has the same size
     try:
-        run = stills_run(options, device) if options.preset in STILLS_PRESETS else video_run(options, device)
-        options.out.mkdir(parents=True, exist_ok=True)
-        if options.resume:
-            run.resume()
-        with fastest_slice(device, compiled=options.compiled_slice) as slice_name, Stop() as stop:
+        with (
+            ExitStack() as undo,
+            fastest_slice(device, compiled=options.compiled_slice) as slice_name,
+            Stop() as stop,
+        ):
+            stills = options.preset in STILLS_PRESETS
+            run = stills_run(options, device) if stills else video_run(options, device, undo)
+            options.out.mkdir(parents=True, exist_ok=True)
+            if options.resume:
+                run.resume()
             computes = computing(device, slice_name, float32=options.float32)
             append_row({"step": run.step, "computes": computes}, options.out / "log.jsonl")
             run.train(stop.asked)
-    except (ValueError, FileNotFoundError, MalleError, Diverged) as exc:
+    except (ValueError, FileNotFoundError, MalleError, Diverged, BrokenExecutor) as exc:
         return failed(str(exc), 1)
     return 128 + stop.signal if stop.signal else 0
 
@@ -105,6 +113,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--chunk", type=int, default=VideoRecipe.chunk, help="video: frames back-propagated through at once"
     )
+    parser.add_argument(
+        "--workers", type=int, default=0, help="video: processes that make batches ahead; for GPUs"
+    )
     parser.add_argument("--size", type=int, default=Recipe.size, help="side of a frame or crop in pixels")
     parser.add_argument("--rate", type=float, default=Recipe.rate, help="largest learning rate")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
@@ -132,8 +143,8 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
         parser.error(f"generation {options.generation} has no {options.preset}")
 
 
-def video_run(options: argparse.Namespace, device: torch.device) -> Run[Any]:
-    """A fresh run of a video network."""
+def video_run(options: argparse.Namespace, device: torch.device, undo: ExitStack) -> Run[Any]:
+    """A fresh run of a video network; processes that make its batches end with ``undo``."""
     generation = (FIRST, SECOND)[options.generation - 1]
     settle = None if options.cosine else options.settle or 0.0
     recipe = VideoRecipe(
@@ -143,10 +154,13 @@ def video_run(options: argparse.Namespace, device: torch.device) -> Run[Any]:
         chunk=options.chunk,
         settle=settle,
     )
-    data = TrainSet.load(options.clips, options.stills, options.cache, device, options.seed)
+    of_data = torch.device("cpu") if options.workers else device
+    data = TrainSet.load(options.clips, options.stills, options.cache, of_data, options.seed)
+    ahead = undo.enter_context(Ahead(options.workers, data)) if options.workers else None
     checks = {path.name.partition(".")[0]: validation_clip(path, device) for path in options.validate}
     begin = begun_by(generation, options.preset, start_from=options.start_from, grow_from=options.grow_from)
-    return Run(VideoTask(generation, begin, data, checks), recipe, options.out)
+    task = VideoTask(generation, begin, data, checks, ahead=ahead, device=device)
+    return Run(task, recipe, options.out)
 
 
 def stills_run(options: argparse.Namespace, device: torch.device) -> Run[Any]:

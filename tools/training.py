@@ -136,6 +136,7 @@ class Run(Generic[Net]):
         self.best = -math.inf  # of the sums of figures
         self.lowest = 0.0  # loss of the best window; 0 dB is white for black
         self.halvings = 0
+        self._rated = 0, 0.0  # steps and seconds at the last check
         self._pending: list[Tensor] = []  # losses that nobody has read yet
         self._windows: list[float] = []  # mean losses since the last check
 
@@ -235,10 +236,14 @@ class Run(Generic[Net]):
         row = {
             "step": self.step,
             "minutes": round(self.spent / 60, 2),
+            "steps_per_second": round(
+                (self.step - self._rated[0]) / max(self.spent - self._rated[1], 1e-9), 2
+            ),
             "loss": round(sum(self._windows) / max(len(self._windows), 1), 3),
             "rate": self.rate,
         }
         self._windows.clear()
+        self._rated = self.step, self.spent
         append_row(row | figures, self.folder / "log.jsonl")
         if score is None or score >= self.best:
             self.best = self.best if score is None else score
@@ -274,7 +279,7 @@ class Run(Generic[Net]):
         self.average.load_state_dict(saved["average"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.task.restore(saved["generator"])
-        self.step, self.spent = saved["step"], saved["spent"]
+        self.step, self.spent = self._rated = saved["step"], saved["spent"]
         self.best = saved.get("best", self.best)
         self.lowest, self.halvings = saved.get("lowest", self.lowest), saved.get("halvings", self.halvings)
 

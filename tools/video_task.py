@@ -7,13 +7,20 @@ the first has its past as it was, and is told one sigma.
 from __future__ import annotations
 
 import math
+import os
+import signal
+import threading
+import time
+import zlib
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+import torch.multiprocessing
 from cameras import CAMERAS, record
 from encoded import through_encoder
 from growing import grow
@@ -29,12 +36,14 @@ from malle_rt.ops.motion import align
 __all__ = [
     "FIRST",
     "SECOND",
+    "Ahead",
     "Generation",
     "VideoNet",
     "VideoRecipe",
     "VideoTask",
     "begun_by",
     "denoise",
+    "drawn",
     "noisy_clip",
 ]
 
@@ -49,6 +58,9 @@ VideoNet = rt.MalleNetRT | rt2.MalleNetRT
 State = rt.RTState | rt2.RTState
 Sequence = tuple[Planes420, Planes420, Tensor]
 """Noisy and clean planes (T, C, H, W), and what is told of the noise, one value or four."""
+
+
+Batch = tuple[Planes420, Planes420, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +104,10 @@ class VideoTask:
     Args:
         generation: of the network.
         network: makes what the run begins with.
-        data: on the device to train on.
+        data: on the device to train on; with ``ahead`` on the CPU.
         checks: clips to measure on, of ``trainset.validation_clip``, by name.
+        ahead: makes the batches in processes of its own; None: they are made between two steps.
+        device: to train on; None: that of the data.
     """
 
     exploded = math.inf  # sequences are few and differ: their loss alone tells nothing
@@ -107,32 +121,35 @@ class VideoTask:
         network: Callable[[], VideoNet],
         data: TrainSet,
         checks: Mapping[str, Tensor],
+        *,
+        ahead: Ahead | None = None,
+        device: torch.device | None = None,
     ) -> None:
         self.generation, self.data, self.checks = generation, data, checks
         self.network = network
-        self.device = data.generator.device
+        self.device = device or data.generator.device
+        self._ahead = ahead
+        self._number = 0  # of the next batch
 
     def state(self) -> Tensor:
-        """Of the material's generator."""
-        return self.data.generator.get_state()
+        """Number of the next batch."""
+        return torch.tensor([self._number])
 
     def restore(self, state: Tensor) -> None:
-        """Take up what ``state`` gave."""
-        self.data.generator.set_state(state)
+        """Take up what ``state`` gave; of a generator's state, as earlier versions kept it, any other number."""
+        self._number = int(state) if state.numel() == 1 else zlib.crc32(state.numpy().tobytes())
 
     def batch(self, run: Run[VideoNet]) -> None:
         """A step for each chunk of fresh sequences; the state goes from one to the next."""
         recipe = cast(VideoRecipe, run.recipe)
-        noisy, clean, told = self._drawn(recipe)
+        make = drawn if self._ahead is None else self._ahead.batch
+        noisy, clean, told = make(self.generation, self.data, recipe, self._number)
+        self._number += 1
+        noisy, clean = (Planes420(*(plane.to(self.device) for plane in each)) for each in (noisy, clean))
+        told = told.to(self.device)
         state: State = run.net.first_state(noisy.y[:, 0], noisy.uv[:, 0])
         for first in range(0, recipe.frames, recipe.chunk):
             state = self._chunk(run, noisy, clean, told, state, slice(first, first + recipe.chunk))
-
-    def _drawn(self, recipe: VideoRecipe) -> tuple[Planes420, Planes420, Tensor]:
-        """Noisy and clean planes (B, T, C, H, W) and what is told of their noise, (B, 1 or 4, 1, 1)."""
-        drawn = [self.generation.draw(self.data, recipe.frames, recipe.size) for _ in range(recipe.batch)]
-        noisy, clean, told = zip(*drawn, strict=True)
-        return _stacked(noisy), _stacked(clean), torch.stack(told).view(len(drawn), -1, 1, 1)
 
     def _chunk(
         self, run: Run[VideoNet], noisy: Planes420, clean: Planes420, told: Tensor, state: State, part: slice
@@ -161,6 +178,78 @@ class VideoTask:
         }
         score = sum(values[1] for row in rows.values() for values in row.values())
         return rounded, score if self.checks else None
+
+
+def drawn(generation: Generation, data: TrainSet, recipe: VideoRecipe, number: int) -> Batch:
+    """A batch, which the recipe's seed and its number alone decide; whoever makes it, it is the same.
+
+    Returns:
+        Noisy and clean planes (B, T, C, H, W) and what is told of their noise, (B, 1 or 4, 1, 1).
+    """
+    data.generator.manual_seed((recipe.seed << 32) + number)
+    made = [generation.draw(data, recipe.frames, recipe.size) for _ in range(recipe.batch)]
+    noisy, clean, told = zip(*made, strict=True)
+    return _stacked(noisy), _stacked(clean), torch.stack(told).view(len(made), -1, 1, 1)
+
+
+class Ahead:
+    """Batches made by processes of its own while steps are taken; a context manager.
+
+    Args:
+        workers: how many processes; each computes with one thread.
+        data: on the CPU; its pictures are shared with the processes.
+    """
+
+    def __init__(self, workers: int, data: TrainSet) -> None:
+        self._most = 2 * workers
+        self._coming: dict[int, Future[Batch]] = {}
+        self._pool = ProcessPoolExecutor(
+            workers,
+            torch.multiprocessing.get_context("spawn"),
+            initializer=_begin_worker,
+            initargs=(data.clips, data.stills, data.real, os.getpid()),
+        )
+
+    def batch(self, generation: Generation, _: TrainSet, recipe: VideoRecipe, number: int) -> Batch:
+        """As ``drawn``. Raises ``BrokenProcessPool`` where a process has died."""
+        name = (FIRST, SECOND).index(generation)
+        wanted = range(number, number + self._most)
+        for each in [known for known in self._coming if known not in wanted]:
+            self._coming.pop(each).cancel()
+        for each in wanted:
+            if each not in self._coming:
+                self._coming[each] = self._pool.submit(_made_by_worker, name, recipe, each)
+        return self._coming.pop(number).result()
+
+    def __enter__(self) -> Ahead:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+_worker_data: TrainSet | None = None
+
+
+def _begin_worker(clips: list[Tensor], stills: list[Tensor], real: float, parent: int) -> None:
+    """In a new process: the material; signals are for the one that trains, and without it this one ends."""
+    global _worker_data
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    _worker_data = TrainSet(clips, stills, torch.Generator(), real)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _made_by_worker(generation: int, recipe: VideoRecipe, number: int) -> Batch:
+    assert _worker_data is not None
+    return drawn((FIRST, SECOND)[generation], _worker_data, recipe, number)
 
 
 def _gains(generation: Generation, net: VideoNet, clip: Tensor, kind: str) -> tuple[float, float, float]:

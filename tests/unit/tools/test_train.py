@@ -12,6 +12,8 @@ import pytest
 import torch
 from media import write_clip
 from PIL import Image
+from trainset import TrainSet
+from video_task import SECOND, VideoTask
 
 from malle_rt.models import model_file
 from malle_rt.net.weights import load_rt, load_rt2
@@ -37,7 +39,7 @@ def train(folder, *words):
         "--cache", folder / "cache.pt", "--out", folder / "run", "--validate", folder / "clips" / "a.nut",
         "--size", "32", "--frames", "4", "--chunk", "2", "--batch", "2", "--threads", "1", "--float32", *words,
     ]  # fmt: skip
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text().splitlines()]
 
@@ -124,3 +126,28 @@ def test_options_that_a_task_does_not_have_are_refused():
         done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 2
         assert reason in done.stderr
+
+
+def test_batches_of_other_processes_teach_the_same(material):
+    """To the last bit: a batch is decided by the seed and its number, whoever makes it."""
+    weights = []
+    for name, words in (("inline", ()), ("workers", ("--workers", "1"))):
+        row = train(material, "--steps", "4", "--no-compiled-slice", *words)[-1]
+        assert row["step"] == 4 and row["steps_per_second"] > 0
+        (material / "run").rename(material / name)
+        saved = torch.load(material / name / "last.pt", weights_only=True)
+        weights.append(saved["net"])
+        assert saved["generator"].tolist() == [2]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+def test_the_material_goes_on_after_a_checkpoint_of_any_version(material):
+    task = VideoTask(SECOND, lambda: None, TrainSet([], [], torch.Generator()), {})
+    task.restore(torch.tensor([7]))
+    assert task.state().tolist() == [7]
+    older = torch.Generator().get_state()
+    task.restore(older)
+    number = task.state().item()
+    task.restore(older)
+    assert task.state().item() == number > 7
