@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from malle_rt.api import Transcode, TranscodeReport, denoise_video
+    from malle_rt.api import Transcode, TranscodeReport
     from malle_rt.array_denoiser import Denoiser, denoise_image
     from malle_rt.config import DenoiseConfig
     from malle_rt.errors import MalleError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from malle_rt.live.session import LiveSession
     from malle_rt.media.encode_config import EncodeConfig
     from malle_rt.preview import Preview, preview_strengths
+    from malle_rt.video_files import denoise_video
 
 __all__ = [
     "CaptureRequest",
@@ -53,7 +54,7 @@ _HOMES = {
     "TranscodeOptions": "malle_rt.api",
     "TranscodeReport": "malle_rt.api",
     "denoise_image": "malle_rt.array_denoiser",
-    "denoise_video": "malle_rt.api",
+    "denoise_video": "malle_rt.video_files",
     "preview_strengths": "malle_rt.preview",
 }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from malle_rt import __version__
 from malle_rt.backends.select import running_line, select_backend
-from malle_rt.config import HWACCELS, DenoiseConfig, Strength
+from malle_rt.config import HWACCELS, DenoiseConfig
 from malle_rt.denoiser import ALMOST_NO_NOISE, FrameDenoiser, PassThrough
 from malle_rt.errors import ConfigError
 from malle_rt.frame import Surface
@@ -31,7 +31,7 @@ from malle_rt.photo.frames import FrameByFrame
 from malle_rt.pipeline import Pipeline, Progress, Report
 from malle_rt.protocols import Denoiser
 
-__all__ = ["Transcode", "TranscodeOptions", "TranscodeReport", "copy_times", "denoise_video", "open_denoiser"]
+__all__ = ["Transcode", "TranscodeOptions", "TranscodeReport", "copy_times", "open_denoiser"]
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class TranscodeReport:
 
 @dataclass(frozen=True, kw_only=True)
 class TranscodeOptions:
-    """How one file becomes another: the arguments of ``denoise_video``, which says what each is.
+    """How one file becomes another: arguments of ``denoise_video``, which says what each is.
 
     Raises:
         ConfigError: for an unknown ``hwaccel``.
@@ -343,94 +343,3 @@ def _decoding_gpu(denoiser: Denoiser, config: DenoiseConfig, hwaccel: str) -> in
         )
     # Mixing needs every noisy frame in host memory anyway.
     return None if hwaccel == "none" or (hwaccel == "auto" and config.mix < 1) else gpu
-
-
-def denoise_video(
-    source: str | os.PathLike[str],
-    output: str | os.PathLike[str],
-    *,
-    strength: Strength | None = None,
-    config: DenoiseConfig | None = None,
-    encode: EncodeConfig | None = None,
-    start: float | Fraction | None = None,
-    duration: float | Fraction | None = None,
-    overwrite: bool = False,
-    keep_partial: bool = False,
-    strict: bool = False,
-    compare: str | os.PathLike[str] | None = None,
-    hwaccel: str = "auto",
-    keep_times: bool = False,
-    deinterlace: Deinterlace | None = None,
-    frame_rate: float | Fraction | None = None,
-    container_format: str | None = None,
-    mark_beside: bool = False,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> TranscodeReport:
-    """Denoise one video file into another; sound, subtitles, chapters and metadata come along.
-
-    As ``malle-rt transcode``, which it is behind. Ctrl-C is raised as KeyboardInterrupt once what was done is safe in
-    OUT.partial.EXT. An input that is damaged or not whole gives a report with ``losses``.
-
-    Args:
-        source: path or URL of the noisy video, or pictures: ``frame_%04d.png``, ``frames/*.png``, a folder.
-        output: path of the result; its extension chooses the container. With a number as ``frame_%04d.png`` has it,
-            and the extension of a picture, each frame becomes a picture of its own.
-        strength: short for ``config=DenoiseConfig(strength=...)``: sigma of the luma's noise on the 8-bit scale, 0 to
-            75, or "auto", "light", "medium", "strong".
-        config: how to denoise; None: strength "auto" with the best backend there is.
-        encode: how to encode; None: H.264, or VP9 where the container is WebM; must be None for pictures.
-        start: seconds to skip.
-        duration: seconds to transcode; None: all.
-        overwrite: replace an existing output.
-        keep_partial: give the output its name also where it is stopped early; else it stays OUT.partial.EXT.
-        strict: an input that is damaged, or ends before its header says, is an error.
-        compare: path of a picture (.png, .jpg, .webp) that shows some frames before and after.
-        hwaccel: "auto" lets NVDEC decode, and NVENC encode where it is asked for, without a copy in host memory
-            if the backend runs on that GPU and they take the video; "cuda" insists on NVDEC; "none" decodes on
-            the processor.
-        keep_times: whether the output gets the times of last access and change of the source, if that is a file.
-        deinterlace: "field" makes a frame of each field of interlaced pictures, "frame" one of both; None: they
-            stay interlaced, and each field is denoised by itself.
-        frame_rate: pictures a second of a sequence; None: 25. 29.97 is taken as it is: pass Fraction(30000, 1001).
-        container_format: whatever the output is called, "yuv4mpegpipe", "nut", "matroska" or "mpegts";
-            None: by its extension. An output "-" is standard output, as Y4M if nothing else is asked for.
-        mark_beside: whether a small file beside the output says of which source and with which options it was
-            made, where its container cannot.
-        on_progress: called a few times per second, in the thread of the caller, with what has been done so far.
-
-    Raises:
-        ConfigError: an option, or a combination of them, that cannot work.
-        SourceError, SinkError: the input cannot be read, the output not written.
-        BackendUnavailable: the backend asked for cannot run here.
-        PipelineError: a stage failed; nothing is left under the output's name.
-    """
-    if strength is not None and config is not None:
-        raise ConfigError(
-            "strength is part of config: pass one of the two, DenoiseConfig(strength=...) for both"
-        )
-    options = TranscodeOptions(
-        config=config or DenoiseConfig(strength="auto" if strength is None else strength),
-        encode=encode,
-        start=_exact("start", start),
-        duration=_exact("duration", duration),
-        overwrite=overwrite,
-        keep_partial=keep_partial,
-        strict=strict,
-        compare=compare,
-        hwaccel=hwaccel,
-        keep_times=keep_times,
-        deinterlace=deinterlace,
-        frame_rate=_exact("frame_rate", frame_rate),
-        container_format=container_format,
-        mark_beside=mark_beside,
-    )
-    with Transcode(source, output, options) as job:
-        return job.run(on_progress)
-
-
-def _exact(name: str, value: float | Fraction | None) -> Fraction | None:
-    try:
-        # Decimals are meant: 0.1 is a tenth, not the binary number next to it.
-        return None if value is None else Fraction(str(value))
-    except (ValueError, ZeroDivisionError) as exc:
-        raise ConfigError(f"{name} must be a number, got {value!r}") from exc

@@ -22,6 +22,7 @@ from malle_rt.media.own_outputs import difference_of, has_own_name, read_mark
 from malle_rt.pipeline import Progress
 from malle_rt.segments.conditions import require_segmentable
 from malle_rt.segments.job import SegmentedTranscode
+from malle_rt.segments.worker import Makers
 
 __all__ = ["Batch", "BatchItem", "BatchOptions", "Outcome", "Watcher"]
 
@@ -40,6 +41,7 @@ class BatchOptions:
         skip_existing: leave outputs that are whole and were made from the same source with the same options.
         segments: make each in segments, see ``SegmentedTranscode``, so that an interrupted one is gone on with.
         jobs: of these at once; None: as many as make the most of the machine.
+        cluster: machines that make the segments; None: this one.
         compare: write a side-by-side picture beside each output.
     """
 
@@ -49,6 +51,7 @@ class BatchOptions:
     skip_existing: bool = True
     segments: bool = False
     jobs: int | None = None
+    cluster: Makers | None = None
 
 
 @dataclass
@@ -226,7 +229,13 @@ class Batch:
 
     def _open(self, item: BatchItem) -> Transcode | SegmentedTranscode:
         if self._options.segments:
-            return SegmentedTranscode(item.source, item.output, item.options, jobs=self._options.jobs)
+            return SegmentedTranscode(
+                item.source,
+                item.output,
+                item.options,
+                jobs=self._options.jobs,
+                cluster=self._options.cluster,
+            )
         return Transcode(item.source, item.output, item.options)
 
     def _look_at(self, item: BatchItem) -> None:

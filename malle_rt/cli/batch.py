@@ -15,7 +15,7 @@ from malle_rt.cli.options import encode_config
 from malle_rt.cli.progress import ProgressBar, clock
 from malle_rt.cli.signals import watched_signals
 from malle_rt.cli.telling import report_error
-from malle_rt.cli.transcode import in_segments, transcode_options
+from malle_rt.cli.transcode import cluster_of, in_segments, transcode_options
 from malle_rt.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def _plan(options: argparse.Namespace, ending: Ending) -> Batch:
             skip_existing=options.skip_existing is not False,
             segments=in_segments(options),
             jobs=options.jobs or None,
+            cluster=cluster_of(options),
         ),
     )
 

@@ -32,12 +32,13 @@ from malle_rt.shown import shown_address, without_secrets
 if TYPE_CHECKING:
     from malle_rt.api import Transcode, TranscodeOptions, TranscodeReport
     from malle_rt.cli.signals import Ending
+    from malle_rt.cluster import Cluster
     from malle_rt.config import Strength
     from malle_rt.media.encode_config import EncodeConfig
     from malle_rt.pipeline import Progress
     from malle_rt.segments.job import SegmentedTranscode
 
-__all__ = ["add_parser", "add_transcoding", "in_segments", "run", "transcode_options"]
+__all__ = ["add_parser", "add_transcoding", "cluster_of", "in_segments", "run", "transcode_options"]
 
 _EPILOG = """\
 examples:
@@ -60,7 +61,7 @@ _SIGPIPE = 13  # its number everywhere; Windows has no name for it
 # What a preview has no use for.
 _OF_VIDEOS = (
     *("strength", "hwaccel", "codec", "crf", "preset", "pix_fmt", "encoder_option", "duration", "fps"),
-    *("resume", "jobs", "format", "strict", "keep_partial", "keep_times", "compare", "progress"),
+    *("resume", "jobs", "cluster", "format", "strict", "keep_partial", "keep_times", "compare", "progress"),
 )
 
 
@@ -187,6 +188,16 @@ def add_segments(parser: argparse.ArgumentParser) -> None:
         metavar="N|auto",
         help="segments at once, each with its share of the processor; resumes, too (auto)",
     )
+    long.add_argument(
+        "--cluster",
+        metavar="ADDRESS|local",
+        help="make the segments on the machines of a Ray cluster; resumes, too. docs/cluster.md",
+    )
+    long.add_argument(
+        "--cluster-storage",
+        metavar="URL",
+        help="s3://BUCKET/FOLDER or what else fsspec knows, where its machines share no folder",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -277,7 +288,24 @@ def _one_pair(options: argparse.Namespace) -> tuple[str, str | None]:
 
 def in_segments(options: argparse.Namespace) -> bool:
     """Whether videos are made in segments."""
-    return options.resume or options.jobs is not None or options.gpu == "all"
+    return options.resume or options.jobs is not None or options.gpu == "all" or options.cluster is not None
+
+
+def cluster_of(options: argparse.Namespace) -> Cluster | None:
+    """The machines that make segments; None: this one.
+
+    Raises:
+        ConfigError: options that do not fit together.
+    """
+    if options.cluster is None:
+        if options.cluster_storage is not None:
+            raise ConfigError("--cluster-storage is for --cluster ADDRESS: name one, or leave it out")
+        return None
+    if not options.cluster:
+        raise ConfigError("--cluster must be an address such as 10.0.0.1:6379, auto or local, got ''")
+    from malle_rt.cluster import Cluster
+
+    return Cluster(options.cluster, options.cluster_storage)
 
 
 def _jobs(text: str) -> int:
@@ -358,10 +386,11 @@ def _open(options: argparse.Namespace, ending: Ending) -> Transcode | SegmentedT
     if options.compare is not None:
         compare = Path(options.compare) if options.compare else output.with_suffix(".compare.png")
     wanted = transcode_options(options, _encode(options, output), compare)
+    cluster = cluster_of(options)
     if in_segments(options):
         from malle_rt.segments.job import SegmentedTranscode
 
-        return SegmentedTranscode(options.input, output, wanted, jobs=options.jobs or None)
+        return SegmentedTranscode(options.input, output, wanted, jobs=options.jobs or None, cluster=cluster)
     return Transcode(options.input, output, wanted)
 
 

@@ -14,7 +14,7 @@ from malle_rt.cli.options import encode_config
 from malle_rt.cli.progress import ProgressBar, clock
 from malle_rt.cli.signals import watched_signals
 from malle_rt.cli.telling import report_error
-from malle_rt.cli.transcode import add_transcoding, in_segments, transcode_options
+from malle_rt.cli.transcode import add_transcoding, cluster_of, in_segments, transcode_options
 
 if TYPE_CHECKING:
     from malle_rt.batch import Batch, BatchItem
@@ -120,6 +120,7 @@ def _watch_options(options: argparse.Namespace) -> WatchOptions:
             encode=encode,
             segments=in_segments(options),
             jobs=options.jobs or None,
+            cluster=cluster_of(options),
         ),
         recursive=options.recursive,
         settle=options.settle,

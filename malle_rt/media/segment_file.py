@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import secrets
 import struct
 import zlib
 from bisect import bisect_left
@@ -99,7 +100,8 @@ class SegmentSink:
         self._streams.encoder.follow(instant - shift for instant in before)
         self._packets: list[tuple[int, int | None, int, int, int]] = []
         self._time_base = ""
-        self._partial = path.with_name(f"{path.name}.{os.getpid()}")
+        # Processes of several machines may have the same number.
+        self._partial = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
         self._file = self._guarded(lambda: self._partial.open("wb"))
         self._checksum = 0
         self._put(_MAGIC)

@@ -40,7 +40,7 @@ from malle_rt.segments.conditions import (
     with_threads,
 )
 from malle_rt.segments.plans import DAMAGED, LONGEST, SHORTEST, FirstPass, Folder, Instants, Plan, SegmentWork
-from malle_rt.segments.worker import Made, SegmentWorker, WorkerProcess
+from malle_rt.segments.worker import Made, Maker, Makers, SegmentWorker, WorkerProcess
 
 __all__ = ["SegmentedTranscode", "discard_segments", "work_folder"]
 
@@ -54,6 +54,7 @@ _EXPECTED = {"ffv1": 8.0, "rawvideo": 12.0, "prores_ks": 3.0, "prores": 3.0, "mj
 _BITS = 0.25
 _FORMAT = 1  # of the folder
 _TRIES = 2  # of a segment whose process has died
+_TRIES_OF_CLUSTER = 5
 _MOST_SAID = 1000
 
 
@@ -74,6 +75,7 @@ class SegmentedTranscode:
         options: TranscodeOptions | None = None,
         *,
         jobs: int | None = None,
+        cluster: Makers | None = None,
         longest: int = LONGEST,
         shortest: int = SHORTEST,
     ) -> None:
@@ -85,6 +87,7 @@ class SegmentedTranscode:
             options: how; here the ``gpu`` of their config may be "all": jobs take them in turns. Decoded is always on
                 the processor.
             jobs: segments at once; None: as many as make the most of the machine.
+            cluster: machines that make them; None: this one. Then ``jobs`` is how many at most.
             longest: frames of a segment; a multiple of 12.
             shortest: frames of one that a cut may end.
 
@@ -108,6 +111,7 @@ class SegmentedTranscode:
         self._times = location if options.keep_times else None
         self._mark = options.mark(location, output)
         self._files = Folder(self.folder)
+        self._cluster = cluster
         self._lock: int | None = None
         self._worker: SegmentWorker | None = None
         self._begin_state()
@@ -142,7 +146,11 @@ class SegmentedTranscode:
                 or len(self._gpus)
                 or likely_jobs(cores, info.width, info.height, gpu=self._worker.gpu is not None)
             )
-            require_memory(info.width, info.height * self.jobs)
+            if (
+                cluster is not None
+            ):  # encoders get the threads that they would have here: the same packets everywhere
+                self.jobs = likely_jobs(cores, info.width, info.height, gpu=self._worker.gpu is not None)
+            require_memory(info.width, info.height * (1 if cluster is not None else self.jobs))
             container, _ = open_encoder(
                 self.folder / "none", self._worker.template, encode, self._output
             )  # says now what is wrong
@@ -152,6 +160,10 @@ class SegmentedTranscode:
             self._worker.work = self._work  # with its threads
             self._look_around()
             self._require_space()
+            if cluster is not None:
+                room = cluster.begin(self._work, self._worker.header, self.backend, lambda: self._stopped)
+                self.jobs = min(room, jobs or room)
+                self.backend += f"; {self.jobs} jobs in the cluster"
             undo.pop_all()
 
     def run(self, on_progress: Callable[[Progress], None] | None = None) -> TranscodeReport:
@@ -203,6 +215,8 @@ class SegmentedTranscode:
         """Give up what is open. May be called twice; what is on the disk stays."""
         if self._worker is not None:
             self._worker.close()
+        if self._cluster is not None:
+            self._cluster.end(finished=hasattr(self, "_end"))
         if self._lock is not None:
             self._files.sweep()
             os.close(self._lock)
@@ -220,7 +234,7 @@ class SegmentedTranscode:
         self._changed = threading.Condition()
         self._stopped = self._interrupted = self._planned = False
         self._failure: BaseException | None = None
-        self._seats: dict[int, SegmentWorker | WorkerProcess] = {}
+        self._seats: dict[int, Maker] = {}
         self._ready: list[int] = []
         self._tried: dict[int, int] = {}
         self._lengths: dict[int, int] = {}
@@ -367,6 +381,11 @@ class SegmentedTranscode:
             while (number := self._take()) is not None:
                 self._require_space()
                 maker = self._seats.get(seat) or self._new_seat(seat)
+                if maker is None:
+                    with self._changed:
+                        self._ready.insert(0, number)
+                        self._changed.wait(_PROGRESS)
+                    continue
                 self._seats[seat] = maker
                 if self._stopped:
                     return
@@ -375,9 +394,9 @@ class SegmentedTranscode:
                 except ChildEndedError as exc:
                     self._seats.pop(seat).close()
                     self._tried[number] = self._tried.get(number, 0) + 1
-                    if self._tried[number] >= _TRIES:
+                    if self._tried[number] >= (_TRIES if self._cluster is None else _TRIES_OF_CLUSTER):
                         raise SinkError(
-                            f"segment {number}: the process that made it {exc}, {_TRIES} times",
+                            f"segment {number}: the process that made it {exc}, {self._tried[number]} times",
                             hint="Make fewer at once, a smaller jobs=N",
                         ) from exc
                     log.warning("segment %d: the process that made it %s; it is made again", number, exc)
@@ -396,7 +415,9 @@ class SegmentedTranscode:
             if (last := self._seats.pop(seat, None)) is not None:
                 last.close()
 
-    def _new_seat(self, seat: int) -> SegmentWorker | WorkerProcess:
+    def _new_seat(self, seat: int) -> Maker | None:
+        if self._cluster is not None:
+            return self._cluster.maker()
         assert self._worker is not None
         if self.jobs == 1:
             return self._worker

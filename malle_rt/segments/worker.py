@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from malle_rt.api import open_denoiser
 from malle_rt.child import Child, ChildEndedError, restored, serve
@@ -25,7 +25,7 @@ from malle_rt.pipeline import Pipeline
 from malle_rt.protocols import Denoiser
 from malle_rt.segments.plans import Folder, FrameDiffers, FrameReader, Instants, Plan, SegmentWork, header_of
 
-__all__ = ["Made", "SegmentWorker", "WorkerProcess"]
+__all__ = ["Made", "Maker", "Makers", "SegmentWorker", "WorkerProcess"]
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +88,40 @@ class Made:
     sigma: float | None
     busy: dict[str, float]
     latency: tuple[float, float, float]
+
+
+class Maker(Protocol):
+    """Makes segments, one after the other; see ``SegmentWorker``."""
+
+    def make(self, number: int, on_frames: Callable[[int], None]) -> Made | None:
+        """Make one; None where it was stopped."""
+        ...
+
+    def stop(self) -> None:
+        """End soon; from any thread."""
+        ...
+
+    def close(self) -> None:
+        """Release everything. May be called twice."""
+        ...
+
+
+class Makers(Protocol):
+    """Other machines that make segments; see ``Cluster``."""
+
+    def begin(
+        self, work: SegmentWork, header: dict[str, Any], backend: str, stopped: Callable[[], bool]
+    ) -> int:
+        """Get ready for a video; how many segments can be made at once."""
+        ...
+
+    def maker(self) -> Maker | None:
+        """One more, None where there is no room now."""
+        ...
+
+    def end(self, *, finished: bool) -> None:
+        """The video is over. May be called twice."""
+        ...
 
 
 class SegmentWorker:

@@ -60,6 +60,7 @@ ALLOWED = {
         "",
     }
     | BASE,
+    "cluster": {"child", "config", "media", "models", "segments", "errors", ""},
     "batch": {"api", "media", "pipeline", "segments", "config", "errors"},
     "watch": {"batch", "inputs", "media", "memory", "pipeline", "segments", "errors"},
     "analysis": {"api", "chroma", "cuts", "fields", "learned_estimate", "media", "memory", "telecine"} | BASE,
@@ -109,6 +110,7 @@ ALLOWED = {
         "api",
         "batch",
         "bench",
+        "cluster",
         "doctor",
         "engine_job",
         "inputs",
@@ -127,7 +129,8 @@ ALLOWED = {
         "",
     },
     "__main__": {"cli"},
-    "": {"api", "array_denoiser", "live", "media", "preview", "config", "errors", "frame"},
+    "video_files": {"api", "cluster", "media", "pipeline", "segments", "config", "errors"},
+    "": {"api", "array_denoiser", "live", "media", "preview", "video_files", "config", "errors", "frame"},
 }
 FORBIDDEN = {
     "pipeline": {"torch", "av", "cv2", "openvino"},

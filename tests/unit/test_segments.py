@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from media import write_clip, write_film, write_planes
 
+from malle_rt import denoise_video
 from malle_rt.api import Transcode, TranscodeOptions
 from malle_rt.cli import main
 from malle_rt.config import DenoiseConfig
@@ -360,3 +361,19 @@ def test_what_segments_cannot_have_is_refused(tmp_path, capsys):
             "segments cannot be made with --compare PICTURE. Leave out --resume, --jobs N and --gpu all"
             in said
         )
+
+
+def test_from_python_it_is_an_argument(tmp_path):
+    source = write_clip(tmp_path / "in.mkv", frames=60)
+    reports = [
+        denoise_video(source, tmp_path / f"{n}.mkv", config=NOTHING, encode=LOSSLESS, **more)
+        for n, more in enumerate(({}, {"resume": True}, {"jobs": "auto"}, {"jobs": 2}))
+    ]
+    assert {report.pipeline.frames_out for report in reports} == {60}
+    assert len({tuple(pictures(tmp_path / f"{n}.mkv")) for n in range(4)}) == 1
+    with pytest.raises(ConfigError, match='jobs must be "auto" or a number of at least 1, got 0'):
+        denoise_video(source, tmp_path / "no.mkv", jobs=0)
+    with pytest.raises(ConfigError, match="cluster_storage is for a cluster"):
+        denoise_video(source, tmp_path / "no.mkv", cluster_storage="s3://films/work")
+    with pytest.raises(ConfigError, match="cannot be made with compare"):
+        denoise_video(source, tmp_path / "no.mkv", resume=True, compare=tmp_path / "no.png")

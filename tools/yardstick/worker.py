@@ -92,7 +92,7 @@ def denoise_file(
 
 def transcode(source: str, output: str, model: str, strength: str, backend: str) -> None:
     """A file through the API; the pipeline's report is printed."""
-    from malle_rt.api import denoise_video
+    from malle_rt import denoise_video
     from malle_rt.config import DenoiseConfig
 
     amount = "auto" if strength == "auto" else float(strength)

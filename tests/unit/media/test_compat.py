@@ -11,7 +11,7 @@ from av.sidedata.sidedata import Type
 from av.stream import Disposition
 from av.video.frame import PictureType
 
-from malle_rt.api import denoise_video
+from malle_rt import denoise_video
 from malle_rt.config import DenoiseConfig
 from malle_rt.media.compat import side_data_bytes
 from tests.media import write_clip

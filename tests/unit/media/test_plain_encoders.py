@@ -8,7 +8,8 @@ from fractions import Fraction
 import av
 import pytest
 
-from malle_rt.api import Transcode, TranscodeOptions, denoise_video
+from malle_rt import denoise_video
+from malle_rt.api import Transcode, TranscodeOptions
 from malle_rt.config import DenoiseConfig
 from malle_rt.errors import MalleError, SourceError
 from malle_rt.media.encode_config import EncodeConfig

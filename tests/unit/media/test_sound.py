@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from malle_rt.api import denoise_video
+from malle_rt import denoise_video
 from malle_rt.config import DenoiseConfig
 from malle_rt.frame import Packet
 from malle_rt.media.carrying import CarriedTrack

@@ -5,7 +5,7 @@ from fractions import Fraction
 import av
 import pytest
 
-from malle_rt.api import denoise_video
+from malle_rt import denoise_video
 from malle_rt.config import DenoiseConfig
 from tests.media import write_film
 
