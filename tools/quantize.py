@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from encoded import through_encoder
+from cameras import through_encoder
 from export import INPUTS, OUTPUTS, SECOND_INPUTS, export
 from int8_graph import Sample, quantize_graph
 from torch import Tensor

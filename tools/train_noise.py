@@ -28,8 +28,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from cameras import CAMERAS, record
-from encoded import through_encoder
+from cameras import CAMERAS, record, through_encoder
 from torch import Tensor, nn
 from trainset import TrainSet
 

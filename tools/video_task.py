@@ -21,8 +21,7 @@ from typing import Any, cast
 
 import torch
 import torch.multiprocessing
-from cameras import CAMERAS, record
-from encoded import through_encoder
+from cameras import CAMERAS, record, through_encoder
 from growing import grow
 from torch import Tensor
 from training import Recipe, Run, autocast, psnr_loss

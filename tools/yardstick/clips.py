@@ -16,8 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from cameras import record
-from encoded import h264, through_encoder
+from cameras import h264, record, through_encoder
 from numpy.typing import NDArray
 from trainset import load_clip
 

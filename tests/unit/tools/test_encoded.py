@@ -1,8 +1,8 @@
-import encoded
+import cameras
 import numpy as np
 import pytest
 import torch
-from encoded import h264, mjpeg, through_encoder
+from cameras import h264, mjpeg, through_encoder
 
 from malle_rt.net.noise import Planes420
 
@@ -18,7 +18,7 @@ def planes():
 
 
 def pictures(planes):
-    return encoded._pictures(planes)
+    return cameras._pictures(planes)
 
 
 def changed(before, after):
@@ -26,7 +26,7 @@ def changed(before, after):
 
 
 def test_planes_come_back_as_they_were(planes):
-    again = encoded._planes(pictures(planes), planes)
+    again = cameras._planes(pictures(planes), planes)
     assert torch.equal(again.y, planes.y)
     assert torch.equal(again.uv, planes.uv)
 
