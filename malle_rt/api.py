@@ -46,7 +46,7 @@ def open_denoiser(config: DenoiseConfig | None = None) -> tuple[Denoiser, str]:
     config = config or DenoiseConfig()
     if config.backend == "none":
         return PassThrough(), "none (asked for): frames pass through"
-    if config.strength == 0 or config.mix == 0:
+    if not any(config.shares):
         return PassThrough(), "none (strength or mix is 0): frames pass through"
     if config.model in photo_model_names():
         by_itself = FrameByFrame(config)
@@ -203,7 +203,7 @@ class Transcode:
             self.frames = info.expected_frames
             self._compare = Path(options.compare) if options.compare is not None else None
             self._shown = self._side_by_side(options.overwrite, self._source.template.location, Path(output))
-            surface = self._source.surface if config.mix == 1 else None
+            surface = self._source.surface if min(config.shares) == 1 else None
             self._sink: FileSink | SequenceSink
             if are_pictures(output):
                 if options.encode is not None:
@@ -294,7 +294,7 @@ class Transcode:
             log.info("decoded on the processor: %s", reason)
             self.backend = running_line(self.backend, "decoded on the processor")
             return
-        reason = self._sink.no_surfaces if surface is not None else "mix is less than 1"
+        reason = self._sink.no_surfaces if surface is not None else "the noisy picture is mixed in"
         if isinstance(self._denoiser, FrameDenoiser):
             self._denoiser.keep_surfaces = reason is None
         if reason is not None:
@@ -342,4 +342,4 @@ def _decoding_gpu(denoiser: Denoiser, config: DenoiseConfig, hwaccel: str) -> in
             "hwaccel cuda needs a backend on an NVIDIA GPU: tensorrt, tensorrt-rtx or cuda. Use auto"
         )
     # Mixing needs every noisy frame in host memory anyway.
-    return None if hwaccel == "none" or (hwaccel == "auto" and config.mix < 1) else gpu
+    return None if hwaccel == "none" or (hwaccel == "auto" and min(config.shares) < 1) else gpu

@@ -73,6 +73,7 @@ class Denoiser:
         self,
         *,
         strength: Strength = "auto",
+        chroma_strength: float | None = None,
         mix: float = 1.0,
         model: str = "rt-s",
         backend: str = "auto",
@@ -89,8 +90,9 @@ class Denoiser:
         Args:
             strength: standard deviation of the luma's noise on the 8-bit scale, 0 (nothing is changed) to 75, or
                 "auto" to estimate it from the pictures; "light", "medium" and "strong" are shares of that.
+            chroma_strength: of the chroma's noise; see ``DenoiseConfig``.
             mix: share of the denoised picture in the result, 0 to 1.
-            model: name of a network: "rt-s", "rt-m", "rt-l".
+            model: name of a network: "rt-s", "rt-m", "rt-l"; or a path of others, less the suffix.
             backend: "auto", or the one that must run: "tensorrt", "tensorrt-rtx", "cuda", "openvino", "torch"; "none"
                 gives copies of the frames.
             precision: "auto", or the one it must run in: "fp32", "fp16", "int8".
@@ -108,6 +110,7 @@ class Denoiser:
         config = DenoiseConfig(
             model=model,
             strength=strength,
+            chroma_strength=chroma_strength,
             mix=mix,
             backend=backend,
             precision=precision,

@@ -66,6 +66,8 @@ class DenoiseConfig:
         model: a network of ``engines/``, for example "rt-s".
         strength: standard deviation of the luma's noise on the 8-bit scale, 0 (leave every frame as it is) to 75,
             or "auto" to estimate it from the picture; "light", "medium" and "strong" are shares of that (``SHARES``).
+        chroma_strength: of the chroma's noise, the same scale; None: as "auto" finds it beside the luma's, or as white
+            noise in RGB has it. 0 leaves the chroma as it is; other numbers need a network that is told of the chroma.
         mix: share of the denoised picture in the result; 0.8 leaves a fifth of the noise in.
         backend: "auto", or the one that must run; "none" passes frames through, to measure the rest.
         precision: "auto" for the backend's own choice, or the one it must run in.
@@ -83,6 +85,7 @@ class DenoiseConfig:
 
     model: str = "rt-s"
     strength: Strength = "auto"
+    chroma_strength: float | None = None
     mix: float = 1.0
     backend: str = "auto"
     precision: str = "auto"
@@ -94,6 +97,10 @@ class DenoiseConfig:
 
     def __post_init__(self) -> None:
         check_tuning(self.strength, self.mix)
+        if self.chroma_strength is not None and not _within(self.chroma_strength, MAX_SIGMA):
+            raise ConfigError(
+                f"chroma strength must be 0 to {MAX_SIGMA:g}, got {_shown(self.chroma_strength)}"
+            )
         for name, value, choices in (
             ("backend", self.backend, BACKENDS),
             ("precision", self.precision, PRECISIONS),
@@ -119,6 +126,13 @@ class DenoiseConfig:
             raise ConfigError(
                 f"gpu chooses an NVIDIA GPU, for backend {', '.join(NVIDIA)} or auto, got {self.backend}"
             )
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """Of the denoised luma, and of the denoised chroma, in the result."""
+        luma = 0.0 if self.strength == 0 else self.mix
+        chroma = self.strength if self.chroma_strength is None else self.chroma_strength
+        return luma, 0.0 if chroma == 0 else self.mix
 
 
 def check_tuning(strength: Strength, mix: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["FRAME", "MULTIPLE", "NEXT", "PHOTO_MULTIPLE", "STATE", "TOLD", "Noise"]
 
@@ -40,6 +40,17 @@ class Noise:
     def white(cls, sigma: float) -> Noise:
         """White noise in RGB whose luma has this sigma: what one number tells."""
         return cls(sigma, sigma, _CHROMA_SHARE * sigma)
+
+    def times(self, factor: float) -> Noise:
+        """As coarse and as it depends on brightness, so many times as strong."""
+        dark, bright, chroma = (factor * level for level in (self.dark, self.bright, self.chroma))
+        white = None if self.as_white is None else factor * self.as_white
+        return Noise(dark, bright, chroma, self.coarse, as_white=white)
+
+    def limited(self, most: float) -> Noise:
+        """No stronger than that, the chroma's either."""
+        noise = self.times(most / self.sigma) if self.sigma > most else self
+        return replace(noise, chroma=most) if noise.chroma > most else noise
 
     @property
     def luma(self) -> float:

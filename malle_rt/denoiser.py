@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import cache
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from malle_rt.chroma import from_420, to_420
 from malle_rt.config import MAX_SIGMA, SHARES, DenoiseConfig, Strength
 from malle_rt.contract import Noise
 from malle_rt.cuts import CutDetector, row_step
+from malle_rt.errors import ConfigError
 from malle_rt.fields import split_fields, weave_fields
 from malle_rt.frame import Frame, PixelLayout, Plane, Surface, pixel_layout
 from malle_rt.learned_estimate import LEAST_SIDE, Look, NoiseEstimator, parts_of
@@ -44,11 +45,11 @@ class Seen:
 
     Attributes:
         cut: whether a new shot begins with it.
-        sigma: noise estimated in the video up to it, 8-bit scale; None where nothing is known, or it was not looked at.
+        noise: estimated in the video up to it; None where nothing is known, or it was not looked at.
     """
 
     cut: bool = False
-    sigma: float | None = None
+    noise: Noise | None = None
 
 
 class PassThrough:
@@ -78,7 +79,6 @@ class FrameDenoiser:
 
     Attributes:
         sigma: what the last frame was denoised with, 8-bit scale.
-        estimated: noise estimated in the video so far, 8-bit scale; None where it was not looked at yet.
         untouched: frames that "auto" left as they were, for it found next to no noise.
         keep_surfaces: whether frames that come on a GPU are to stay there; set before the first.
         seen: what the last frame told; of an interlaced one, its top and its bottom field.
@@ -91,15 +91,23 @@ class FrameDenoiser:
 
         Args:
             backend: what runs the network; closed by ``close``.
-            config: its strength and mix are used here.
-            watch: whether the noise is estimated where the strength is given, too.
+            config: its strengths and mix are used here.
+            watch: whether the noise is estimated where nothing depends on it, too.
+
+        Raises:
+            ConfigError: a strength of the chroma's own for a network that is told one number.
         """
+        if config.chroma_strength and backend.info.told != "noise":
+            raise ConfigError(
+                f"model {backend.info.model} is told one strength for luma and chroma: chroma strength "
+                f"{config.chroma_strength:g} needs another network; 0 leaves the chroma as it is"
+            )
         self._backend = backend
         self._config = config
         self._watch = watch
         self._estimator = NoiseEstimator()
         self._cuts = CutDetector()
-        self.estimated: float | None = None
+        self._found: Noise | None = None
         self.sigma = 0.0 if isinstance(config.strength, str) else config.strength
         self.keep_surfaces = self.borrows = False
         self.untouched = 0
@@ -122,6 +130,19 @@ class FrameDenoiser:
         if self._interlaced and self._parities is not None:
             return self._parities[0].ahead
         return self._session.ahead if self._session is not None else 0
+
+    @property
+    def watches(self) -> bool:
+        """Whether the noise is estimated where the strength is given, too: the network is told all of it."""
+        return self._watch or self._backend.info.told == "noise"
+
+    @property
+    def estimated(self) -> float | None:
+        """Noise estimated in the video so far, 8-bit scale; None where it was not looked at yet."""
+        if self._interlaced and self._parities is not None:
+            found = [each.estimated for each in self._parities if each.estimated is not None]
+            return sum(found) / len(found) if found else None
+        return None if self._found is None else self._found.sigma
 
     @property
     def gpu(self) -> int | None:
@@ -149,7 +170,7 @@ class FrameDenoiser:
         if self._last is not None and self._is_copy(frame, self._last[0], layout.bits):
             again = self._last[1]
             self._last = frame, again
-            self.seen = (Seen(False, self.estimated),)
+            self.seen = (Seen(False, self._found),)
             return lambda: replace(frame, planes=again().planes)
         self._last = None
         self._copies = 0
@@ -157,15 +178,16 @@ class FrameDenoiser:
         self.seen = (told[0] if told else self._look_at(frame, layout),)
         if self.seen[0].cut:
             self.forget()
-        self.estimated = self.seen[0].sigma
-        if config.strength == 0 or config.mix == 0:
+        self._found = self._as_told(self.seen[0].noise)
+        noise = self._to_remove()
+        self.sigma = noise.sigma
+        if not any(config.shares):
             self.sigma = 0.0
             self.forget()
             return lambda: frame
-        self.sigma = self._automatic(config.strength) if isinstance(config.strength, str) else config.strength
         if (
             isinstance(config.strength, str)
-            and self.sigma < NEXT_TO_NOTHING
+            and max(self.sigma, config.chroma_strength or 0.0) < NEXT_TO_NOTHING
             and not isinstance(frame.planes, Surface)
         ):
             self.sigma = 0.0
@@ -174,11 +196,11 @@ class FrameDenoiser:
             return lambda: frame
         session = self._prepared(self._shape_of(frame, layout))
         if isinstance(frame.planes, Surface) and isinstance(session, SurfaceSession):
-            return self._start_surface(session, frame, frame.planes)
+            return self._start_surface(session, frame, frame.planes, noise)
         planes = tuple(frame.planes)
         noisy = to_420(planes, layout)
-        result, self._state = session.start(noisy, Noise.white(self.sigma), self._state)
-        finish = cache(lambda: _finished(frame, from_420(result(), noisy, planes, layout), config.mix))
+        result, self._state = session.start(noisy, noise, self._state)
+        finish = cache(lambda: _finished(frame, from_420(result(), noisy, planes, layout), config.shares))
         if not (isinstance(frame.planes, Surface) or self.borrows):
             self._last = frame, finish
         return finish
@@ -202,8 +224,8 @@ class FrameDenoiser:
             )
         if cut:
             self._estimator.restart()
-        if not (self._watch or isinstance(self._config.strength, str)):
-            return Seen(cut, self.estimated)
+        if not (self.watches or isinstance(self._config.strength, str)):
+            return Seen(cut, self._found)
 
         def look() -> tuple[Plane, Plane, Plane] | Look:
             if on_gpu is None or min(frame.width, frame.height) < LEAST_SIDE:
@@ -211,17 +233,35 @@ class FrameDenoiser:
             return Look(*on_gpu.parts(cast(Surface, planes), parts_of(frame.height, frame.width)), bits)
 
         found = self._estimator.update(look, bits)
-        return Seen(cut, None if found is None else min(found.sigma, MAX_SIGMA))
+        return Seen(cut, None if found is None else found.limited(MAX_SIGMA))
 
     def _on_gpu(self, frame: Frame, layout: PixelLayout) -> SurfaceSession | None:
         """What can look at a frame where it is; None where nothing will run anyway."""
-        if self._config.strength == 0 or self._config.mix == 0:
+        if not any(self._config.shares):
             return None
         session = self._prepared(self._shape_of(frame, layout))
         return session if isinstance(session, SurfaceSession) else None
 
-    def _automatic(self, word: str) -> float:
-        return min(SHARES[word] * (self.estimated or 0.0), MAX_SIGMA)
+    def _as_told(self, found: Noise | None) -> Noise | None:
+        """What was found, less what is for networks alone that are told one number."""
+        return found and (replace(found, as_white=None) if self._backend.info.told == "noise" else found)
+
+    def _to_remove(self) -> Noise:
+        """What the network is told.
+
+        A strength by hand is that of white noise in RGB, but as coarse as was found, and with as much in the chroma if
+        that is more: a tape's is ten times what its luma makes one expect.
+        """
+        strength, found = self._config.strength, self._found
+        if isinstance(strength, str):
+            noise = Noise.white(0.0) if found is None else found.times(SHARES[strength])
+        else:
+            noise = Noise.white(strength)
+            if found is not None:
+                noise = replace(noise, chroma=max(noise.chroma, found.chroma), coarse=found.coarse)
+        if self._config.chroma_strength is not None:
+            noise = replace(noise, chroma=self._config.chroma_strength)
+        return noise.limited(MAX_SIGMA)
 
     def denoise(self, frame: Frame) -> Frame:
         """Clean one frame and wait for it; errors as ``start``."""
@@ -249,7 +289,7 @@ class FrameDenoiser:
         """Take the next frame for the first of another video, whose noise is measured anew, too."""
         self.forget()
         self._estimator, self._cuts, self._telecine = NoiseEstimator(), CutDetector(), TelecineDetector()
-        self.estimated = None
+        self._found = None
         for each in self._parities or ():
             each.restart()
 
@@ -258,7 +298,7 @@ class FrameDenoiser:
         return {
             "cuts": self._cuts.saved(),
             "estimator": self._estimator.saved(),
-            "estimated": self.estimated,
+            "found": None if self._found is None else astuple(self._found),
             "interlaced": self._interlaced,
             "last": self._last is not None,
             "copies": self._copies,
@@ -275,7 +315,8 @@ class FrameDenoiser:
         """
         self._cuts.restore(saved["cuts"])
         self._estimator.restore(saved["estimator"])
-        self.estimated, self._interlaced = saved["estimated"], saved["interlaced"]
+        self._found = None if saved["found"] is None else Noise(*saved["found"])
+        self._interlaced = saved["interlaced"]
         self._state = None
         self._last = (before, lambda: before) if saved["last"] else None
         self._copies, self.sigma = saved["copies"], saved["sigma"]
@@ -312,15 +353,15 @@ class FrameDenoiser:
         self.seen = tuple(seen for each in self._parities for seen in each.seen)
         self.sigma = sum(each.sigma for each in self._parities) / 2
         self.untouched = sum(each.untouched for each in self._parities) // 2
-        found = [each.estimated for each in self._parities if each.estimated is not None]
-        self.estimated = sum(found) / len(found) if found else None
         return lambda: weave_fields(frame, *(finish().planes for finish in started))
 
-    def _start_surface(self, session: SurfaceSession, frame: Frame, surface: Surface) -> Callable[[], Frame]:
-        result, self._state = session.start_surface(surface, Noise.white(self.sigma), self._state)
-        mix = self._config.mix
-        if mix < 1:
-            return lambda: _finished(frame, result(), mix)
+    def _start_surface(
+        self, session: SurfaceSession, frame: Frame, surface: Surface, noise: Noise
+    ) -> Callable[[], Frame]:
+        result, self._state = session.start_surface(surface, noise, self._state)
+        shares = self._config.shares
+        if min(shares) < 1:
+            return lambda: _finished(frame, result(), shares)
         # The decoder gets its memory back as soon as the session has read it.
         bare = replace(frame, planes=())
         return lambda: replace(bare, planes=result())
@@ -385,14 +426,18 @@ def _cells(plane: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
     return plane[: rows * size, : columns * size].reshape(rows, size, columns, size)
 
 
-def _finished(frame: Frame, clean: Sequence[Plane], mix: float) -> Frame:
+def _finished(frame: Frame, clean: Sequence[Plane], shares: tuple[float, float]) -> Frame:
     """The frame with new planes, in part if the user wants that."""
-    if mix < 1:
-        clean = tuple(_mixed(*pair, mix) for pair in zip(frame.planes, clean, strict=True))
+    if min(shares) < 1:
+        luma, chroma = shares
+        planes = zip(frame.planes, clean, (luma, chroma, chroma), strict=False)  # gray has no chroma
+        clean = tuple(_mixed(*each) for each in planes)
     return replace(frame, planes=clean)
 
 
-def _mixed(noisy: Plane, clean: Plane, mix: float) -> Plane:
-    share = np.float32(mix)
+def _mixed(noisy: Plane, clean: Plane, share: float) -> Plane:
+    if share in (0, 1):
+        return clean if share else noisy
+    share = np.float32(share)
     blend = (1 - share) * noisy.astype(np.float32) + share * clean.astype(np.float32)
     return cast(Plane, np.rint(blend).astype(noisy.dtype))

@@ -1,4 +1,7 @@
-"""The networks that ship with the package: portable graphs and weights, by name."""
+"""The networks that ship with the package: portable graphs and weights, by name.
+
+A name with a slash in it is a path, less the file's suffix, of others: ``engines/next/rt-s``.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,7 @@ _SUMS = "SHA256SUMS"
 PHOTO_FAMILY = "mallenet-"  # what the names of networks for photographs begin with
 # Precision is a matter of the graph: each has its own file, NAME and then this.
 PRECISIONS = {"fp16": ".f16.onnx", "int8": ".int8.onnx", "fp32": ".onnx"}
+WEIGHTS = ".safetensors"
 
 
 def engines_folder() -> Path:
@@ -61,7 +65,7 @@ def model_file(name: str, suffix: str) -> Path:
     Raises:
         ConfigError: for a name that is not at hand.
     """
-    path = _folder_of(name) / f"{name}{suffix}"
+    path = Path(f"{_known(name)}{suffix}")
     if not path.is_file():
         raise ConfigError(f"model {name} has no {path.name}: reinstall malle-rt")
     return _checked(path)
@@ -99,7 +103,7 @@ def graph_file(name: str, precision: str) -> Path:
             f"model {name} is for photographs, and runs in 'malle-rt photo' and, frame by frame, in 'malle-rt "
             f"transcode'; here there are: {', '.join(model_names())}"
         )
-    path = _folder_of(name) / f"{name}{PRECISIONS[precision]}"
+    path = Path(f"{_known(name)}{PRECISIONS[precision]}")
     if not path.is_file():
         raise ConfigError(
             f"model {name} has no {precision} graph; it has: {', '.join(graph_precisions(name))}"
@@ -135,14 +139,17 @@ def photo_graph(name: str, precision: str = "fp16") -> Path:
 
 def model_digest(name: str) -> str:
     """One text for all files of a network, another one wherever a file is another."""
-    return " ".join(
-        digest for file, digest in sorted(_sums(engines_folder()).items()) if file.startswith(f"{name}.")
-    )
+    stem = _stem(name)
+    sums = _sums(stem.parent)
+    if not sums:
+        files = (Path(f"{stem}{suffix}") for suffix in (*PRECISIONS.values(), WEIGHTS))
+        sums = {file.name: _digest(file, file.stat().st_mtime_ns) for file in files if file.is_file()}
+    return " ".join(digest for file, digest in sorted(sums.items()) if file.startswith(f"{stem.name}."))
 
 
 def graph_precisions(name: str) -> list[str]:
     """Precisions that a network has a portable graph in."""
-    return [each for each, suffix in PRECISIONS.items() if (engines_folder() / f"{name}{suffix}").is_file()]
+    return [each for each, suffix in PRECISIONS.items() if Path(f"{_stem(name)}{suffix}").is_file()]
 
 
 def checksum(path: Path) -> str:
@@ -186,7 +193,20 @@ def _digest(path: Path, _changed: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _folder_of(name: str) -> Path:
-    if name not in _all_names():
+def _stem(name: str) -> Path:
+    """Path of a network's files without their suffix."""
+    return Path(name) if "/" in name else engines_folder() / name
+
+
+def _known(name: str) -> Path:
+    """``_stem`` of a network that is there.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if "/" in name and not (graph_precisions(name) or Path(f"{name}{WEIGHTS}").is_file()):
+        suffixes = ", ".join((*PRECISIONS.values(), WEIGHTS))
+        raise ConfigError(f"no model {name}: none of {Path(name).name} with {suffixes} is in that folder")
+    if "/" not in name and name not in _all_names():
         raise ConfigError(f"no model {name!r}; there are: {', '.join(model_names()) or 'none'}")
-    return engines_folder()
+    return _stem(name)

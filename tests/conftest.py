@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 
+import helpers.second_generation
 import numpy as np
 import pytest
 
@@ -61,6 +62,18 @@ def _no_processes_left(monkeypatch):
         if process.poll() is None:
             process.kill()
             process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def second_generation(tmp_path_factory):
+    """What ``--model`` takes for the weights in training."""
+    return helpers.second_generation.second_generation(tmp_path_factory.mktemp("next"))
+
+
+@pytest.fixture(scope="session", params=["rt-s", "second"])
+def any_generation(request):
+    """What ``--model`` takes for a network of each generation."""
+    return request.param if request.param == "rt-s" else request.getfixturevalue("second_generation")
 
 
 @pytest.fixture

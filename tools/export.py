@@ -199,6 +199,12 @@ def main() -> int:
     parser.add_argument(
         "--precision", nargs="+", choices=("fp32", "fp16"), default=["fp32", "fp16"], help="graphs to write"
     )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=engines_folder(),
+        help="where to (engines): --model FOLDER/NAME then runs it",
+    )
     options = parser.parse_args()
     net = load_network(options.weights)
     rounded(net)
@@ -209,13 +215,13 @@ def main() -> int:
             print(f"export.py: {exc}; nothing was replaced", file=sys.stderr)
             return 1
         for trial in trials:
-            shutil.copyfile(trial, engines_folder() / trial.name)
-    weights = engines_folder() / f"{options.name}.safetensors"
+            shutil.copyfile(trial, options.folder / trial.name)
+    weights = options.folder / f"{options.name}.safetensors"
     if weights.exists() and weights.samefile(options.weights):
         pass  # as they are, notes of their training included
     else:
         save_network(net, weights, dtype=torch.float16)
-    record_checksums(weights, *(engines_folder() / trial.name for trial in trials))
+    record_checksums(weights, *(options.folder / trial.name for trial in trials))
     return 0
 
 

@@ -26,7 +26,7 @@ from torch import Tensor
 from trainset import validation_clip
 
 from malle_rt import measuring
-from malle_rt.models import PRECISIONS, engines_folder, model_file, record_checksums
+from malle_rt.models import PRECISIONS, model_file, record_checksums
 from malle_rt.net.noise import NoiseMix, Planes420, degrade, described, rgb_to_planes
 from malle_rt.net.weights import load_network
 from malle_rt.ops.motion import align
@@ -171,7 +171,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", help="name of the model, for example rt-s")
+    parser.add_argument("name", help="name of the model, rt-s or engines/next/rt-s")
     parser.add_argument("--clips", type=Path, required=True, help="folder of near-lossless video clips")
     parser.add_argument(
         "--validate",
@@ -193,10 +193,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     """Run the command line."""
     options = parse()
-    target = engines_folder() / f"{options.name}{PRECISIONS['int8']}"
+    weights = model_file(options.name, ".safetensors")
+    target = weights.with_name(f"{weights.stem}{PRECISIONS['int8']}")
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / f"{options.name}.onnx"
-        export(load_network(model_file(options.name, ".safetensors")), source)
+        source = Path(folder) / f"{weights.stem}.onnx"
+        export(load_network(weights), source)
         return quantize(source, target, options)
 
 

@@ -77,6 +77,7 @@ class BackendInfo:
         weights: first digits of the checksum of the file that is running.
         notes: what a user should know, a few words each, such as a slower path that is in use.
         gpu: number of the NVIDIA GPU whose memory frames may come from and stay in; None: only host memory.
+        told: what the network is told of the noise, one of ``malle_rt.contract.TOLD``.
     """
 
     name: str
@@ -86,6 +87,7 @@ class BackendInfo:
     weights: str
     notes: tuple[str, ...] = ()
     gpu: int | None = None
+    told: str = "sigma"
 
     def __str__(self) -> str:
         return f"{self.name} {self.model} {self.precision} on {self.device}"

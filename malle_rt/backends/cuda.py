@@ -81,6 +81,7 @@ class CudaBackend:
             device=f"{self._driver.device.name} ({self._driver.name})",
             weights=checksum(path),
             gpu=self._driver.device.index,
+            told="noise" if isinstance(self._net, rt2.FoldedRT) else "sigma",
         )
 
     @property

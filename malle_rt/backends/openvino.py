@@ -31,7 +31,7 @@ from malle_rt.ops.native import align_node, load_extension
 from malle_rt.vino import opset13 as op
 from malle_rt.vino import ov
 
-__all__ = ["OpenVinoBackend", "int8_pays"]
+__all__ = ["OpenVinoBackend", "int8_pays", "integer_graph", "read_graph"]
 
 Codes = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
@@ -67,13 +67,14 @@ class OpenVinoBackend:
             )  # the one that has standard operations beside the slice
         else:
             path = float_graph(model) if precision == "fp32" else graph_file(model, precision)
-        self._graph = _read(self._core, path)
+        self._graph = read_graph(self._core, path)
         self._fused = fused
         self._threads = threads or usable_cpus()
         notes: tuple[str, ...] = ()
+        told = _told(self._graph)
         if not fused:
             notes = ("no fused slice",)
-            if _told(self._graph) == "noise":
+            if told == "noise":
                 notes = (*notes, "motion not followed")
         self._info = BackendInfo(
             name="openvino",
@@ -82,6 +83,7 @@ class OpenVinoBackend:
             device=f"CPU ({self._threads} threads)",
             weights=checksum(path),
             notes=notes,
+            told=told,
         )
 
     @property
@@ -92,7 +94,7 @@ class OpenVinoBackend:
     def prepare(self, shape: FrameShape) -> Session:
         """Compile for one size and bit depth."""
         try:
-            graph = _integer_graph(self._graph.clone(), shape, align=self._fused)
+            graph = integer_graph(self._graph.clone(), shape, align=self._fused)
             compiled = self._core.compile_model(
                 graph,
                 "CPU",
@@ -125,7 +127,8 @@ def int8_pays(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     return not _BYTE_PRODUCTS.isdisjoint(words)
 
 
-def _read(core: ov.Core, path: Path) -> ov.Model:
+def read_graph(core: ov.Core, path: Path) -> ov.Model:
+    """A portable graph with float32 ends. Raises ``BackendError``."""
     try:
         return _widened(core.read_model(path))
     except RuntimeError as exc:
@@ -142,7 +145,7 @@ def _widened(graph: ov.Model) -> ov.Model:
     return steps.build()
 
 
-def _integer_graph(graph: ov.Model, shape: FrameShape, *, align: bool) -> ov.Model:
+def integer_graph(graph: ov.Model, shape: FrameShape, *, align: bool) -> ov.Model:
     """The graph at a fixed size, integer planes in and out beside the float state, which is aligned if it is to be."""
     rows, columns = shape.padded(MULTIPLE)
     small = (rows // 2, columns // 2)

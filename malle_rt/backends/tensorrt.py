@@ -13,6 +13,7 @@ from malle_rt.models import checksum, graph_file
 from malle_rt.trt.cache import EngineCache, read_foreign
 from malle_rt.trt.engines import ready_engine, served_capabilities, specify
 from malle_rt.trt.flavour import load_flavour
+from malle_rt.trt.onnx_file import input_names
 from malle_rt.trt.profiles import profile_for
 
 __all__ = ["TensorRTBackend"]
@@ -70,6 +71,7 @@ class TensorRTBackend:
             weights=checksum(graph),
             notes=("no CUDA graphs",) if driver.no_graphs else (),
             gpu=driver.device.index,
+            told="noise" if "noise" in input_names(graph.read_bytes()) else "sigma",
         )
 
     @property

@@ -38,7 +38,8 @@ class TorchBackend:
         where = str(self._device)
         if self._device.type == "cpu":
             where = f"CPU ({torch.get_num_threads()} threads)"
-        self._info = BackendInfo("torch", model, "fp32", where, checksum(path))
+        told = "noise" if isinstance(self._net, rt2.MalleNetRT) else "sigma"
+        self._info = BackendInfo("torch", model, "fp32", where, checksum(path), told=told)
 
     @property
     def info(self) -> BackendInfo:

@@ -90,7 +90,7 @@ def combinations(
     _check("backend", backends, (*BACKENDS, "all"))
     _check("precision", precisions, (*PRECISIONS, "all"))
     named = model_names() if "all" in models else list(models)
-    _check("model", named, (*model_names(), *photo_model_names()))
+    _check("model", [name for name in named if "/" not in name], (*model_names(), *photo_model_names()))
     found = [
         Combination(backend, model, precision, size, required)
         for size in sizes

@@ -60,6 +60,13 @@ def add_denoising(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "a share of what auto finds (default: auto)",
     )
     group.add_argument(
+        "--chroma-strength",
+        type=float,
+        metavar="0..75",
+        help="the same of the chroma's noise; 0 leaves the chroma as it is, more needs a network that is told of it "
+        "(default: what goes with the luma's)",
+    )
+    group.add_argument(
         "--mix", type=float, default=1.0, metavar="0..1", help="share of the clean picture (1)"
     )
     group.add_argument("--backend", default="auto", metavar="NAME", help=f"{either(BACKENDS)} (auto)")
@@ -122,6 +129,7 @@ def denoise_config(options: argparse.Namespace) -> DenoiseConfig:
     return DenoiseConfig(
         model=options.model,
         strength=strength(options.strength),
+        chroma_strength=options.chroma_strength,
         mix=options.mix,
         backend=options.backend,
         precision=options.precision,

@@ -43,6 +43,8 @@ class FrameByFrame:
             ConfigError: a backend or a precision that it does not run in.
             BackendError: it cannot be opened here.
         """
+        if config.chroma_strength is not None:
+            raise ConfigError(f"model {config.model} works in RGB: it has no strength of the chroma's own")
         self._denoiser = PhotoDenoiser(config=config)
         self.backend = str(self._denoiser.info)
         self.notes = self._denoiser.info.notes

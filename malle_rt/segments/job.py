@@ -52,7 +52,7 @@ _SPARE = 32 << 20  # bytes that shall stay free on the disk
 # Bits for a pixel before a segment has shown how many it takes: what x264 makes of a clean film is below it.
 _EXPECTED = {"ffv1": 8.0, "rawvideo": 12.0, "prores_ks": 3.0, "prores": 3.0, "mjpeg": 2.0}
 _BITS = 0.25
-_FORMAT = 1  # of the folder
+_FORMAT = 2  # of the folder
 _TRIES = 2  # of a segment whose process has died
 _TRIES_OF_CLUSTER = 5
 _MOST_SAID = 1000
@@ -358,9 +358,13 @@ class SegmentedTranscode:
         try:
             if not self._files.end.exists():
                 assert self._worker is not None
-                FirstPass(self._work, self._worker.header, looks=self._worker.looks, strict=self._strict).run(
-                    self._planned_one, lambda: self._stopped
-                )
+                FirstPass(
+                    self._work,
+                    self._worker.header,
+                    looks=self._worker.looks,
+                    watches=self._worker.watches,
+                    strict=self._strict,
+                ).run(self._planned_one, lambda: self._stopped)
             with self._changed:
                 self._planned = not self._stopped
         except BaseException as exc:

@@ -17,7 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any
@@ -52,6 +52,7 @@ log = logging.getLogger(__name__)
 
 LONGEST = 240  # frames of a segment: a multiple of what a network for photographs measures the noise after
 SHORTEST = 96  # frames of one before a cut
+_LEVELS = len(fields(Noise))
 _SKIPPED = 400  # frames that are rather decoded and left than looked for anew
 _LEAD = Fraction(1)  # seconds before the first wanted frame that a file is looked into
 # What reading a plan or a segment fails with after a power failure.
@@ -132,12 +133,13 @@ class Plan:
             return {"array": len(arrays) - 1}
 
         state = json.dumps(self.state, default=put_aside).encode()
-        fields = max((len(each) for each in self.seen), default=0)
-        sigma = np.full((len(self.seen), fields), np.nan)
-        cut = np.full((len(self.seen), fields), 2, np.uint8)  # 2: there is no such field
+        most = max((len(each) for each in self.seen), default=0)  # 2 where there are fields
+        noise = np.full((len(self.seen), most, _LEVELS), np.nan)
+        cut = np.full((len(self.seen), most), 2, np.uint8)  # 2: there is no such field
         for number, seen in enumerate(self.seen):
             for field, each in enumerate(seen):
-                sigma[number, field] = np.nan if each.sigma is None else each.sigma
+                if each.noise is not None:
+                    noise[number, field] = astuple(replace(each.noise, as_white=each.noise.sigma))
                 cut[number, field] = each.cut
         named = {f"array{number}": array for number, array in enumerate(arrays)}
 
@@ -147,7 +149,7 @@ class Plan:
                 begin=np.int64(self.begin),
                 pts=np.array(self.pts, np.int64),
                 sums=np.array(self.sums, np.uint32),
-                sigma=sigma,
+                noise=noise,
                 cut=cut,
                 state=np.frombuffer(state, np.uint8),
                 **named,  # type: ignore[arg-type]
@@ -165,11 +167,11 @@ class Plan:
 
             seen = [
                 tuple(
-                    Seen(bool(cut), None if math.isnan(sigma) else float(sigma))
-                    for cut, sigma in zip(cuts, sigmas, strict=True)
+                    Seen(bool(cut), None if math.isnan(levels[0]) else Noise(*levels.tolist()))
+                    for cut, levels in zip(cuts, noise, strict=True)
                     if cut != 2
                 )
-                for cuts, sigmas in zip(found["cut"], found["sigma"], strict=True)
+                for cuts, noise in zip(found["cut"], found["noise"], strict=True)
             ]
             return Plan(
                 int(found["begin"]),
@@ -390,7 +392,7 @@ class FirstPass:
     """Decodes the video once and writes the plans, from where an earlier run was ended."""
 
     def __init__(
-        self, work: SegmentWork, header: Mapping[str, Any], *, looks: bool, strict: bool = False
+        self, work: SegmentWork, header: Mapping[str, Any], *, looks: bool, watches: bool, strict: bool = False
     ) -> None:
         """Open the video where the last plan ends.
 
@@ -398,11 +400,13 @@ class FirstPass:
             work: what it is for.
             header: what the folder says of the source.
             looks: whether what is denoised depends on what frames tell.
+            watches: whether it depends on their noise, whatever the strength is.
             strict: see ``Transcode``.
         """
         self._work, self._folder = work, Folder(Path(work.folder))
         self._header, self._strict = header, strict
-        self._watcher = FrameDenoiser(_IdentityBackend(), work.config) if looks else None
+        config = replace(work.config, chroma_strength=None)
+        self._watcher = FrameDenoiser(_IdentityBackend(), config, watch=watches) if looks else None
         self._reader = FrameReader(work, header)
         self._counts = {"corrupt": 0, "damaged": 0, "repaired": 0}
 

@@ -165,6 +165,11 @@ class SegmentWorker:
         """Whether results depend on what frames tell."""
         return isinstance(self._denoiser, FrameDenoiser)
 
+    @property
+    def watches(self) -> bool:
+        """Whether they depend on the noise, whatever the strength is."""
+        return isinstance(self._denoiser, FrameDenoiser) and self._denoiser.watches
+
     def make(self, number: int, on_frames: Callable[[int], None]) -> Made | None:
         """Make one segment, whose plan is there; None where it was stopped.
 

@@ -77,7 +77,8 @@ class EngineIdentity:
         """Readable, and different for every identity."""
         digest = hashlib.sha256(self.to_json().encode()).hexdigest()[:10]
         gpu = re.sub(r"[^A-Za-z0-9]+", "_", self.gpu).strip("_")
-        return f"{self.model}-{self.precision}-{self.profile}-{self.flavour}_{self.version}-{gpu}-{digest}.engine"
+        model = self.model.rpartition("/")[2]
+        return f"{model}-{self.precision}-{self.profile}-{self.flavour}_{self.version}-{gpu}-{digest}.engine"
 
     def to_json(self) -> str:
         """Every field by its name."""

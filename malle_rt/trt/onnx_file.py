@@ -8,13 +8,14 @@ import numpy as np
 
 from malle_rt.errors import BackendError
 
-__all__ = ["widened", "without_functions"]
+__all__ = ["input_names", "widened", "without_functions"]
 
 # Of ModelProto in onnx.proto; the wire format: https://protobuf.dev/programming-guides/encoding
 _FUNCTIONS = 25
 _VARINT, _BYTES = 0, 2
 # ModelProto.graph; of it initializers, and the inputs, outputs and other values that have a type.
-_GRAPH, _INITIALIZER, _VALUES = 7, 5, (11, 12, 13)
+_GRAPH, _INITIALIZER, _INPUTS, _VALUES = 7, 5, 11, (11, 12, 13)
+_NAME = 1  # of ValueInfoProto, and of FunctionProto
 _DATA_TYPE, _RAW = 2, 9  # of TensorProto
 _TYPE, _TENSOR_TYPE, _ELEMENT = 2, 1, 1  # ValueInfoProto.type, TypeProto.tensor_type, its elem_type
 _FLOAT, _FLOAT16 = 1, 10  # of TensorProto.DataType
@@ -32,9 +33,37 @@ def without_functions(model: bytes) -> bytes:
     try:
         return b"".join(model[start:end] for number, start, end in _fields(model) if number != _FUNCTIONS)
     except (IndexError, ValueError) as exc:
-        raise BackendError(
-            f"this graph is no ONNX file ({exc}); reinstall malle-rt or export it again"
-        ) from exc
+        raise _no_onnx(exc) from exc
+
+
+def input_names(model: bytes) -> list[str]:
+    """Names of the graph's inputs, weights excepted.
+
+    Raises:
+        BackendError: this is no ONNX file.
+    """
+    try:
+        return [
+            name.decode()
+            for graph in _parts(model, _GRAPH)
+            for each in _parts(graph, _INPUTS)
+            for name in _parts(each, _NAME)
+        ]
+    except (IndexError, ValueError) as exc:
+        raise _no_onnx(exc) from exc
+
+
+def _no_onnx(exc: Exception) -> BackendError:
+    return BackendError(f"this graph is no ONNX file ({exc}); reinstall malle-rt or export it again")
+
+
+def _parts(message: bytes, wanted: int) -> Iterator[bytes]:
+    """Contents of the fields of a message that have a length, by number."""
+    for number, start, end in _fields(message):
+        if number == wanted:
+            _, start = _varint(message, start)
+            _, start = _varint(message, start)
+            yield message[start:end]
 
 
 def widened(model: bytes) -> bytes:
@@ -46,9 +75,7 @@ def widened(model: bytes) -> bytes:
     try:
         return _changed(model, {_GRAPH: _wide_graph})
     except (IndexError, ValueError) as exc:
-        raise BackendError(
-            f"this graph is no ONNX file ({exc}); reinstall malle-rt or export it again"
-        ) from exc
+        raise _no_onnx(exc) from exc
 
 
 def _wide_graph(graph: bytes) -> bytes:

@@ -44,10 +44,10 @@ def test_every_format_comes_back_cleaner_and_as_it_was(pixel_format):
     assert error(got[-1], clean[-1]) < 0.5 * error(noisy[-1], clean[-1])
 
 
-def test_a_stream_gives_what_single_calls_give_and_what_files_get():
+def test_a_stream_gives_what_single_calls_give_and_what_files_get(any_generation):
     source = list(SyntheticSource(4, SIZE, pix_fmt="yuv420p", noise_sigma=15))
     noisy = [array_format("yuv420p").array(each) for each in source]
-    with malle_rt.Denoiser(strength=12, mix=0.9, pixel_format="yuv420p") as denoiser:
+    with malle_rt.Denoiser(model=any_generation, strength=12, mix=0.9, pixel_format="yuv420p") as denoiser:
         streamed = list(denoiser.stream(iter(noisy)))
         denoiser.reset()
         called = [denoiser(each) for each in noisy]

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from media import read_frames, write_planes
 
+from malle_rt.backends.base import BackendInfo
 from malle_rt.backends.openvino import OpenVinoBackend
 from malle_rt.config import DenoiseConfig
+from malle_rt.contract import Noise
 from malle_rt.denoiser import FrameDenoiser, PassThrough
+from malle_rt.errors import ConfigError
 from malle_rt.fields import split_fields, weave_fields
 from malle_rt.frame import pixel_layout
 from malle_rt.media.file_source import FileSource
@@ -26,8 +29,8 @@ FORMATS = [
 
 
 @pytest.fixture(scope="module")
-def backend():
-    return OpenVinoBackend("rt-s", threads=2)
+def backend(any_generation):
+    return OpenVinoBackend(any_generation, threads=2)
 
 
 def psnr(a, b, bits):
@@ -83,8 +86,13 @@ def test_nothing_of_the_old_shot_shows_through_after_a_cut(backend):
     other = [replace(each, planes=tuple(255 - plane for plane in each.planes)) for each in pictures]
     config = DenoiseConfig(strength=15)
     cut, fresh = FrameDenoiser(backend, config), FrameDenoiser(backend, config)
-    through = [cut.denoise(frame) for frame in (*pictures, *other)][len(pictures) :]
-    for ours, wanted in zip(through, map(fresh.denoise, other), strict=True):
+    for frame in pictures:
+        cut.denoise(frame)
+    for frame in other:
+        ours = cut.denoise(frame)
+        wanted = fresh.start(
+            frame, cut.seen
+        )()  # told the same: until it is measured, noise is that of the last shot
         for plane, expected in zip(ours.planes, wanted.planes, strict=True):
             np.testing.assert_array_equal(plane, expected)
 
@@ -137,7 +145,7 @@ def test_each_frame_goes_by_its_own_flag(backend):
     got = [denoiser.denoise(frame) for frame in mixed]
     assert [frame.fields for frame in got] == [None] * 3 + ["top"] * 2 + [None]
     # Behind fields nothing is left of the progressive past.
-    assert np.array_equal(got[-1].planes[0], fresh.denoise(mixed[-1]).planes[0])
+    assert np.array_equal(got[-1].planes[0], fresh.start(mixed[-1], denoiser.seen)().planes[0])
 
 
 def test_the_noise_of_interlaced_video_is_found_in_its_fields(backend):
@@ -275,6 +283,96 @@ def test_words_are_shares_of_what_auto_finds(backend):
     assert sigmas["strong"] == pytest.approx(1.5 * sigmas["auto"])
 
 
+class Listening:
+    """A backend that changes nothing and keeps what its sessions are told of the noise."""
+
+    def __init__(self, told):
+        self.info, self.heard = BackendInfo("none", "deaf", "fp32", "nothing", "", told=told), []
+
+    def prepare(self, shape):
+        return self
+
+    def start(self, planes, noise, state):
+        self.heard.append(noise)
+        return lambda: tuple(np.full_like(plane, 7) for plane in planes), self
+
+    def close(self):
+        pass
+
+    ahead = 0
+
+
+FOUND = Noise(4.0, 9.0, 6.0, 0.5, as_white=3.0)
+
+
+def heard(told, monkeypatch, **config):
+    monkeypatch.setattr("malle_rt.denoiser.NoiseEstimator.update", lambda *_: FOUND)
+    backend = Listening(told)
+    denoiser = FrameDenoiser(backend, DenoiseConfig(**config))
+    clean = denoiser.denoise(next(iter(SyntheticSource(1, (64, 48)))))
+    return backend.heard[0], denoiser, clean
+
+
+def test_a_network_that_is_told_of_the_noise_hears_all_that_was_found(monkeypatch):
+    noise, denoiser, _ = heard("noise", monkeypatch, strength="auto")
+    assert noise == Noise(4.0, 9.0, 6.0, 0.5)
+    assert denoiser.sigma == denoiser.estimated == 6.5
+    noise, denoiser, _ = heard("noise", monkeypatch, strength="strong")
+    assert noise == Noise(6.0, 13.5, 9.0, 0.5)
+    noise, denoiser, _ = heard("sigma", monkeypatch, strength="auto")
+    assert noise.sigma == denoiser.sigma == denoiser.estimated == 3.0
+
+
+def test_a_strength_by_hand_is_white_noise(monkeypatch):
+    noise, denoiser, _ = heard("sigma", monkeypatch, strength=10)
+    assert noise == Noise.white(10)
+    assert denoiser.sigma == 10
+
+
+def test_a_strength_by_hand_leaves_the_kind_of_noise_and_what_more_there_is_in_the_chroma(monkeypatch):
+    noise, denoiser, _ = heard("noise", monkeypatch, strength=8)
+    assert noise == Noise(8, 8, 6.0, 0.5)
+    noise, denoiser, _ = heard("noise", monkeypatch, strength=10)
+    assert noise == replace(Noise.white(10), coarse=0.5)
+    assert denoiser.sigma == 10
+
+
+def test_the_chroma_has_a_strength_of_its_own(monkeypatch):
+    noise, _, clean = heard("noise", monkeypatch, strength="auto", chroma_strength=11)
+    assert noise == Noise(4.0, 9.0, 11, 0.5)
+    assert [int(plane[0, 0]) for plane in clean.planes] == [7, 7, 7]
+    noise, _, _ = heard("noise", monkeypatch, strength=10, chroma_strength=2)
+    assert (noise.luma, noise.chroma) == (10, 2)
+
+
+@pytest.mark.parametrize(
+    ("strength", "chroma", "kept"), [(10, 0, (1, 2)), (0, 10, (0,)), ("auto", 0, (1, 2))]
+)
+def test_strength_zero_of_luma_or_chroma_leaves_it_as_it_is(monkeypatch, strength, chroma, kept):
+    frame = next(iter(SyntheticSource(1, (64, 48))))
+    _, _, clean = heard("noise", monkeypatch, strength=strength, chroma_strength=chroma)
+    for number, (before, after) in enumerate(zip(frame.planes, clean.planes, strict=True)):
+        assert np.array_equal(before, after) == (number in kept)
+
+
+def test_chroma_alone_is_cleaned_where_auto_finds_no_noise_in_the_luma(monkeypatch):
+    monkeypatch.setattr("malle_rt.denoiser.NoiseEstimator.update", lambda *_: Noise.white(0.1))
+    backend = Listening("noise")
+    FrameDenoiser(backend, DenoiseConfig(chroma_strength=8)).denoise(next(iter(SyntheticSource(1, (64, 48)))))
+    assert [noise.chroma for noise in backend.heard] == [8]
+
+
+def test_a_network_that_is_told_one_number_has_no_strength_of_the_chroma_but_zero():
+    with pytest.raises(ConfigError, match=r"model deaf is told one strength .* 0 leaves the chroma as it is"):
+        FrameDenoiser(Listening("sigma"), DenoiseConfig(chroma_strength=4))
+    FrameDenoiser(Listening("sigma"), DenoiseConfig(chroma_strength=0))
+
+
+def test_noise_has_a_limit_and_keeps_its_kind():
+    assert Noise(100, 200, 60, 0.3, as_white=100).limited(75) == Noise(75, 150, 45, 0.3, as_white=75)
+    assert Noise(10, 10, 90).limited(75) == Noise(10, 10, 75)
+
+
 def _shots(noise):
     """Frames of two shots, one of which comes twice; some interlaced ones in between."""
     first, second = (list(SyntheticSource(22, (128, 96), noise_sigma=noise, seed=seed)) for seed in (1, 2))
@@ -295,7 +393,7 @@ def test_who_goes_on_from_what_was_saved_sees_the_same(backend):
         whole.start(frame)
         seen.append(whole.seen)
     assert sum(each[0].cut for each in seen) >= 1
-    assert len({each[0].sigma for each in seen}) > 10
+    assert len({each[0].noise for each in seen}) > 10
     for place in (1, 9, 10, 13, 23, 24, 26, 30, 40):
         other = FrameDenoiser(backend, DenoiseConfig())
         other.restore(saved[place], frames[place - 1])

@@ -9,6 +9,7 @@ from malle_rt.models import (
     float_graph,
     graph_file,
     graph_precisions,
+    model_digest,
     model_file,
     model_names,
     record_checksums,
@@ -40,6 +41,26 @@ def test_a_network_without_a_float32_graph_has_its_float16_one_widened(folder):
         graph_file("rt-y", "fp32")
     (folder / "rt-y.onnx").touch()
     assert float_graph("rt-y") == folder / "rt-y.onnx"
+
+
+def test_a_name_with_a_slash_is_the_path_of_another_network(folder, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    name = str(elsewhere / "rt-y")
+    with pytest.raises(
+        ConfigError, match=rf"no model {name}: none of rt-y with .*\.onnx.* is in that folder"
+    ):
+        graph_file(name, "fp32")
+    (elsewhere / "rt-y.onnx").write_bytes(b"one")
+    (elsewhere / "rt-y.safetensors").touch()
+    assert graph_file(name, "fp32") == float_graph(name) == elsewhere / "rt-y.onnx"
+    assert model_file(name, ".safetensors") == elsewhere / "rt-y.safetensors"
+    assert graph_precisions(name) == ["fp32"]
+    assert model_names() == []
+    before = model_digest(name)
+    (elsewhere / "rt-y.onnx").write_bytes(b"other")
+    assert before and model_digest(name) != before
+    with pytest.raises(ConfigError, match=f"model {name} has no int8 graph; it has: fp32"):
+        graph_file(name, "int8")
 
 
 def test_a_file_that_is_missing_is_named(folder):

@@ -147,12 +147,12 @@ def test_a_run_that_was_stopped_is_gone_on_with_from_the_middle(tmp_path, name, 
 
 
 @pytest.mark.slow
-def test_seams_are_not_seen(tmp_path):
+def test_seams_are_not_seen(tmp_path, any_generation):
     """No frame of segments is 0.1 dB worse than in one run, and they are the same whoever makes them."""
     noisy = SyntheticSource(96, (128, 96), noise_sigma=12)
     source = tmp_path / "noisy.mkv"
     write_planes(source, [frame.planes for frame in noisy], "yuv420p")
-    config = DenoiseConfig()
+    config = DenoiseConfig(model=any_generation)
     plain(source, tmp_path / "whole.mkv", config=config)
     for jobs in (1, 2):
         with segmented(source, tmp_path / f"parts{jobs}.mkv", config=config, longest=36, jobs=jobs) as job:

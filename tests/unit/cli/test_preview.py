@@ -6,6 +6,7 @@ from malle_rt.cli.transcode import _OF_VIDEOS
 USED = {"files", "preview", "start", "overwrite", "deinterlace", "quiet", "verbose", "run", "defaults"}
 USED |= {
     "model",
+    "chroma_strength",
     "mix",
     "backend",
     "precision",

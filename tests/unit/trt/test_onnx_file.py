@@ -4,7 +4,7 @@ from helpers.slice_graph import slice_graph
 
 from malle_rt.errors import BackendError
 from malle_rt.models import graph_file
-from malle_rt.trt.onnx_file import widened, without_functions
+from malle_rt.trt.onnx_file import input_names, widened, without_functions
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -16,6 +16,12 @@ def test_only_the_functions_go(precision):
     assert onnx.load_from_string(without_functions(content)) == wanted
 
 
+def test_the_names_of_the_inputs_tell_what_it_is_told():
+    content = graph_file("rt-s", "fp16").read_bytes()
+    assert input_names(content) == [each.name for each in onnx.load_from_string(content).graph.input]
+    assert "sigma" in input_names(content)
+
+
 def test_a_graph_without_functions_stays_as_it_is():
     model = slice_graph(3, (1, 1, 8, 8), (1, 10, 1, 1))
     del model.functions[:]
@@ -24,7 +30,7 @@ def test_a_graph_without_functions_stays_as_it_is():
 
 
 @pytest.mark.parametrize("content", [b"# a text", b"\xff" * 9, graph_file("rt-s", "fp16").read_bytes()[:-3]])
-@pytest.mark.parametrize("change", [widened, without_functions])
+@pytest.mark.parametrize("change", [widened, without_functions, input_names])
 def test_other_files_are_refused(content, change):
     with pytest.raises(BackendError, match="no ONNX file"):
         change(content)
