@@ -19,8 +19,8 @@ import torch
 from google.protobuf.message import Message
 from onnx.defs import OpSchema
 
-import malle_rt.ops.reference  # registers torch.ops.malle.slice
-import malle_rt.ops.rt  # noqa: F401  # registers torch.ops.malle.rt_input and rt_output
+import malle_rt.ops.reference  # noqa: F401  # registers torch.ops.malle.slice, as the next rt_input and rt_output
+from malle_rt.ops.rt import CHROMA_FINE, GRID, LUMA_FINE
 
 __all__ = ["DOMAIN", "OPSET", "OP_TYPE", "export_onnx", "functions"]
 
@@ -143,29 +143,35 @@ RTInput (y, uv, noise, y_before, uv_before, hidden_before) => (seen)
 }
 """
 
-# One band of one picture: see ``malle_rt.ops.rt``. The slices' bias, zero, is appended to the kernels.
+# Both bands of one picture: see ``malle_rt.ops.rt``. The slices' bias, zero, is appended to the kernels. Sizes are
+# written out: TensorRT's parser does not follow a function's attributes to the lists of its nodes.
 _BANDS = """
 <domain: "malle", opset_import: ["" : 18, "malle" : 1]>
-RTBands <kernel_size, stride, wider> (picture, fine_kernels, low_kernels) => (fine, low)
+NAME (picture, fine_kernels, low_kernels) => (fine, low)
 {
-    means = AveragePool <kernel_shape: ints = @stride, strides: ints = @stride> (picture)
-    scales = Constant <value_floats: floats = @wider> ()
+    means = AveragePool <kernel_shape = [STRIDE, STRIDE], strides = [STRIDE, STRIDE]> (picture)
+    scales = Constant <value_floats = [1.0, 1.0, STRIDE.0, STRIDE.0]> ()
     wide = Resize <mode = "linear", coordinate_transformation_mode = "half_pixel"> (means, , scales)
     detail = Sub (picture, wide)
     bias = Constant <value_ints = [0, 0, 0, 0, 0, 1, 0, 0]> ()
     fine_grid = Pad (fine_kernels, bias)
-    fine = malle.MalleSlice <kernel_size: int = @kernel_size> (detail, fine_grid)
+    fine = malle.MalleSlice <kernel_size = SIZE, plugin_namespace = "malle", plugin_version = "1"> (detail, fine_grid)
     edges = Constant <value_ints = [0, 0, 2, 2, 0, 0, 2, 2]> ()
     means_on = Pad <mode = "edge"> (means, edges)
     kernels_on = Pad <mode = "edge"> (low_kernels, edges)
     low_grid = Pad (kernels_on, bias)
-    low_on = malle.MalleSlice <kernel_size = 5> (means_on, low_grid)
+    low_on = malle.MalleSlice <kernel_size = 5, plugin_namespace = "malle", plugin_version = "1"> (means_on, low_grid)
     first = Constant <value_ints = [2, 2]> ()
     last = Constant <value_ints = [-2, -2]> ()
     axes = Constant <value_ints = [2, 3]> ()
     low = Slice (low_on, first, last, axes)
 }
 """
+
+
+def _bands(name: str, size: int, stride: int) -> str:
+    return _BANDS.replace("NAME", name).replace("STRIDE", str(stride)).replace("SIZE", str(size))
+
 
 # See ``malle_rt.ops.rt.output_in_torch``.
 _OUTPUT = """
@@ -174,12 +180,10 @@ RTOutput (kernels, y, uv, y_before, uv_before) => (y_clean, uv_clean)
 {
     taps = Constant <value_ints = [25, 25, 25, 25, 9, 9, 25, 25]> ()
     a, b, c, d, e, f, g, h = Split <axis = 1> (kernels, taps)
-    y_fine, y_low = malle.RTBands <kernel_size = 5, stride = [4, 4], wider = [1.0, 1.0, 4.0, 4.0]> (y, a, c)
-    y_fine_past, y_low_past =
-        malle.RTBands <kernel_size = 5, stride = [4, 4], wider = [1.0, 1.0, 4.0, 4.0]> (y_before, b, d)
-    uv_fine, uv_low = malle.RTBands <kernel_size = 3, stride = [2, 2], wider = [1.0, 1.0, 2.0, 2.0]> (uv, e, g)
-    uv_fine_past, uv_low_past =
-        malle.RTBands <kernel_size = 3, stride = [2, 2], wider = [1.0, 1.0, 2.0, 2.0]> (uv_before, f, h)
+    y_fine, y_low = malle.RTLumaBands (y, a, c)
+    y_fine_past, y_low_past = malle.RTLumaBands (y_before, b, d)
+    uv_fine, uv_low = malle.RTChromaBands (uv, e, g)
+    uv_fine_past, uv_low_past = malle.RTChromaBands (uv_before, f, h)
     four = Constant <value_floats = [1.0, 1.0, 4.0, 4.0]> ()
     two = Constant <value_floats = [1.0, 1.0, 2.0, 2.0]> ()
     y_low_both = Add (y_low, y_low_past)
@@ -203,8 +207,9 @@ RTOutput (kernels, y, uv, y_before, uv_before) => (y_clean, uv_clean)
 _FUNCTIONS = {
     OP_TYPE: (_SLICE, ()),
     "RTInput": (_INPUT, ()),
-    "RTBands": (_BANDS, (OP_TYPE,)),
-    "RTOutput": (_OUTPUT, ("RTBands",)),
+    "RTLumaBands": (_bands("RTLumaBands", LUMA_FINE, GRID), (OP_TYPE,)),
+    "RTChromaBands": (_bands("RTChromaBands", CHROMA_FINE, GRID // 2), (OP_TYPE,)),
+    "RTOutput": (_OUTPUT, ("RTLumaBands", "RTChromaBands")),
 }
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from malle_rt.backends.base import BackendInfo, BlockingSession, FrameShape, Planes420, Session
 from malle_rt.config import DenoiseConfig
 from malle_rt.contract import Noise
+from malle_rt.errors import ConfigError
 from malle_rt.fields import by_field
 from malle_rt.frame import Frame, Plane, Surface, pixel_layout
 from malle_rt.media.rgb import from_order, to_order

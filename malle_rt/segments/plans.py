@@ -392,7 +392,13 @@ class FirstPass:
     """Decodes the video once and writes the plans, from where an earlier run was ended."""
 
     def __init__(
-        self, work: SegmentWork, header: Mapping[str, Any], *, looks: bool, watches: bool, strict: bool = False
+        self,
+        work: SegmentWork,
+        header: Mapping[str, Any],
+        *,
+        looks: bool,
+        watches: bool,
+        strict: bool = False,
     ) -> None:
         """Open the video where the last plan ends.
 

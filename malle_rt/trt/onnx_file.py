@@ -8,7 +8,7 @@ import numpy as np
 
 from malle_rt.errors import BackendError
 
-__all__ = ["input_names", "widened", "without_functions"]
+__all__ = ["input_names", "widened", "without_function"]
 
 # Of ModelProto in onnx.proto; the wire format: https://protobuf.dev/programming-guides/encoding
 _FUNCTIONS = 25
@@ -21,17 +21,21 @@ _TYPE, _TENSOR_TYPE, _ELEMENT = 2, 1, 1  # ValueInfoProto.type, TypeProto.tensor
 _FLOAT, _FLOAT16 = 1, 10  # of TensorProto.DataType
 
 
-def without_functions(model: bytes) -> bytes:
-    """The model less its local functions.
+def without_function(model: bytes, name: str) -> bytes:
+    """The model less one of its local functions.
 
     Some versions of TensorRT's parser prefer the body that our node carries for other runtimes to our plugin, and
-    some prefer the plugin; without a body there is no choice.
+    some prefer the plugin; without a body there is no choice. Nodes that have no plugin are what their body says.
 
     Raises:
         BackendError: this is no ONNX file.
     """
     try:
-        return b"".join(model[start:end] for number, start, end in _fields(model) if number != _FUNCTIONS)
+        return b"".join(
+            model[start:end]
+            for number, start, end in _fields(model)
+            if number != _FUNCTIONS or name.encode() not in _parts(_content(model[:end], start), _NAME)
+        )
     except (IndexError, ValueError) as exc:
         raise _no_onnx(exc) from exc
 
@@ -61,9 +65,14 @@ def _parts(message: bytes, wanted: int) -> Iterator[bytes]:
     """Contents of the fields of a message that have a length, by number."""
     for number, start, end in _fields(message):
         if number == wanted:
-            _, start = _varint(message, start)
-            _, start = _varint(message, start)
-            yield message[start:end]
+            yield _content(message[:end], start)
+
+
+def _content(message: bytes, start: int) -> bytes:
+    """What the field that begins there holds; it is the last one."""
+    _, start = _varint(message, start)  # number and type
+    _, start = _varint(message, start)  # length
+    return message[start:]
 
 
 def widened(model: bytes) -> bytes:

@@ -11,7 +11,7 @@ from malle_rt.cuda.driver import Stream
 from malle_rt.errors import BackendError, BackendUnavailable, ConfigError
 from malle_rt.trt.build import ENGINE, BuildRequest
 from malle_rt.trt.flavour import Flavour, load_flavour
-from malle_rt.trt.onnx_file import widened, without_functions
+from malle_rt.trt.onnx_file import widened, without_function
 from malle_rt.trt.plugin import NAME, PluginLibrary, plugin_library
 from malle_rt.trt.private import write_whole
 from malle_rt.trt.profiles import Profile
@@ -82,7 +82,7 @@ def _load_kernels(library: PluginLibrary) -> Stream:
 
 def _parse(flavour: Flavour, library: PluginLibrary, parser: Any, graph: Path, *, widen: bool) -> None:
     try:
-        content = without_functions(graph.read_bytes())
+        content = without_function(graph.read_bytes(), NAME)
         if widen:
             content = widened(content)
     except OSError as exc:

@@ -1,19 +1,30 @@
+from functools import partial
+
 import onnx
 import pytest
 from helpers.slice_graph import slice_graph
 
 from malle_rt.errors import BackendError
 from malle_rt.models import graph_file
-from malle_rt.trt.onnx_file import input_names, widened, without_functions
+from malle_rt.ops.onnx import functions
+from malle_rt.trt.onnx_file import input_names, widened, without_function
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_only_the_functions_go(precision):
+def test_only_the_plugin_s_body_goes(precision):
     content = graph_file("rt-s", precision).read_bytes()
     wanted = onnx.load_from_string(content)
     assert wanted.functions
     del wanted.functions[:]
-    assert onnx.load_from_string(without_functions(content)) == wanted
+    assert onnx.load_from_string(without_function(content, "MalleSlice")) == wanted
+
+
+def test_bodies_of_nodes_that_have_no_plugin_stay():
+    model = slice_graph(3, (1, 1, 8, 8), (1, 10, 1, 1))
+    del model.functions[:]
+    model.functions.extend(functions("RTOutput"))
+    left = onnx.load_from_string(without_function(model.SerializeToString(), "MalleSlice"))
+    assert {each.name for each in left.functions} == {"RTOutput", "RTLumaBands", "RTChromaBands"}
 
 
 def test_the_names_of_the_inputs_tell_what_it_is_told():
@@ -26,11 +37,11 @@ def test_a_graph_without_functions_stays_as_it_is():
     model = slice_graph(3, (1, 1, 8, 8), (1, 10, 1, 1))
     del model.functions[:]
     content = model.SerializeToString()
-    assert without_functions(content) == content
+    assert without_function(content, "MalleSlice") == content
 
 
 @pytest.mark.parametrize("content", [b"# a text", b"\xff" * 9, graph_file("rt-s", "fp16").read_bytes()[:-3]])
-@pytest.mark.parametrize("change", [widened, without_functions, input_names])
+@pytest.mark.parametrize("change", [widened, partial(without_function, name="MalleSlice"), input_names])
 def test_other_files_are_refused(content, change):
     with pytest.raises(BackendError, match="no ONNX file"):
         change(content)
