@@ -77,8 +77,7 @@ def test_nothing_shows_through_from_before_a_reconnect(live, frames, monkeypatch
     for frame in frames[:5]:
         denoiser.start(replace(frame, connection=2))()
     assert difference(denoiser.start(replace(frames[5], connection=3))(), fresh) == 0
-    other = frames[5].planes[0].copy()
-    other[0, 0] ^= 1  # a duplicate would get the same result again
+    other = frames[5].planes[0] ^ 1  # a duplicate, or almost one, would get the same result again
     frame = replace(frames[5], planes=(other, *frames[5].planes[1:]), connection=3)
     assert difference(denoiser.start(frame)(), fresh) > 0.2  # now with a past
 
