@@ -12,8 +12,7 @@ from typing import Any
 
 import torch
 from evaluation.stills import Still, psnr_of
-from growing import grow
-from training import Run, autocast, psnr_loss
+from training import Run, autocast, grow, psnr_loss
 from trainset import Photographs
 
 from malle_rt.net.mallenet import MalleNet, MalleNetConfig

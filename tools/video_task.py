@@ -22,9 +22,8 @@ from typing import Any, cast
 import torch
 import torch.multiprocessing
 from cameras import CAMERAS, record, through_encoder
-from growing import grow
 from torch import Tensor
-from training import Recipe, Run, autocast, psnr_loss
+from training import Recipe, Run, autocast, grow, psnr_loss
 from trainset import TrainSet
 
 from malle_rt.net import rt, rt2

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from growing import grow
+from training import grow
 
 from malle_rt.net.mallenet import MalleNet, MalleNetConfig
 from malle_rt.net.rt import MalleNetRT, RTConfig
