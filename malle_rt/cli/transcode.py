@@ -61,7 +61,8 @@ _SIGPIPE = 13  # its number everywhere; Windows has no name for it
 # What a preview has no use for.
 _OF_VIDEOS = (
     *("strength", "hwaccel", "codec", "crf", "preset", "pix_fmt", "encoder_option", "duration", "fps"),
-    *("resume", "jobs", "cluster", "format", "strict", "keep_partial", "keep_times", "compare", "progress"),
+    *("resume", "jobs", "cluster", "cluster_storage", "format", "strict", "keep_partial", "keep_times"),
+    *("compare", "progress"),
 )
 
 
