@@ -81,7 +81,7 @@ class CudaBackend:
             device=f"{self._driver.device.name} ({self._driver.name})",
             weights=checksum(path),
             gpu=self._driver.device.index,
-            told="noise" if isinstance(self._net, rt2.FoldedRT) else "sigma",
+            told="noise" if isinstance(self._nets[precision], rt2.FoldedRT) else "sigma",
         )
 
     @property
