@@ -6,7 +6,7 @@ import av
 
 from malle_rt.frame import ColorTags, Plane
 from malle_rt.media.pixel_formats import is_full_range_name, nearest_planar, plain_name
-from malle_rt.media.planes import view_planes
+from malle_rt.media.planes import reformatted, view_planes
 
 __all__ = ["color_tags", "planes_of"]
 
@@ -48,9 +48,10 @@ def _is_rgb(picture: av.VideoFrame) -> bool:
 def _reformat(picture: av.VideoFrame, target: str) -> av.VideoFrame:
     """Another layout of the same samples; for RGB, BT.709 in limited range, the matrix every player knows."""
     if not _is_rgb(picture):
-        return picture.reformat(format=target)
-    return picture.reformat(
-        format=target,
+        return reformatted(picture, target)
+    return reformatted(
+        picture,
+        target,
         dst_colorspace="ITU709",
         src_color_range="JPEG",
         dst_color_range="MPEG",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from malle_rt.frame import Frame, Plane, pixel_layout
 from malle_rt.media.pixel_formats import plain_name
@@ -18,10 +20,37 @@ __all__ = [
     "new_video_frame",
     "pad_to_size",
     "padded",
+    "reformatted",
     "rescaled",
     "view_planes",
     "with_alpha",
 ]
+
+_SMALL = 1280 * 720  # pixels up to which threads cost more than they gain
+_MOST_SCALERS = 4  # of a thread; each has threads of its own
+
+
+class _Kept(threading.local):
+    """The scalers of one thread, by the formats they change from and to."""
+
+    def __init__(self) -> None:
+        self.scalers: dict[tuple[str, str], VideoReformatter] = {}
+
+
+_kept = _Kept()
+
+
+def reformatted(picture: av.VideoFrame, target: str, **how: Any) -> av.VideoFrame:
+    """The picture in pix_fmt ``target``, as its ``reformat`` gives it with the other arguments.
+
+    The scaler is kept for the thread's next picture: to set one up takes longer than to change a small picture.
+    """
+    formats = picture.format.name, target
+    if formats not in _kept.scalers and len(_kept.scalers) >= _MOST_SCALERS:
+        del _kept.scalers[next(iter(_kept.scalers))]
+    threads = 1 if picture.width * picture.height <= _SMALL else 0  # 0: as many as there are cores
+    scaler = _kept.scalers.setdefault(formats, VideoReformatter())
+    return scaler.reformat(picture, format=target, threads=threads, **how)
 
 
 def view_planes(picture: av.VideoFrame) -> tuple[Plane, ...]:
@@ -85,7 +114,7 @@ def padded(plane: Plane, shape: tuple[int, int]) -> Plane:
 def rescaled(frame: Frame, size: tuple[int, int], pix_fmt: str) -> Frame:
     """The frame in another size (width, height) and format, by FFmpeg's scaler."""
     picture = new_video_frame(frame.planes, plain_name(frame.pix_fmt))
-    scaled = picture.reformat(width=size[0], height=size[1], format=pix_fmt)
+    scaled = reformatted(picture, pix_fmt, width=size[0], height=size[1])
     return replace(frame, planes=view_planes(scaled), pix_fmt=pix_fmt)
 
 

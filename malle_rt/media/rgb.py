@@ -11,7 +11,7 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from malle_rt.frame import Frame, Plane
 from malle_rt.media.pixel_formats import plain_name
-from malle_rt.media.planes import new_video_frame, view_planes
+from malle_rt.media.planes import new_video_frame, reformatted, view_planes
 
 __all__ = ["from_order", "to_bgr", "to_order", "to_rgb"]
 
@@ -36,8 +36,12 @@ def to_bgr(frame: Frame) -> npt.NDArray[np.uint8]:
 def to_order(frame: Frame, order: str) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
     """As ``to_rgb``, in the order and depth of one of FFmpeg's packed formats: "rgb24", "bgr48le" ..."""
     matrix, span = _coding(frame)
-    picture = new_video_frame(frame.planes, plain_name(frame.pix_fmt)).reformat(
-        format=order, src_colorspace=matrix, src_color_range=span, dst_color_range=ColorRange.JPEG
+    picture = reformatted(
+        new_video_frame(frame.planes, plain_name(frame.pix_fmt)),
+        order,
+        src_colorspace=matrix,
+        src_color_range=span,
+        dst_color_range=ColorRange.JPEG,
     )
     return cast("npt.NDArray[np.uint8] | npt.NDArray[np.uint16]", picture.to_ndarray())
 
@@ -47,8 +51,9 @@ def from_order(
 ) -> tuple[Plane, ...]:
     """Planes such as those of ``frame``, of a picture as ``to_order`` gives it."""
     matrix, span = _coding(frame)
-    picture = av.VideoFrame.from_ndarray(pixels, format=order).reformat(
-        format=plain_name(frame.pix_fmt),
+    picture = reformatted(
+        av.VideoFrame.from_ndarray(pixels, format=order),
+        plain_name(frame.pix_fmt),
         dst_colorspace=matrix,
         src_color_range=ColorRange.JPEG,
         dst_color_range=span,

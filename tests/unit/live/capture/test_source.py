@@ -281,7 +281,7 @@ def test_under_a_pipeline(clip):
 
 @pytest.mark.slow
 def test_a_source_that_breaks_after_its_first_picture_ends_the_pipeline_with_its_reason(monkeypatch):
-    monkeypatch.setattr(reconnector.Reconnector, "_pause", lambda *_: 1 / 0)
+    monkeypatch.setattr(reconnector.Reconnector, "_pause", lambda *_: time.sleep(0.5) or 1 / 0)
     sink = CollectSink()
     with pytest.raises(PipelineError, match="malle-source: division by zero"):
         Pipeline(LiveSource(Unplugged), Untouched(), sink).run()
