@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,14 +30,24 @@ from typing import Any
 
 import torch
 from compiledslice import fastest_slice
-from evaluation.stills import load_stills
-from stills_task import StillsTask
-from training import Diverged, Recipe, Run, Stop, add_computing_options, append_row, computing
+from evaluation.stills import Still, load_stills, psnr_of
+from training import (
+    Diverged,
+    Recipe,
+    Run,
+    Stop,
+    add_computing_options,
+    append_row,
+    autocast,
+    computing,
+    grow,
+    psnr_loss,
+)
 from trainset import Photographs, TrainSet, validation_clip
 from video_task import FIRST, SECOND, Ahead, VideoRecipe, VideoTask, begun_by
 
 from malle_rt.errors import MalleError
-from malle_rt.net.mallenet import STILLS_PRESETS
+from malle_rt.net.mallenet import STILLS_PRESETS, MalleNet, MalleNetConfig
 from malle_rt.net.weights import load_stills_net
 
 
@@ -183,6 +194,63 @@ def common(options: argparse.Namespace) -> dict[str, Any]:
         "channels_last": options.channels_last,
         "float32": options.float32,
     }
+
+
+BLIND = (0.0, 55.0)  # sigma of the training noise, 8-bit scale
+VALIDATED = (15.0, 25.0, 50.0)
+
+
+class StillsTask:
+    """A stills network, see ``training.Task``: photographs with white noise of every strength.
+
+    The network is blind: sigma 0 to 55, never told. The loss is the PSNR itself, the figure that counts: the logarithm
+    of each crop's squared error. Under L1 or Charbonnier the noisiest crops would make most of the gradient. Nothing is
+    clipped, since a clipped output has no gradient.
+
+    Args:
+        config: of the network.
+        data: on the device to train on.
+        checks: clean photographs to measure on; without any, the newest weights count as the best.
+        small: a trained network to grow the new one from.
+    """
+
+    exploded = 6.0  # chance moves it by less than one
+    steepest = 1.0
+    seconds_between_checks = 300.0
+    dtype = torch.float16
+
+    def __init__(
+        self,
+        config: MalleNetConfig,
+        data: Photographs,
+        checks: dict[str, Still],
+        small: MalleNet | None = None,
+    ) -> None:
+        self.config, self.data, self.checks, self.small = config, data, checks, small
+        self.device = data.noise.device
+        self.state: Callable[[], Any] = data.state
+        self.restore: Callable[[Any], None] = data.restore
+
+    def network(self) -> MalleNet:
+        """A fresh one, or one grown from the small one; ``ValueError`` where that does not fit."""
+        net = MalleNet(self.config)
+        if self.small:
+            grow(net, self.small)
+        return net
+
+    def batch(self, run: Run[MalleNet]) -> None:
+        """One step on fresh crops."""
+        noisy, clean = self.data.draw(run.recipe.batch, run.recipe.size, BLIND)
+        with autocast(self.device, float32=run.recipe.float32):
+            output = run.net(noisy)
+        run.learn(psnr_loss(output.float(), clean))
+
+    def check(self, average: MalleNet) -> tuple[dict[str, Any], float | None]:
+        """PSNR in dB by sigma."""
+        if not self.checks:
+            return {"psnr": {}}, None
+        psnr = {f"{sigma:g}": psnr_of(average, self.checks, sigma, self.device) for sigma in VALIDATED}
+        return {"psnr": {sigma: round(value, 3) for sigma, value in psnr.items()}}, sum(psnr.values())
 
 
 if __name__ == "__main__":

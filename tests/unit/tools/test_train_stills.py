@@ -13,8 +13,7 @@ import pytest
 import torch
 from evaluation.models import macs, still_denoiser
 from evaluation.stills import load_stills, psnr_of
-from stills_task import StillsTask
-from train import main
+from train import StillsTask, main
 from training import Diverged, Recipe, Run
 from trainset import Photographs
 
