@@ -165,7 +165,7 @@ class Cluster:
             what = str(exc).strip().splitlines()[0]
             raise ConfigError(
                 f"the Ray cluster {self._address} cannot be joined ({what})",
-                hint="ray start --head begins one, docs/cluster.md",
+                hint="docs/cluster.md says how one begins",
             ) from exc
         finally:
             # Ray takes the signal that ends us well.
