@@ -95,7 +95,7 @@ def test_a_process_that_ends_is_a_row_and_not_the_end(sabotaged, tmp_path):
         *("--peers", "--json", tmp_path / "r.json"),
     )
     assert done.returncode == 1
-    assert "FAILED: openvino rt-s fp32 192x128: the process was ended by SIGABRT" in done.stdout
+    assert "FAILED: openvino rt-s fp32 192x128: the process ended with signal SIGABRT" in done.stdout
     peers = [row for row in json.loads((tmp_path / "r.json").read_text())["rows"] if row["kind"] == "peer"]
     assert peers and peers[0]["ok"]
 
