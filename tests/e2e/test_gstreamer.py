@@ -43,7 +43,9 @@ def environment(tmp_path_factory):
     )  # fmt: skip
     if done.returncode:
         pytest.skip(f"GStreamer's Python loader is not here: {done.stderr[-200:]}")
-    pipeline = "videotestsrc num-buffers=1 ! video/x-raw,format=I420,width=96,height=64 ! malledenoise ! fakesink"
+    pipeline = (
+        "videotestsrc num-buffers=1 ! video/x-raw,format=I420,width=96,height=64 ! malledenoise ! fakesink"
+    )
     trial = subprocess.run(
         ["gst-launch-1.0", "-q", *pipeline.split()],
         capture_output=True, text=True, timeout=120, check=False, env=found,

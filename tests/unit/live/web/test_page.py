@@ -111,7 +111,9 @@ def test_the_picture_moves(browser, server, camera):
 
 
 def test_figures_follow_the_session(page, desk):
-    assert "Backend openvino rt-s int8 Picture \N{EN DASH} Camera 30.0 fps Output 29.5 fps" in page.run(FIGURES)
+    assert "Backend openvino rt-s int8 Picture \N{EN DASH} Camera 30.0 fps Output 29.5 fps" in page.run(
+        FIGURES
+    )
     desk.base = replace(desk.base, dropped=4321, outputs=("pushed to rtsp://nas/live",))
     page.wait(FIGURES, until=lambda text: "Dropped 4321" in text and "rtsp://nas/live" in text)
 
